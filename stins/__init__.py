@@ -1,0 +1,62 @@
+"""STINS: the stream's meta data, and how it travels over ZeroMQ. Values, codec and machines; no I/O."""
+
+from .codec import Decoder, Limits, encode, part_bytes
+from .errors import LocalProtocolError, MessageError, RemoteError, StinsError
+from .messages import (
+    UNSET,
+    Acquisition,
+    Data,
+    Detector,
+    FrameLayout,
+    Packet,
+    Part,
+    SeriesEnd,
+    SeriesInfo,
+    SeriesStart,
+)
+from .ordering import ReorderWindow
+from .receiver import (
+    DiscardFrame,
+    EndSeries,
+    OpenSeries,
+    Outcome,
+    Report,
+    SeriesReceiver,
+    SeriesResult,
+    StoreFrame,
+)
+from .sender import SeriesHeader, SeriesSender
+from .spans import Spans
+
+__all__ = [
+    "UNSET",
+    "Acquisition",
+    "Data",
+    "Decoder",
+    "Detector",
+    "DiscardFrame",
+    "EndSeries",
+    "FrameLayout",
+    "Limits",
+    "LocalProtocolError",
+    "MessageError",
+    "OpenSeries",
+    "Outcome",
+    "Packet",
+    "Part",
+    "RemoteError",
+    "ReorderWindow",
+    "Report",
+    "SeriesEnd",
+    "SeriesHeader",
+    "SeriesInfo",
+    "SeriesReceiver",
+    "SeriesResult",
+    "SeriesSender",
+    "SeriesStart",
+    "Spans",
+    "StinsError",
+    "StoreFrame",
+    "encode",
+    "part_bytes",
+]

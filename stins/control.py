@@ -1,0 +1,183 @@
+"""What a controller and a daemon say to each other: requests and status values. Plain data, no I/O.
+
+The same values travel as JSON over HTTP (requests and replies) and as server-sent events (pushed status).
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "AcquirerState",
+    "AcquirerStatus",
+    "ArmRequest",
+    "FrameDescription",
+    "PrepareRequest",
+    "Preview",
+    "RecorderState",
+    "RecorderStatus",
+    "SeriesState",
+    "SeriesStatus",
+    "TriggerMode",
+    "TriggerRequest",
+]
+
+#: `internal`: the detector runs its frames by itself once started; `software`: each /trigger takes some frames;
+#: `external`: a cable does.
+TriggerMode = Literal["internal", "software", "external"]
+
+
+class AcquirerState(Enum):
+    """What the acquirer is doing."""
+
+    IDLE = "idle"
+    ARMED = "armed"
+    ACQUIRING = "acquiring"
+    FAULT = "fault"
+
+
+class RecorderState(Enum):
+    """What the recorder is doing; READY means prepared for a series that has not started."""
+
+    IDLE = "idle"
+    READY = "ready"
+    RECORDING = "recording"
+    FAULT = "fault"
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ArmRequest(_Value, frozen=True):
+    """Arms one series.
+
+    `filename` null or empty: live only. `triggers` null: until disarmed. The frames of a series are
+    `frames_per_trigger` x `triggers`; in `internal` mode one start runs them all.
+    """
+
+    series_id: str
+    filename: str | None = None
+    trigger_mode: TriggerMode = "internal"
+    frames_per_trigger: int = 1
+    triggers: int | None = 1
+    metadata: Mapping[str, Any] = {}
+
+    @property
+    def frames_expected(self) -> int | None:
+        """How many frames the series will have, where that is known."""
+        return None if self.triggers is None else self.triggers * self.frames_per_trigger
+
+
+class TriggerRequest(_Value, frozen=True):
+    """Takes `frames_per_trigger` frames now (software), or starts the series (internal).
+
+    `first_frame` is the number of the first of them: a number already used takes these frames again.
+    """
+
+    first_frame: int | None = None
+
+
+class PrepareRequest(_Value, frozen=True):
+    """Announces a series to the recorder, which checks path and room before anything is armed."""
+
+    series_id: str
+    filename: str | None = None
+    frames_expected: int | None = None
+    frame_bytes: int | None = None
+
+
+class FrameDescription(_Value, frozen=True):
+    """What the next frame will look like; `shape` is the whole frame's, slowest axis first."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    compression: str = "none"
+
+
+class AcquirerStatus(_Value, frozen=True):
+    """The acquirer's whole state, pushed at each change and once a second."""
+
+    kind: Literal["acquirer"] = "acquirer"
+    name: str
+    backend: str
+    state: AcquirerState
+    reason: str = ""
+    boot_id: str
+    pid: int
+    stream: str
+    series_id: str | None = None
+    frames_sent: int = 0
+    frames_dropped: int = 0
+    frames_expected: int | None = None
+    frame: FrameDescription | None = None
+    settings: Mapping[str, Any] = {}
+    units: Mapping[str, str] = {}
+
+
+class SeriesState(Enum):
+    """What became of a series; FAILED is the recorder's fault (disk, path), INCOMPLETE the stream's."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Preview(_Value, frozen=True):
+    """Small numbers of one frame, computed beside the recording."""
+
+    frame_number: int
+    row: int
+    total: float
+    maximum: float
+    mean: float
+
+
+class SeriesStatus(_Value, frozen=True):
+    """The account of one series: received = written + discarded + retaken; the missing are not among them.
+
+    `written` counts flushed frames only. `rows` is how many leading rows of the data set a reader finds flushed;
+    it differs from `written` by rows that a missing frame left empty.
+    """
+
+    series_id: str | None
+    state: SeriesState
+    reason: str = ""
+    file: str | None = None
+    dataset: str | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    chunk_shape: tuple[int, ...] | None = None
+    frames_expected: int | None = None
+    received: int = 0
+    written: int = 0
+    rows: int = 0
+    discarded: int = 0
+    retaken: int = 0
+    missing: int = 0
+    missing_frames: tuple[tuple[int, int], ...] = ()
+    duplicates: int = 0
+    refused: int = 0
+
+
+class RecorderStatus(_Value, frozen=True):
+    """The recorder's whole state, pushed at each change and once a second."""
+
+    kind: Literal["recorder"] = "recorder"
+    name: str
+    state: RecorderState
+    reason: str = ""
+    boot_id: str
+    pid: int
+    writer_pid: int | None = None
+    sources: tuple[str, ...] = ()
+    live: str | None = None
+    root: str = ""
+    free_bytes: int | None = None
+    prepared: str | None = None
+    series: SeriesStatus | None = None
+    preview: Preview | None = None
+    notes: tuple[str, ...] = ()

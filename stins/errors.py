@@ -1,0 +1,37 @@
+"""Every error that the protocol raises, under one base."""
+
+__all__ = ["LocalProtocolError", "MessageError", "RemoteError", "StinsError"]
+
+
+class StinsError(Exception):
+    """Base of all errors of this project."""
+
+
+class LocalProtocolError(StinsError):
+    """We were about to break the protocol ourselves: a bug on this side, nothing was sent."""
+
+
+class MessageError(StinsError):
+    """A message from the wire was refused; the text names the key and the value.
+
+    `message_id` is the number of the refused message where it could be read, so that a receiver
+    can tell a refused message from a lost one.
+    """
+
+    def __init__(self, text: str, message_id: int | None = None) -> None:
+        super().__init__(text)
+        self.message_id = message_id
+
+
+class RemoteError(StinsError):
+    """Another process refused, failed or did not answer.
+
+    The text says which process, at which step, on which endpoint, and what to do.
+    """
+
+    def __init__(self, process: str, step: str, endpoint: str, problem: str) -> None:
+        super().__init__(f"{process}: {step} failed at {endpoint}: {problem}")
+        self.process = process
+        self.step = step
+        self.endpoint = endpoint
+        self.problem = problem

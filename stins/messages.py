@@ -1,0 +1,185 @@
+"""The values of STINS 1: three messages and what they are made of (docs/stins.md).
+
+A key that is absent from a message is `UNSET` here; `null` is `None`. The two are kept apart because
+the older dialect gives them different meanings.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = [
+    "COMPRESSIONS",
+    "ITEM_BITS",
+    "SERIES_ARRAYS",
+    "UNSET",
+    "Acquisition",
+    "Data",
+    "Detector",
+    "EndStatus",
+    "FrameLayout",
+    "Header",
+    "Packet",
+    "Part",
+    "SeriesEnd",
+    "SeriesInfo",
+    "SeriesStart",
+    "frame_count",
+]
+
+#: Bits of one pixel, by dtype. All multi-byte types are little-endian on the wire.
+ITEM_BITS: Mapping[str, int] = {
+    "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64,
+    "int8": 8, "int16": 16, "int32": 32, "int64": 64,
+    "float32": 32, "float64": 64, "mono12p": 12,
+}  # fmt: skip
+COMPRESSIONS = frozenset({"none", "bslz4", "lz4", "cbf"})
+#: Names of the parts of a series-start that carry pixels of their own (they belong to the whole series).
+SERIES_ARRAYS = frozenset({"pixel_mask", "flatfield"})
+
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Span: TypeAlias = tuple[Natural, Natural]
+EndStatus: TypeAlias = Literal["finished", "aborted", "failed"]
+#: Anything with the buffer protocol; Python 3.11 has no name for it yet.
+Payload: TypeAlias = bytes | memoryview
+
+
+class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A value that knows all its keys."""
+
+
+class Part(_Value, frozen=True):
+    """One binary part: `shape` is slowest axis first, `offset` its place in the whole frame."""
+
+    name: str
+    shape: tuple[Natural, ...]
+    dtype: str
+    compression: str = "none"
+    offset: tuple[Natural, ...] | UnsetType = UNSET
+
+
+class FrameLayout(_Value, frozen=True):
+    """The whole frame's shape and its chunk's, when one frame comes in several parts."""
+
+    shape: tuple[Natural, ...]
+    chunks: tuple[Natural, ...]
+
+
+class SeriesInfo(_Value, frozen=True):
+    """What this series is: `filename` empty or null means that nothing is recorded."""
+
+    id: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    filename: str | None | UnsetType = UNSET
+    record: bool = True
+    frames_expected: Natural | UnsetType = UNSET
+
+
+class Detector(_Value, frozen=True):
+    """What stays the same for a detector: names and units of NXdetector (lengths in m)."""
+
+    description: str | UnsetType = UNSET
+    vendor: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    serial_number: str | UnsetType = UNSET
+    firmware: str | UnsetType = UNSET
+    sensor_material: str | UnsetType = UNSET
+    sensor_thickness: float | UnsetType = UNSET
+    x_pixel_size: float | UnsetType = UNSET
+    y_pixel_size: float | UnsetType = UNSET
+    bit_depth_readout: int | UnsetType = UNSET
+    saturation_value: float | int | UnsetType = UNSET
+    underload_value: float | int | UnsetType = UNSET
+    sensor_shape: tuple[Natural, ...] | UnsetType = UNSET
+
+
+class Acquisition(_Value, frozen=True):
+    """What was set for a series: times in s, energies in eV, beam centre in pixels, distance in m."""
+
+    count_time: float | UnsetType = UNSET
+    frame_time: float | UnsetType = UNSET
+    trigger_mode: str | UnsetType = UNSET
+    frames_per_trigger: Natural | UnsetType = UNSET
+    triggers_expected: Natural | UnsetType = UNSET
+    incident_energy: float | UnsetType = UNSET
+    threshold_energy: tuple[float, ...] | UnsetType = UNSET
+    beam_center_x: float | UnsetType = UNSET
+    beam_center_y: float | UnsetType = UNSET
+    distance: float | UnsetType = UNSET
+    gain: float | str | UnsetType = UNSET
+    roi: tuple[Natural, ...] | str | UnsetType = UNSET
+
+
+class _Message(_Value, frozen=True, tag_field="message_type"):
+    """The keys that every message has."""
+
+    version: Literal[1]
+    message_id: Natural
+    detector_specific: dict[str, Any] | UnsetType = UNSET
+
+
+class SeriesStart(_Message, frozen=True, tag="series-start"):
+    """Opens a series and says what every frame of it will look like."""
+
+    arm_time: str | UnsetType = UNSET
+    series: SeriesInfo | UnsetType = UNSET
+    detector: Detector | UnsetType = UNSET
+    acquisition: Acquisition | UnsetType = UNSET
+    data: tuple[Part, ...] | UnsetType = UNSET
+    frame: FrameLayout | UnsetType = UNSET
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this series asks for a file."""
+        return self.series is not UNSET and self.series.record and bool(self.series.filename)
+
+
+class Data(_Message, frozen=True, tag="data"):
+    """One frame (or several, when its numbers are lists): `frame_number` counts from 0 in the series.
+
+    `timestamp` is seconds since the start of the series, `acquisition_timestamp` nanoseconds since the
+    Unix epoch. `retake` says that this frame and all after it are taken again (a paused scan).
+    """
+
+    frame_number: Natural
+    timestamp: float | tuple[float, ...] | UnsetType = UNSET
+    acquisition_timestamp: int | tuple[int, ...] | UnsetType = UNSET
+    data: tuple[Part, ...] | UnsetType = UNSET
+    frame: FrameLayout | UnsetType = UNSET
+    discard: bool | UnsetType = UNSET
+    retake: bool | UnsetType = UNSET
+    frames_dropped: tuple[Span, ...] | UnsetType = UNSET
+
+
+class SeriesEnd(_Message, frozen=True, tag="series-end"):
+    """Closes a series; an absent `status` means finished."""
+
+    frames_sent: Natural | UnsetType = UNSET
+    frames_dropped: tuple[Span, ...] | UnsetType = UNSET
+    status: EndStatus | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+Header: TypeAlias = SeriesStart | Data | SeriesEnd
+
+
+class Packet(msgspec.Struct, frozen=True, gc=False):
+    """A decoded message: its header, its binary parts (uncopied), and the keys a tolerant receiver moved."""
+
+    header: Header
+    payload: tuple[Payload, ...] = ()
+    moved: tuple[str, ...] = ()
+
+
+def frame_count(header: Data) -> int:
+    """How many frames a data message carries: 1, or the common length of its lists of numbers."""
+    for value in (header.timestamp, header.acquisition_timestamp):
+        if isinstance(value, tuple):
+            return len(value)
+    if header.data or not header.detector_specific:
+        return 1
+    values = header.detector_specific.values()
+    lengths = {len(value) if isinstance(value, list) else 0 for value in values}
+    return lengths.pop() if len(lengths) == 1 and lengths != {0} else 1

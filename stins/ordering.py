@@ -1,0 +1,66 @@
+"""Puts messages back in the order of their ids, within a window that is bounded in number, bytes and time."""
+
+import msgspec
+
+from .messages import Packet
+
+__all__ = ["ReorderWindow"]
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    packet: Packet
+    since: float
+    size: int
+
+
+class ReorderWindow:
+    """Messages that came before their turn.
+
+    `count` x the largest frame bounds the memory: `size_bytes` cuts it short for large frames.
+    """
+
+    def __init__(self, *, count: int = 64, size_bytes: int = 256 << 20, timeout_s: float = 2.0) -> None:
+        self._count = count
+        self._size_bytes = size_bytes
+        self._timeout_s = timeout_s
+        self._waiting: dict[int, _Waiting] = {}
+        self._held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, message_id: int) -> bool:
+        return message_id in self._waiting
+
+    def put(self, packet: Packet, now: float) -> None:
+        """Keeps a message for later."""
+        size = sum(len(part) for part in packet.payload)
+        self._waiting[packet.header.message_id] = _Waiting(packet, now, size)
+        self._held_bytes += size
+
+    def take(self, message_id: int) -> Packet | None:
+        """The message of that id, if it waits here."""
+        waiting = self._waiting.pop(message_id, None)
+        if waiting is None:
+            return None
+        self._held_bytes -= waiting.size
+        return waiting.packet
+
+    def first(self) -> int:
+        """The lowest id that waits."""
+        return min(self._waiting)
+
+    def exhausted(self, now: float) -> bool:
+        """Whether the missing id has been waited for long enough."""
+        if not self._waiting:
+            return False
+        if len(self._waiting) > self._count or self._held_bytes > self._size_bytes:
+            return True
+        return now - min(waiting.since for waiting in self._waiting.values()) >= self._timeout_s
+
+    def clear(self) -> int:
+        """Forgets everything; says how many messages that were."""
+        count = len(self._waiting)
+        self._waiting.clear()
+        self._held_bytes = 0
+        return count

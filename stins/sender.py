@@ -1,0 +1,168 @@
+"""The sender's series machine: it numbers the messages and keeps the order. No I/O."""
+
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from .errors import LocalProtocolError
+from .messages import (
+    Acquisition,
+    Data,
+    Detector,
+    EndStatus,
+    FrameLayout,
+    Part,
+    SeriesEnd,
+    SeriesInfo,
+    SeriesStart,
+)
+from .spans import Spans
+
+__all__ = ["SenderState", "SeriesHeader", "SeriesSender"]
+
+
+class SenderState(Enum):
+    """Whether a series is open."""
+
+    IDLE = "idle"
+    OPEN = "open"
+
+
+class SeriesHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What a series-start says, before it has a number."""
+
+    series: SeriesInfo = SeriesInfo()
+    detector: Detector | UnsetType = UNSET
+    acquisition: Acquisition | UnsetType = UNSET
+    data: tuple[Part, ...] | UnsetType = UNSET
+    frame: FrameLayout | UnsetType = UNSET
+    arm_time: str | UnsetType = UNSET
+    detector_specific: dict[str, Any] | UnsetType = UNSET
+
+
+#: Which calls each state allows, and the state after it; a pair that is not here is our own bug.
+TRANSITIONS: Final[dict[tuple[SenderState, str], SenderState]] = {
+    (SenderState.IDLE, "series-start"): SenderState.OPEN,
+    (SenderState.OPEN, "data"): SenderState.OPEN,
+    (SenderState.OPEN, "series-end"): SenderState.IDLE,
+}
+
+
+class SeriesSender:
+    """Makes the messages of one series after the other: ids dense, frame numbers true, drops declared.
+
+    Every method raises `LocalProtocolError` where the protocol does not allow that message now.
+    """
+
+    def __init__(self, first_message_id: int = 0) -> None:
+        self.state = SenderState.IDLE
+        self._next_id = first_message_id
+        self._sent = 0
+        self._dropped_total = 0
+        self._undeclared = Spans()
+
+    @property
+    def frames_sent(self) -> int:
+        """Frames of this series that became a message."""
+        return self._sent
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames of this series that had to be dropped."""
+        return self._dropped_total
+
+    def start(self, header: SeriesHeader) -> SeriesStart:
+        """The series-start; the counters begin anew."""
+        message_id = self._move("series-start")
+        self._sent = self._dropped_total = 0
+        self._undeclared = Spans()
+        return SeriesStart(
+            version=1,
+            message_id=message_id,
+            series=header.series,
+            detector=header.detector,
+            acquisition=header.acquisition,
+            data=header.data,
+            frame=header.frame,
+            arm_time=header.arm_time,
+            detector_specific=header.detector_specific,
+        )
+
+    def data(
+        self,
+        frame_number: int,
+        *,
+        frames: int = 1,
+        data: tuple[Part, ...] | UnsetType = UNSET,
+        frame: FrameLayout | UnsetType = UNSET,
+        timestamp: float | tuple[float, ...] | UnsetType = UNSET,
+        acquisition_timestamp: int | tuple[int, ...] | UnsetType = UNSET,
+        discard: bool | UnsetType = UNSET,
+        retake: bool | UnsetType = UNSET,
+        detector_specific: dict[str, Any] | UnsetType = UNSET,
+    ) -> Data:
+        """A data message; it names the frames dropped since the last one."""
+        message_id = self._move("data")
+        self._sent += frames
+        return Data(
+            version=1,
+            message_id=message_id,
+            frame_number=frame_number,
+            data=data,
+            frame=frame,
+            timestamp=timestamp,
+            acquisition_timestamp=acquisition_timestamp,
+            discard=discard,
+            retake=retake,
+            detector_specific=detector_specific,
+            frames_dropped=self._take_dropped(),
+        )
+
+    def unsend(self, message: Data, frames: int = 1) -> None:
+        """Takes back the message made last, which found no room: its id is used again, its frames are dropped."""
+        if message.message_id != self._next_id - 1:
+            raise LocalProtocolError(f"got message_id {message.message_id} to take back, expected {self._next_id - 1}")
+        self._next_id -= 1
+        self._sent -= frames
+        for first, last in message.frames_dropped or ():
+            self._undeclared.add(first, last)
+        self.drop(message.frame_number, message.frame_number + frames - 1)
+
+    def drop(self, first: int, last: int) -> None:
+        """Counts frames that never became a message; the next message names them."""
+        self._undeclared.add(first, last)
+        self._dropped_total += last - first + 1
+
+    def end(
+        self,
+        status: EndStatus = "finished",
+        reason: str | UnsetType = UNSET,
+        detector_specific: dict[str, Any] | UnsetType = UNSET,
+    ) -> SeriesEnd:
+        """The series-end, with what the receiver needs to prove that it has everything."""
+        return SeriesEnd(
+            version=1,
+            message_id=self._move("series-end"),
+            frames_sent=self._sent,
+            frames_dropped=self._take_dropped(),
+            status=status,
+            reason=reason,
+            detector_specific=detector_specific,
+        )
+
+    def _move(self, message_type: str) -> int:
+        try:
+            self.state = TRANSITIONS[self.state, message_type]
+        except KeyError:
+            raise LocalProtocolError(f"got {message_type} to send in state {self.state.value}") from None
+        message_id = self._next_id
+        self._next_id += 1
+        return message_id
+
+    def _take_dropped(self) -> tuple[tuple[int, int], ...] | UnsetType:
+        if not len(self._undeclared):
+            return UNSET
+        dropped, self._undeclared = self._undeclared.as_tuple(), Spans()
+        return dropped
