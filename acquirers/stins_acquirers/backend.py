@@ -1,0 +1,117 @@
+"""What a vendor folder supplies: a backend. It has no loop, socket or thread of the service's own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+from msgspec import UnsetType
+from pydantic import BaseModel
+
+from stins import UNSET, SeriesHeader, StinsError
+from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.messages import EndStatus, FrameLayout, Part, Payload
+from stins.transport import Link
+
+__all__ = ["Backend", "BackendError", "Ending", "Frame", "HasReference", "Opening", "WrapsLink"]
+
+
+class BackendError(StinsError):
+    """The hardware (or what stands for it) refused or failed; the text says what to do."""
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One frame as the detector handed it over; `payload` is passed on uncopied, so it must not change any more.
+
+    `number` counts from 0 in the series. `timestamp` is seconds since its start, `acquisition_timestamp` the start of
+    the exposure in nanoseconds since the Unix epoch. `count` > 1: several frames of numbers, without any image.
+    """
+
+    number: int
+    parts: tuple[Part, ...] = ()
+    payload: tuple[Payload, ...] = ()
+    layout: FrameLayout | UnsetType = UNSET
+    timestamp: float | tuple[float, ...] | UnsetType = UNSET
+    acquisition_timestamp: int | tuple[int, ...] | UnsetType = UNSET
+    discard: bool | UnsetType = UNSET
+    detector_specific: dict[str, Any] | UnsetType = UNSET
+    count: int = 1
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What the series-start says. The service fills in id, source, file name and arm time.
+
+    `frames_expected` overrides what was asked for, where the source knows better (a capture). `payload` holds the
+    arrays of the series (pixel mask, flat field) that `header.data` describes.
+    """
+
+    header: SeriesHeader
+    payload: tuple[Payload, ...] = ()
+    frames_expected: int | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """The source's own end of a series."""
+
+    status: EndStatus = "finished"
+    reason: str = ""
+    detector_specific: dict[str, Any] | UnsetType = UNSET
+
+
+class Backend(Protocol):
+    """One detector. Every call comes from one thread; each returns within seconds or raises `BackendError`.
+
+    The class is made with its settings: `SimulatedBackend(SimulatedBackend.Settings(...))`.
+    """
+
+    Settings: type[BaseModel]
+    """The model of what can be configured: every field described, with its unit (`json_schema_extra={"unit": "s"}`)."""
+
+    settings: BaseModel
+    """What is set now, as read back."""
+
+    can_wait: bool
+    """Whether the source may be held up when nobody takes its frames (a simulation as fast as it goes, a capture);
+    the frames of a source that can't wait are dropped, counted and declared."""
+
+    def describe(self) -> FrameDescription:
+        """What the next frame will look like."""
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Sets some settings; refuses unknown names and bad values by name, changing nothing then."""
+
+    def arm(self, request: ArmRequest) -> Opening:
+        """Gets ready for a series."""
+
+    def trigger(self, request: TriggerRequest) -> None:
+        """Takes `frames_per_trigger` frames from now on (software), or starts the series (internal)."""
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        """The frames that are there, waiting at most `timeout_s` for the first; may be empty."""
+
+    def triggered(self) -> bool:
+        """Whether frames of the last trigger are still to come."""
+
+    def ending(self) -> Ending | None:
+        """The source's own end of the series once all its frames were read, else None."""
+
+    def disarm(self) -> None:
+        """Ends the series: no more frames. Disarming twice does no harm."""
+
+    def close(self) -> None:
+        """Lets the hardware go. Closing twice does no harm."""
+
+
+@runtime_checkable
+class WrapsLink(Protocol):
+    """A backend that puts something between the service and the socket (faults on request)."""
+
+    def wrap(self, link: Link) -> Link:
+        """The link to send through instead."""
+
+
+@runtime_checkable
+class HasReference(Protocol):
+    """A backend that can say what a frame's pixels are, independently of what was sent (to prove a chain)."""
+
+    def reference(self, frame_number: int) -> bytes:
+        """The frame as an .npy file; raises `BackendError` for a frame that it doesn't know."""

@@ -1,0 +1,99 @@
+"""`stins acquirer`: one detector as a process."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from stins import StinsError
+from stins.control import ArmRequest, TriggerRequest
+from stins.daemon import Command, ControlServer, Document, Ready, announce, load_config, on_signal
+from stins.transport import Publisher
+
+from .backend import Backend, HasReference
+from .config import AcquirerConfig
+from .registry import backend_class, installed, make_backend
+from .service import Service
+
+__all__ = ["main"]
+
+
+def main(argv: list[str]) -> int:
+    """Runs one acquirer until it is told to stop."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if options.describe:
+        _describe(options.describe)
+        return 0
+    if options.config is None:
+        print("stins acquirer: give --config FILE (or --describe BACKEND)", file=sys.stderr)
+        return 2
+    _run(load_config(options.config, AcquirerConfig))
+    return 0
+
+
+def _run(config: AcquirerConfig) -> None:
+    backend = make_backend(config.backend, config.settings)
+    stream = config.stream
+    publisher = Publisher(stream.endpoint, budget_bytes=stream.budget_bytes, max_message_bytes=stream.max_message_bytes)
+    service = Service(config.name, config.backend, backend, publisher, stream.peer_timeout_s)
+    server = ControlServer(config.name, config.http, service.board, _commands(service), _documents(backend))
+    on_signal(service.stop)
+    server.start()
+    status = service.board.status
+    announce(Ready(process=config.name, kind="acquirer", control=server.url, pid=status.pid, stream=publisher.endpoint))
+    try:
+        service.run()
+    finally:
+        server.stop()
+        publisher.close()
+
+
+def _commands(service: Service) -> list[Command]:
+    return [
+        Command(path="/arm", summary="Arm one series", request=ArmRequest, run=service.arm),
+        Command(path="/trigger", summary="Take frames", request=TriggerRequest, run=service.trigger),
+        Command(path="/disarm", summary="End the series in good order", run=service.disarm),
+        Command(path="/abort", summary="End the series now", run=service.abort),
+        Command(path="/reset", summary="Leave FAULT", run=service.reset),
+        Command(path="/configure", summary="Change settings", request=dict[str, Any], run=service.configure),
+    ]
+
+
+def _documents(backend: Backend) -> list[Document]:
+    if not isinstance(backend, HasReference):
+        return []
+    reference = backend
+
+    def read(which: str) -> tuple[str, bytes]:
+        if not which.isdigit():
+            raise StinsError(f"/reference: got {which!r}, expected a frame number")
+        return "application/octet-stream", reference.reference(int(which))
+
+    return [Document(path="/reference", summary="What a frame's pixels are, as .npy", read=read)]
+
+
+def _describe(name: str) -> None:
+    settings = backend_class(name).Settings
+    print(f"settings of the backend {name!r}:")
+    for key, field in settings.model_fields.items():
+        extra = field.json_schema_extra
+        unit = f" [{extra['unit']}]" if isinstance(extra, dict) and "unit" in extra else ""
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        print(f"  {key}{unit}: {field.description or ''} ({default})")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stins acquirer",
+        description="Connects to one detector and sends its frames as a STINS stream. Prints one line of JSON with "
+        "its addresses once it is ready; ends on Ctrl-C or SIGTERM.",
+        epilog="example: stins acquirer --config acquirers/simulated.yaml",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; see acquirers/README.md")
+    parser.add_argument(
+        "--describe", metavar="BACKEND", help=f"list a backend's settings; installed: {', '.join(installed())}"
+    )
+    parser.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING or ERROR (default INFO)")
+    return parser

@@ -1,0 +1,34 @@
+"""Backends are found by entry point, so that a facility adds its own from its own package."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from stins import StinsError
+from stins.daemon import check_config
+
+from .backend import Backend
+
+__all__ = ["backend_class", "installed", "make_backend"]
+
+GROUP = "stins.acquirers"
+
+
+def installed() -> list[str]:
+    """The names of all backends that are installed."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The backend of that name; raises `StinsError` that lists the installed ones."""
+    for point in entry_points(group=GROUP, name=name):
+        loaded: type[Backend] = point.load()
+        return loaded
+    raise StinsError(f"no acquirer backend {name!r}; installed: {', '.join(installed())}")
+
+
+def make_backend(name: str, settings: Mapping[str, Any], where: str = "settings") -> Backend:
+    """A backend with its settings checked; a refused setting is named with its value."""
+    chosen: Any = backend_class(name)
+    backend: Backend = chosen(check_config(dict(settings), chosen.Settings, where))
+    return backend

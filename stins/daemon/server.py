@@ -1,0 +1,228 @@
+"""HTTP control of a daemon: commands in, status out, pushed as server-sent events.
+
+Loopback unless told otherwise; on loopback only requests that name a local host are answered (a web page cannot
+rebind its name to us) and nothing with a foreign Origin changes state.
+"""
+
+import asyncio
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from ..errors import StinsError
+from .board import StatusBoard
+from .config import ConfigError, HttpConfig, is_loopback
+
+__all__ = ["Command", "ControlServer", "Document"]
+
+_HEARTBEAT_S = 1.0
+_START_DEADLINE_S = 10.0
+_JSON = msgspec.json.Encoder(enc_hook=str)
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A POST: `run` gets the decoded request and returns the reply; a StinsError it raises becomes a 409."""
+
+    path: str
+    summary: str
+    request: Any = None
+    run: Callable[[Any], msgspec.Struct]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A GET of something that is not the status: `read` gets the path's last step, returns media type and bytes."""
+
+    path: str
+    summary: str
+    read: Callable[[str], tuple[str, bytes]]
+
+
+class ControlServer:
+    """Serves one daemon from a thread of its own; `url` says where, once `start` has returned."""
+
+    def __init__(
+        self,
+        name: str,
+        config: HttpConfig,
+        board: StatusBoard[Any],
+        commands: Sequence[Command],
+        documents: Sequence[Document] = (),
+    ) -> None:
+        self._board = board
+        self._token = _read_token(config)
+        self._app = FastAPI(title=name, docs_url="/docs")
+        self._hosts = _local_hosts() if is_loopback(config.host) else None
+        self._app.middleware("http")(self._guard)
+        self._add_status_routes()
+        for command in commands:
+            self._add_command(command)
+        for document in documents:
+            self._add_document(document)
+        self._socket = _listen(config)
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(self._app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        )
+        self._thread = threading.Thread(target=self._serve, name=f"{name}-http", daemon=True)
+
+    def start(self) -> None:
+        """Returns once requests are answered."""
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_DEADLINE_S / 0.01)):
+            if self._server.started or not self._thread.is_alive():
+                break
+            waited.wait(0.01)
+        if not self._server.started:
+            raise StinsError(f"the control server did not start at {self.url} within {_START_DEADLINE_S:g} s")
+
+    def stop(self) -> None:
+        """Ends the streams and the thread. Stopping twice does no harm."""
+        self._board.close()
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(5)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    # -- routes ---------------------------------------------------------------------------------
+
+    def _add_status_routes(self) -> None:
+        app = self._app
+        app.add_api_route("/status", self._status, summary="The daemon's whole state")
+        app.add_api_route("/events", self._events, summary="The state, pushed at each change and once a second")
+        app.add_api_route("/healthz", lambda: {"alive": True}, summary="Whether the daemon lives")
+        app.add_api_route("/metrics", self._metrics, summary="The status' numbers, for Prometheus")
+
+    async def _status(self) -> Response:
+        return _reply(self._board.status)
+
+    async def _metrics(self) -> Response:
+        tree = msgspec.to_builtins(self._board.status, enc_hook=str)
+        lines = [f"{key} {value}" for key, value in _numbers(f"stins_{tree.get('kind', 'daemon')}", tree)]
+        return Response("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+
+    async def _events(self) -> StreamingResponse:
+        return StreamingResponse(self._event_stream(), media_type="text/event-stream")
+
+    async def _event_stream(self) -> AsyncIterator[bytes]:
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        forget = self._board.listen(lambda: loop.call_soon_threadsafe(changed.set))
+        try:
+            while not self._board.closed:
+                changed.clear()
+                yield b"data: " + _JSON.encode(self._board.status) + b"\n\n"
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), _HEARTBEAT_S)
+        finally:
+            forget()
+
+    def _add_command(self, command: Command) -> None:
+        async def endpoint(request: Request) -> Response:
+            body = await request.body()
+            try:
+                value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
+            except (msgspec.DecodeError, RecursionError) as error:
+                return _error(422, f"{command.path}: {error}")
+            try:
+                return _reply(await run_in_threadpool(command.run, value))
+            except StinsError as error:
+                return _error(409, str(error))
+
+        extra = {}
+        if command.request:
+            (schema,), components = msgspec.json.schema_components([command.request])
+            schema = components.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+            extra = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+        self._app.add_api_route(command.path, endpoint, methods=["POST"], summary=command.summary, openapi_extra=extra)
+
+    def _add_document(self, document: Document) -> None:
+        async def endpoint(which: str) -> Response:
+            try:
+                media_type, content = await run_in_threadpool(document.read, which)
+            except StinsError as error:
+                return _error(404, str(error))
+            return Response(content, media_type=media_type)
+
+        self._app.add_api_route(document.path + "/{which}", endpoint, summary=document.summary)
+
+    # -- safety ---------------------------------------------------------------------------------
+
+    async def _guard(self, request: Request, call_next: Callable[[Request], Any]) -> Response:
+        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        if self._hosts is not None and host not in self._hosts:
+            return _error(403, f"Host: got {host!r}, expected one of {sorted(self._hosts)}")
+        if request.method != "GET" and "origin" in request.headers:
+            return _error(403, f"Origin: got {request.headers['origin']!r}; a web page may not control a daemon")
+        if self._token is not None:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not secrets.compare_digest(given.encode(), self._token.encode()):
+                return _error(401, "Authorization: expected 'Bearer' and the content of the token file")
+        response: Response = await call_next(request)
+        return response
+
+
+def _reply(value: msgspec.Struct) -> Response:
+    return Response(_JSON.encode(value), media_type="application/json")
+
+
+def _error(status: int, text: str) -> Response:
+    return Response(_JSON.encode({"error": text}), status_code=status, media_type="application/json")
+
+
+def _numbers(prefix: str, tree: Any) -> list[tuple[str, float]]:
+    if isinstance(tree, bool):
+        return [(prefix, int(tree))]
+    if isinstance(tree, int | float):
+        return [(prefix, tree)]
+    if isinstance(tree, dict):
+        return [
+            pair for key, value in tree.items() if key.isidentifier() for pair in _numbers(f"{prefix}_{key}", value)
+        ]
+    return []
+
+
+def _local_hosts() -> set[str]:
+    return {"127.0.0.1", "localhost", "[::1]"}
+
+
+def _read_token(config: HttpConfig) -> str | None:
+    if config.token_file is None:
+        if not is_loopback(config.host):
+            raise ConfigError(
+                f"http.host: got {config.host!r}, which others can reach; set http.token_file as well, or use 127.0.0.1"
+            )
+        return None
+    return _private_text(config.token_file)
+
+
+def _private_text(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(f"http.token_file: {path} can be read by others; chmod 600 it")
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"http.token_file: {path} cannot be read: {error.strerror}") from error
+
+
+def _listen(config: HttpConfig) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"http.port: cannot listen on {config.host}:{config.port}: {error.strerror}; choose another, or 0 for any"
+        ) from error

@@ -1,0 +1,18 @@
+"""STINS over ZeroMQ: it knows bytes, endpoints and budgets, not detectors."""
+
+from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
+from .live import LivePublisher
+from .publisher import Link, Publisher
+from .receiver import Receiver
+from .sockets import TransportError
+
+__all__ = [
+    "DEFAULT_BUDGET_BYTES",
+    "DEFAULT_MAX_MESSAGE_BYTES",
+    "Link",
+    "LivePublisher",
+    "Publisher",
+    "Receiver",
+    "TransportError",
+    "high_water_mark",
+]

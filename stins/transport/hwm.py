@@ -1,0 +1,13 @@
+"""High-water marks from a budget in bytes: the library's default of 1,000 messages is 9 GB of 9 MB frames."""
+
+__all__ = ["DEFAULT_BUDGET_BYTES", "DEFAULT_MAX_MESSAGE_BYTES", "high_water_mark"]
+
+DEFAULT_BUDGET_BYTES = 512 << 20
+#: The largest message taken: 64 MiB holds a 16-Mpixel frame of uint32. 512 MiB / 64 MiB = 8 messages in a queue,
+#: which costs nothing measurable at 512 KiB and above (docs/explanations/decisions/0005).
+DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
+
+
+def high_water_mark(budget_bytes: int, max_message_bytes: int) -> int:
+    """How many messages a queue may hold so that it stays within the budget: at least 2, at most 1,000."""
+    return max(2, min(1000, budget_bytes // max_message_bytes))
