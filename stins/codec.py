@@ -40,7 +40,11 @@ _STRUCTURES: Mapping[str, type[msgspec.Struct]] = {
     "acquisition": Acquisition,
     "frame": FrameLayout,
 }
-_MESSAGES: Mapping[str, type[msgspec.Struct]] = {"series-start": SeriesStart, "data": Data, "series-end": SeriesEnd}
+_MESSAGES: Mapping[str, type[msgspec.Struct]] = {
+    "series-start": SeriesStart,
+    "data": Data,
+    "series-end": SeriesEnd,
+}
 _FILTER_HEADER_BYTES = 12
 
 
@@ -102,7 +106,9 @@ class Decoder:
         try:
             header, moved = self._json.decode(raw), ()
         except RecursionError:
-            raise MessageError(f"header: nested too deep, expected at most {self._limits.depth} levels") from None
+            raise MessageError(
+                f"header: nested too deep, expected at most {self._limits.depth} levels"
+            ) from None
         except msgspec.ValidationError as error:
             header, moved = self._second_look(raw, error)
         except msgspec.DecodeError as error:
@@ -151,7 +157,11 @@ class Decoder:
         sizes = _check_parts(described, self._limits)
         if isinstance(header, SeriesStart):
             _check_frame(header.frame, described, self._limits)
-        arrays = [(i, part, size) for i, (part, size) in enumerate(zip(described, sizes, strict=True)) if part.name in SERIES_ARRAYS]
+        arrays = [
+            (i, part, size)
+            for i, (part, size) in enumerate(zip(described, sizes, strict=True))
+            if part.name in SERIES_ARRAYS
+        ]
         if len(parts) - 1 != len(arrays):
             raise MessageError(f"data: got {len(parts) - 1} binary parts, expected {len(arrays)}")
         for (index, part, size), payload in zip(arrays, parts[1:], strict=True):
@@ -172,7 +182,9 @@ def _check_parts(parts: Sequence[Part], limits: Limits) -> tuple[int, ...]:
     for index, part in enumerate(parts):
         _check_shape(f"data[{index}].shape", part.shape, limits)
         if part.dtype not in ITEM_BITS:
-            raise MessageError(f"data[{index}].dtype: got {part.dtype!r}, expected one of {sorted(ITEM_BITS)}")
+            raise MessageError(
+                f"data[{index}].dtype: got {part.dtype!r}, expected one of {sorted(ITEM_BITS)}"
+            )
         if part.compression not in COMPRESSIONS:
             raise MessageError(
                 f"data[{index}].compression: got {part.compression!r}, expected one of {sorted(COMPRESSIONS)}"
@@ -198,7 +210,9 @@ def _check_frame(frame: object, parts: Sequence[Part], limits: Limits) -> None:
     _check_shape("frame.shape", frame.shape, limits)
     _check_shape("frame.chunks", frame.chunks, limits)
     if len(frame.chunks) != len(frame.shape):
-        raise MessageError(f"frame.chunks: got {list(frame.chunks)}, expected {len(frame.shape)} axes as in frame.shape")
+        raise MessageError(
+            f"frame.chunks: got {list(frame.chunks)}, expected {len(frame.shape)} axes as in frame.shape"
+        )
     for index, part in enumerate(parts):
         if part.name not in SERIES_ARRAYS:
             _check_place(index, part, frame)
@@ -208,9 +222,12 @@ def _check_place(index: int, part: Part, frame: FrameLayout) -> None:
     """A part of a larger frame fills one of its chunks: its offset lies on the chunk grid, inside the frame."""
     offset = part.offset or ()
     if part.shape != frame.chunks and (1, *part.shape) != frame.chunks:
-        raise MessageError(f"data[{index}].shape: got {list(part.shape)}, expected frame.chunks {list(frame.chunks)}")
+        raise MessageError(
+            f"data[{index}].shape: got {list(part.shape)}, expected frame.chunks {list(frame.chunks)}"
+        )
     on_grid = len(offset) == len(frame.shape) and all(
-        o % chunk == 0 and o + chunk <= side for o, chunk, side in zip(offset, frame.chunks, frame.shape, strict=True)
+        o % chunk == 0 and o + chunk <= side
+        for o, chunk, side in zip(offset, frame.chunks, frame.shape, strict=True)
     )
     if not on_grid:
         raise MessageError(
@@ -236,7 +253,9 @@ def _check_payload(index: int, part: Part, size: int, payload: Payload) -> None:
 def _check_filter_header(index: int, part: Part, size: int, payload: Payload) -> None:
     """bslz4 and lz4 chunks begin with the raw size (8 bytes) and the block size (4), big-endian (HDF5 filters 32008, 32004)."""
     if len(payload) <= _FILTER_HEADER_BYTES:
-        raise MessageError(f"data[{index}]: got {len(payload)} bytes of {part.compression}, expected more than 12")
+        raise MessageError(
+            f"data[{index}]: got {len(payload)} bytes of {part.compression}, expected more than 12"
+        )
     raw, block = int.from_bytes(payload[:8], "big"), int.from_bytes(payload[8:12], "big")
     if raw != size:
         raise MessageError(
@@ -244,7 +263,9 @@ def _check_filter_header(index: int, part: Part, size: int, payload: Payload) ->
             f"for shape {list(part.shape)} of {part.dtype}"
         )
     if not 0 < block <= 1 << 30:
-        raise MessageError(f"data[{index}]: {part.compression} header says blocks of {block} bytes, expected 1 to 2^30")
+        raise MessageError(
+            f"data[{index}]: {part.compression} header says blocks of {block} bytes, expected 1 to 2^30"
+        )
 
 
 def _check_rows(header: Data) -> None:
@@ -253,7 +274,9 @@ def _check_rows(header: Data) -> None:
     for key in ("timestamp", "acquisition_timestamp"):
         value = getattr(header, key)
         if isinstance(value, tuple) and len(value) != count:
-            raise MessageError(f"{key}: got {len(value)} values, expected {count}, as in the message's other lists")
+            raise MessageError(
+                f"{key}: got {len(value)} values, expected {count}, as in the message's other lists"
+            )
 
 
 def _move_unknown(content: dict[str, Any]) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
-class ArmRequest(_Value, frozen=True):
+class ArmRequest(_Value, frozen=True, kw_only=True):
     """Arms one series.
 
     `filename` null or empty: live only. `triggers` null: until disarmed. The frames of a series are
@@ -71,7 +71,7 @@ class ArmRequest(_Value, frozen=True):
         return None if self.triggers is None else self.triggers * self.frames_per_trigger
 
 
-class TriggerRequest(_Value, frozen=True):
+class TriggerRequest(_Value, frozen=True, kw_only=True):
     """Takes `frames_per_trigger` frames now (software), or starts the series (internal).
 
     `first_frame` is the number of the first of them: a number already used takes these frames again.
@@ -80,7 +80,7 @@ class TriggerRequest(_Value, frozen=True):
     first_frame: int | None = None
 
 
-class PrepareRequest(_Value, frozen=True):
+class PrepareRequest(_Value, frozen=True, kw_only=True):
     """Announces a series to the recorder, which checks path and room before anything is armed."""
 
     series_id: str
@@ -89,7 +89,7 @@ class PrepareRequest(_Value, frozen=True):
     frame_bytes: int | None = None
 
 
-class FrameDescription(_Value, frozen=True):
+class FrameDescription(_Value, frozen=True, kw_only=True):
     """What the next frame will look like; `shape` is the whole frame's, slowest axis first."""
 
     shape: tuple[int, ...]
@@ -97,7 +97,7 @@ class FrameDescription(_Value, frozen=True):
     compression: str = "none"
 
 
-class AcquirerStatus(_Value, frozen=True):
+class AcquirerStatus(_Value, frozen=True, kw_only=True):
     """The acquirer's whole state, pushed at each change and once a second."""
 
     kind: Literal["acquirer"] = "acquirer"
@@ -126,7 +126,7 @@ class SeriesState(Enum):
     FAILED = "failed"
 
 
-class Preview(_Value, frozen=True):
+class Preview(_Value, frozen=True, kw_only=True):
     """Small numbers of one frame, computed beside the recording."""
 
     frame_number: int
@@ -136,7 +136,7 @@ class Preview(_Value, frozen=True):
     mean: float
 
 
-class SeriesStatus(_Value, frozen=True):
+class SeriesStatus(_Value, frozen=True, kw_only=True):
     """The account of one series: received = written + discarded + retaken; the missing are not among them.
 
     `written` counts flushed frames only. `rows` is how many leading rows of the data set a reader finds flushed;
@@ -163,7 +163,7 @@ class SeriesStatus(_Value, frozen=True):
     refused: int = 0
 
 
-class RecorderStatus(_Value, frozen=True):
+class RecorderStatus(_Value, frozen=True, kw_only=True):
     """The recorder's whole state, pushed at each change and once a second."""
 
     kind: Literal["recorder"] = "recorder"

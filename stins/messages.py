@@ -50,7 +50,7 @@ class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """A value that knows all its keys."""
 
 
-class Part(_Value, frozen=True):
+class Part(_Value, frozen=True, kw_only=True):
     """One binary part: `shape` is slowest axis first, `offset` its place in the whole frame."""
 
     name: str
@@ -60,14 +60,14 @@ class Part(_Value, frozen=True):
     offset: tuple[Natural, ...] | UnsetType = UNSET
 
 
-class FrameLayout(_Value, frozen=True):
+class FrameLayout(_Value, frozen=True, kw_only=True):
     """The whole frame's shape and its chunk's, when one frame comes in several parts."""
 
     shape: tuple[Natural, ...]
     chunks: tuple[Natural, ...]
 
 
-class SeriesInfo(_Value, frozen=True):
+class SeriesInfo(_Value, frozen=True, kw_only=True):
     """What this series is: `filename` empty or null means that nothing is recorded."""
 
     id: str | UnsetType = UNSET
@@ -77,7 +77,7 @@ class SeriesInfo(_Value, frozen=True):
     frames_expected: Natural | UnsetType = UNSET
 
 
-class Detector(_Value, frozen=True):
+class Detector(_Value, frozen=True, kw_only=True):
     """What stays the same for a detector: names and units of NXdetector (lengths in m)."""
 
     description: str | UnsetType = UNSET
@@ -95,7 +95,7 @@ class Detector(_Value, frozen=True):
     sensor_shape: tuple[Natural, ...] | UnsetType = UNSET
 
 
-class Acquisition(_Value, frozen=True):
+class Acquisition(_Value, frozen=True, kw_only=True):
     """What was set for a series: times in s, energies in eV, beam centre in pixels, distance in m."""
 
     count_time: float | UnsetType = UNSET
@@ -112,7 +112,7 @@ class Acquisition(_Value, frozen=True):
     roi: tuple[Natural, ...] | str | UnsetType = UNSET
 
 
-class _Message(_Value, frozen=True, tag_field="message_type"):
+class _Message(_Value, frozen=True, kw_only=True, tag_field="message_type"):
     """The keys that every message has."""
 
     version: Literal[1]
@@ -120,7 +120,7 @@ class _Message(_Value, frozen=True, tag_field="message_type"):
     detector_specific: dict[str, Any] | UnsetType = UNSET
 
 
-class SeriesStart(_Message, frozen=True, tag="series-start"):
+class SeriesStart(_Message, frozen=True, kw_only=True, tag="series-start"):
     """Opens a series and says what every frame of it will look like."""
 
     arm_time: str | UnsetType = UNSET
@@ -136,7 +136,7 @@ class SeriesStart(_Message, frozen=True, tag="series-start"):
         return self.series is not UNSET and self.series.record and bool(self.series.filename)
 
 
-class Data(_Message, frozen=True, tag="data"):
+class Data(_Message, frozen=True, kw_only=True, tag="data"):
     """One frame (or several, when its numbers are lists): `frame_number` counts from 0 in the series.
 
     `timestamp` is seconds since the start of the series, `acquisition_timestamp` nanoseconds since the
@@ -153,7 +153,7 @@ class Data(_Message, frozen=True, tag="data"):
     frames_dropped: tuple[Span, ...] | UnsetType = UNSET
 
 
-class SeriesEnd(_Message, frozen=True, tag="series-end"):
+class SeriesEnd(_Message, frozen=True, kw_only=True, tag="series-end"):
     """Closes a series; an absent `status` means finished."""
 
     frames_sent: Natural | UnsetType = UNSET

@@ -131,7 +131,9 @@ class _Series:
         """The row of a frame: its number less the discarded ones before it."""
         if frame >= self.next_frame:
             return frame - self.discarded_count
-        return frame - sum(min(last, frame - 1) - first + 1 for first, last in self.discarded if first < frame)
+        return frame - sum(
+            min(last, frame - 1) - first + 1 for first, last in self.discarded if first < frame
+        )
 
 
 class SeriesReceiver:
@@ -288,7 +290,9 @@ class SeriesReceiver:
     def _stray(self, packet: Packet) -> list[Instruction]:
         self.strays += 1
         kind = packet.header.__struct_config__.tag
-        return self._report("stray", f"got {kind} {packet.header.message_id} with no series open; kept nothing of it")
+        return self._report(
+            "stray", f"got {kind} {packet.header.message_id} with no series open; kept nothing of it"
+        )
 
     def _open(self, packet: Packet) -> list[Instruction]:
         start = packet.header

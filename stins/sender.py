@@ -123,7 +123,9 @@ class SeriesSender:
     def unsend(self, message: Data, frames: int = 1) -> None:
         """Takes back the message made last, which found no room: its id is used again, its frames are dropped."""
         if message.message_id != self._next_id - 1:
-            raise LocalProtocolError(f"got message_id {message.message_id} to take back, expected {self._next_id - 1}")
+            raise LocalProtocolError(
+                f"got message_id {message.message_id} to take back, expected {self._next_id - 1}"
+            )
         self._next_id -= 1
         self._sent -= frames
         for first, last in message.frames_dropped or ():

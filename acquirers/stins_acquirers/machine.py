@@ -6,7 +6,7 @@ from typing import Final
 from stins import StinsError
 from stins.control import AcquirerState
 
-__all__ = ["TRANSITIONS", "AcquirerEvent", "NotNow", "next_state"]
+__all__ = ["TRANSITIONS", "AcquirerEvent", "NotNowError", "next_state"]
 
 
 class AcquirerEvent(Enum):
@@ -21,7 +21,7 @@ class AcquirerEvent(Enum):
     RESET = "reset"
 
 
-class NotNow(StinsError):
+class NotNowError(StinsError):
     """A command that the present state doesn't allow; nothing was changed."""
 
 
@@ -49,9 +49,9 @@ TRANSITIONS: Final[dict[tuple[AcquirerState, AcquirerEvent], AcquirerState]] = {
 
 
 def next_state(state: AcquirerState, event: AcquirerEvent) -> AcquirerState:
-    """The state after the event; raises `NotNow` where the table has no row."""
+    """The state after the event; raises `NotNowError` where the table has no row."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:
         allowed = ", ".join(sorted(e.value for s, e in TRANSITIONS if s is state))
-        raise NotNow(f"cannot {event.value} while {state.value}; allowed now: {allowed}") from None
+        raise NotNowError(f"cannot {event.value} while {state.value}; allowed now: {allowed}") from None
