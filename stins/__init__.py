@@ -19,13 +19,12 @@ from .receiver import (
     DiscardFrame,
     EndSeries,
     OpenSeries,
-    Outcome,
     Report,
     SeriesReceiver,
-    SeriesResult,
     StoreFrame,
 )
 from .sender import SeriesHeader, SeriesSender
+from .series import Outcome, SeriesResult
 from .spans import Spans
 
 __all__ = [

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 __all__ = [
     "COMPRESSIONS",
     "ITEM_BITS",
+    "PART_NAME",
     "SERIES_ARRAYS",
     "UNSET",
     "Acquisition",
@@ -39,8 +40,17 @@ COMPRESSIONS = frozenset({"none", "bslz4", "lz4", "cbf"})
 #: Names of the parts of a series-start that carry pixels of their own (they belong to the whole series).
 SERIES_ARRAYS = frozenset({"pixel_mask", "flatfield"})
 
+#: What a part may be called: it becomes a name in a file, so it is one that NeXus allows.
+PART_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9_.]{0,61}[A-Za-z0-9_])?$"
+
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-Span: TypeAlias = tuple[Natural, Natural]
+#: A frame number, or a count of frames: up to the largest integer that every JSON reader takes exactly.
+FrameNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+Span: TypeAlias = tuple[FrameNumber, FrameNumber]
+# These three are checked in checks.py, once per layout: here they would be checked for every frame.
+PartName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PART_NAME})]
+Dtype: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(ITEM_BITS)})]
+Compression: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(COMPRESSIONS)})]
 EndStatus: TypeAlias = Literal["finished", "aborted", "failed"]
 #: Anything with the buffer protocol; Python 3.11 has no name for it yet.
 Payload: TypeAlias = bytes | memoryview
@@ -53,10 +63,10 @@ class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class Part(_Value, frozen=True, kw_only=True):
     """One binary part: `shape` is slowest axis first, `offset` its place in the whole frame."""
 
-    name: str
+    name: PartName
     shape: tuple[Natural, ...]
-    dtype: str
-    compression: str = "none"
+    dtype: Dtype
+    compression: Compression = "none"
     offset: tuple[Natural, ...] | UnsetType = UNSET
 
 
@@ -72,9 +82,9 @@ class SeriesInfo(_Value, frozen=True, kw_only=True):
 
     id: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
-    filename: str | None | UnsetType = UNSET
+    filename: str | UnsetType | None = UNSET
     record: bool = True
-    frames_expected: Natural | UnsetType = UNSET
+    frames_expected: FrameNumber | UnsetType = UNSET
 
 
 class Detector(_Value, frozen=True, kw_only=True):
@@ -143,7 +153,7 @@ class Data(_Message, frozen=True, kw_only=True, tag="data"):
     Unix epoch. `retake` says that this frame and all after it are taken again (a paused scan).
     """
 
-    frame_number: Natural
+    frame_number: FrameNumber
     timestamp: float | tuple[float, ...] | UnsetType = UNSET
     acquisition_timestamp: int | tuple[int, ...] | UnsetType = UNSET
     data: tuple[Part, ...] | UnsetType = UNSET
@@ -156,7 +166,7 @@ class Data(_Message, frozen=True, kw_only=True, tag="data"):
 class SeriesEnd(_Message, frozen=True, kw_only=True, tag="series-end"):
     """Closes a series; an absent `status` means finished."""
 
-    frames_sent: Natural | UnsetType = UNSET
+    frames_sent: FrameNumber | UnsetType = UNSET
     frames_dropped: tuple[Span, ...] | UnsetType = UNSET
     status: EndStatus | UnsetType = UNSET
     reason: str | UnsetType = UNSET
@@ -174,7 +184,11 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
 
 
 def frame_count(header: Data) -> int:
-    """How many frames a data message carries: 1, or the common length of its lists of numbers."""
+    """How many frames a data message carries: 1, or the common length of its lists of numbers.
+
+    The lists are the time stamps; where a message has no binary part and its time stamps are no lists, all values
+    of `detector_specific` together (real sources put their numbers there).
+    """
     for value in (header.timestamp, header.acquisition_timestamp):
         if isinstance(value, tuple):
             return len(value)

@@ -8,15 +8,16 @@ __all__ = ["ReorderWindow"]
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    packet: Packet
+    packet: Packet | None
     since: float
     size: int
 
 
 class ReorderWindow:
-    """Messages that came before their turn.
+    """Messages that came before their turn; one that was refused holds its place without a packet.
 
-    `count` x the largest frame bounds the memory: `size_bytes` cuts it short for large frames.
+    `count` x the largest frame bounds the memory (64 x 8 MiB = 512 MiB); `size_bytes` cuts it short for
+    large frames.
     """
 
     def __init__(self, *, count: int = 64, size_bytes: int = 256 << 20, timeout_s: float = 2.0) -> None:
@@ -32,17 +33,15 @@ class ReorderWindow:
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._waiting
 
-    def put(self, packet: Packet, now: float) -> None:
-        """Keeps a message for later."""
-        size = sum(len(part) for part in packet.payload)
-        self._waiting[packet.header.message_id] = _Waiting(packet, now, size)
+    def put(self, message_id: int, packet: Packet | None, now: float) -> None:
+        """Keeps a message for later; None for one that was refused."""
+        size = sum(len(part) for part in packet.payload) if packet else 0
+        self._waiting[message_id] = _Waiting(packet, now, size)
         self._held_bytes += size
 
     def take(self, message_id: int) -> Packet | None:
-        """The message of that id, if it waits here."""
-        waiting = self._waiting.pop(message_id, None)
-        if waiting is None:
-            return None
+        """The message of that id, which waits here; None if it was refused. Raises KeyError if nothing waits."""
+        waiting = self._waiting.pop(message_id)
         self._held_bytes -= waiting.size
         return waiting.packet
 
@@ -56,7 +55,8 @@ class ReorderWindow:
             return False
         if len(self._waiting) > self._count or self._held_bytes > self._size_bytes:
             return True
-        return now - min(waiting.since for waiting in self._waiting.values()) >= self._timeout_s
+        # A dict keeps the order of arrival: its first entry has waited longest.
+        return now - next(iter(self._waiting.values())).since >= self._timeout_s
 
     def clear(self) -> int:
         """Forgets everything; says how many messages that were."""

@@ -62,6 +62,8 @@ class SeriesSender:
         self._sent = 0
         self._dropped_total = 0
         self._undeclared = Spans()
+        self._used_up_to = 0
+        self._retake_up_to = 0
 
     @property
     def frames_sent(self) -> int:
@@ -76,7 +78,7 @@ class SeriesSender:
     def start(self, header: SeriesHeader) -> SeriesStart:
         """The series-start; the counters begin anew."""
         message_id = self._move("series-start")
-        self._sent = self._dropped_total = 0
+        self._sent = self._dropped_total = self._used_up_to = self._retake_up_to = 0
         self._undeclared = Spans()
         return SeriesStart(
             version=1,
@@ -103,9 +105,18 @@ class SeriesSender:
         retake: bool | UnsetType = UNSET,
         detector_specific: dict[str, Any] | UnsetType = UNSET,
     ) -> Data:
-        """A data message; it names the frames dropped since the last one."""
+        """A data message; it names the frames dropped since the last one.
+
+        After a `retake` every message whose frame number was used before says so too: any of them may be lost.
+        """
         message_id = self._move("data")
         self._sent += frames
+        if retake:
+            self._retake_up_to = self._used_up_to
+            self._undeclared.remove(frame_number, self._used_up_to)
+        elif frame_number < self._retake_up_to:
+            retake = True
+        self._used_up_to = max(self._used_up_to, frame_number + frames)
         return Data(
             version=1,
             message_id=message_id,
@@ -121,11 +132,9 @@ class SeriesSender:
         )
 
     def unsend(self, message: Data, frames: int = 1) -> None:
-        """Takes back the message made last, which found no room: its id is used again, its frames are dropped."""
+        """Takes back the message made last, which found no room: its frames are dropped, its id is used again."""
         if message.message_id != self._next_id - 1:
-            raise LocalProtocolError(
-                f"got message_id {message.message_id} to take back, expected {self._next_id - 1}"
-            )
+            raise LocalProtocolError(f"got message_id {message.message_id} to take back, expected {self._next_id - 1}")
         self._next_id -= 1
         self._sent -= frames
         for first, last in message.frames_dropped or ():
@@ -136,6 +145,7 @@ class SeriesSender:
         """Counts frames that never became a message; the next message names them."""
         self._undeclared.add(first, last)
         self._dropped_total += last - first + 1
+        self._used_up_to = max(self._used_up_to, last + 1)
 
     def end(
         self,

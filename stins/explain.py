@@ -1,0 +1,114 @@
+"""Off the fast path: what is wrong with a header that msgspec refused, and what a tolerant receiver can save."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from .errors import MessageError
+from .messages import Acquisition, Data, Detector, FrameLayout, Part, SeriesEnd, SeriesInfo, SeriesStart
+
+__all__ = ["move_unknown", "refuse", "refuse_depth"]
+
+_STRUCTURES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "series": SeriesInfo,
+    "detector": Detector,
+    "acquisition": Acquisition,
+    "frame": FrameLayout,
+}
+_MESSAGES: Final[Mapping[object, type[msgspec.Struct]]] = {
+    "series-start": SeriesStart,
+    "data": Data,
+    "series-end": SeriesEnd,
+}
+_WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `(?P<key>.*)`", re.DOTALL)
+# What matters for nesting: strings (so that brackets in them don't count), brackets, and the colon behind a key.
+_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|[\[{]|[\]}]|:', re.DOTALL)
+
+
+def move_unknown(content: dict[str, Any]) -> tuple[str, ...]:
+    """Moves every key that the protocol doesn't know into detector_specific; returns their dotted paths."""
+    moved: dict[str, Any] = {}
+    message = _MESSAGES.get(content.get("message_type"))
+    if message is not None:
+        moved |= _take_unknown(content, message, "")
+    for name, structure in _STRUCTURES.items():
+        moved |= _take_unknown(content.get(name), structure, f"{name}.")
+    parts = content.get("data")
+    for index, part in enumerate(parts if isinstance(parts, list) else ()):
+        moved |= _take_unknown(part, Part, f"data.{index}.")
+    free = content.setdefault("detector_specific", {})
+    if isinstance(free, dict):
+        for key, value in moved.items():
+            free[_free_name(key, free)] = value
+    return tuple(sorted(moved))
+
+
+def _take_unknown(value: object, structure: type[msgspec.Struct], path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {}
+    known = {*structure.__struct_fields__, structure.__struct_config__.tag_field}
+    return {f"{path}{key}": value.pop(key) for key in list(value) if key not in known}
+
+
+def _free_name(key: str, taken: Iterable[str]) -> str:
+    while key in taken:
+        key += "_"
+    return key
+
+
+def refuse(error: msgspec.ValidationError, content: object) -> NoReturn:
+    """Raises a `MessageError`: msgspec names where, but not what it got; this adds the value."""
+    text = str(error)
+    where = _WHERE.search(text)
+    path = where["path"] if where else ""
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        path = f"{path}.{unknown['key']}" if path else unknown["key"]
+    number = content.get("message_id") if isinstance(content, dict) else None
+    raise MessageError(
+        f"{path or 'header'}: {_WHERE.sub('', text)}; got {_shown(_look_up(content, path))}",
+        number if type(number) is int else None,
+    ) from None
+
+
+def _look_up(content: object, path: str) -> object:
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(content, list) and step.isdigit() and int(step) < len(content):
+            content = content[int(step)]
+        elif isinstance(content, dict) and step in content:
+            content = content[step]
+        else:
+            return content
+    return content
+
+
+def _shown(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()[:80]
+    except RecursionError:
+        return "something nested deep"
+
+
+def refuse_depth(raw: bytes, depth: int) -> NoReturn:
+    """Raises a `MessageError` that names the top-level key under which the header nests too deep to be parsed."""
+    key, level, text = "header", 0, b""
+    for token in _TOKENS.finditer(raw):
+        sign = token[0]
+        if sign == b":" and level == 1:
+            key = text.decode(errors="replace")
+        elif sign in b"[{":
+            level += 1
+        elif sign in b"]}":
+            level -= 1
+        elif sign != b":":
+            text = token[1]
+        if level > depth:
+            break
+    number = re.match(rb'\s*\{[^\[{]*?"message_id"\s*:\s*(\d{1,20})', raw)
+    raise MessageError(
+        f"{key[:80]}: nested deeper than {depth} levels, which is the most; got {len(raw)} bytes",
+        int(number[1]) if number else None,
+    ) from None

@@ -1,0 +1,242 @@
+"""The account of one series: which frames came, which are missing, and what that makes of the series. No I/O."""
+
+from collections.abc import Sequence
+from enum import Enum
+
+import msgspec
+from msgspec import UNSET
+
+from .messages import Data, SeriesEnd, SeriesStart
+from .spans import Spans
+
+__all__ = ["Outcome", "SeriesAccount", "SeriesResult"]
+
+# A sentence a lost message would make the list endless; the first few tell the story, the counters the rest.
+_MOST_NOTES = 10
+
+
+class Outcome(Enum):
+    """How a series ended: complete only if every frame is there and the sender said `finished`."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+
+
+class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one series.
+
+    received = stored + discarded + retaken, and expected = stored + discarded + missing. `rows` is the length
+    of what is stored: a missing frame keeps an empty row, so does one that came late and was to be discarded.
+    """
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    received: int
+    stored: int
+    discarded: int
+    retaken: int
+    rows: int
+    missing: tuple[tuple[int, int], ...]
+    duplicates: int
+    refused: int
+    moved_keys: tuple[str, ...]
+    frames_expected: int | None
+    end: SeriesEnd | None
+
+    @property
+    def missing_count(self) -> int:
+        """How many frames are missing."""
+        return sum(last - first + 1 for first, last in self.missing)
+
+
+class SeriesAccount:
+    """Counts the frames of the open series and gives each its row."""
+
+    def __init__(self, start: SeriesStart) -> None:
+        self.start = start
+        self.received = 0
+        self.duplicates = 0
+        self.refused = 0
+        self.missing = Spans()
+        self.lost_messages = Spans()
+        self.moved_keys: set[str] = set()
+        self.notes: list[str] = []
+        self._next_frame = 0
+        self._retaken = 0
+        self._repeated = 0
+        self._lost_and_retaken = 0
+        self._retake = (-1, 0)  # of the last retake: message_id, first frame
+        self._declared = Spans()
+        self._discarded = Spans()
+        # Discarded frames that have no row: all but those that came late, when their row was given already.
+        self._rowless = Spans()
+        self._rowless_count = 0
+
+    @property
+    def frames_expected(self) -> int | None:
+        """How many frames the series was to have, where its start says so."""
+        series = self.start.series
+        return None if series is UNSET or series.frames_expected is UNSET else series.frames_expected
+
+    @property
+    def discarded(self) -> int:
+        """Frames that were not to be recorded, those taken again aside."""
+        return self._discarded.count
+
+    def note(self, text: str) -> None:
+        """Keeps a sentence for the reasons of an incomplete series."""
+        if len(self.notes) < _MOST_NOTES:
+            self.notes.append(text)
+
+    def add(self, header: Data, count: int, *, late: bool = False) -> int | None:
+        """The row of the message's first frame; None if its frames came before.
+
+        A late message fills the gap it left, and nothing else: it takes nothing again.
+        """
+        frame = header.frame_number
+        if frame < self._next_frame and header.retake and not late:
+            self._rewind(self._first_retaken(frame, header.frames_dropped or ()))
+            self._retake = (header.message_id, self._next_frame)
+        if header.frames_dropped:
+            self._declare(header.frames_dropped, below=frame)
+        if frame < self._next_frame:
+            return self._fill(header, count)
+        row = frame - self._rowless_count
+        if frame > self._next_frame:
+            self.missing.add(self._next_frame, frame - 1)
+        self._next_frame = frame + count
+        self.received += count
+        if header.discard:
+            self._discarded.add(frame, frame + count - 1)
+            self._rowless.add(frame, frame + count - 1)
+            self._rowless_count += count
+        return row
+
+    def is_void(self, header: Data) -> bool:
+        """Whether the message is from before a retake of its frame: it fills no gap of the frames that came after."""
+        message_id, first = self._retake
+        return header.message_id < message_id and header.frame_number >= first
+
+    def _fill(self, header: Data, count: int) -> int | None:
+        frame = header.frame_number
+        last = min(frame + count, self._next_frame) - 1
+        if self.missing.count_between(frame, last) != last - frame + 1:
+            # Nothing is overwritten without being told to: a number that came before needs `retake`.
+            self._repeated += count
+            return None
+        self.missing.remove(frame, last)
+        self._next_frame = max(self._next_frame, frame + count)
+        self.received += count
+        if header.discard:
+            self._discarded.add(frame, frame + count - 1)
+        return frame - self._rowless.count_between(0, frame - 1)
+
+    def _declare(self, dropped: Sequence[tuple[int, int]], below: int) -> None:
+        """The sender names frames that it had to drop; what it names beyond a retaken frame comes again."""
+        for first, last in dropped:
+            self._declared.add(first, min(last, below - 1))
+
+    def _first_retaken(self, frame: int, dropped: Sequence[tuple[int, int]]) -> int:
+        """A frame that came, and was dropped after that, was dropped when it was taken again."""
+        return min([frame, *(first for first, _ in dropped if self._came(first))])
+
+    def _came(self, frame: int) -> bool:
+        return frame < self._next_frame and frame not in self.missing
+
+    def _rewind(self, frame: int) -> None:
+        """Everything from this frame on is taken again: what was received of it counts as retaken."""
+        last = self._next_frame - 1
+        missing = self.missing.count_between(frame, last)
+        self._retaken += last - frame + 1 - missing
+        self._lost_and_retaken += missing - self._missing_and_declared(frame)
+        for spans in (self.missing, self._declared, self._discarded, self._rowless):
+            spans.remove(frame, last)
+        self._rowless_count = self._rowless.count
+        self._next_frame = frame
+
+    def _missing_and_declared(self, start: int = 0) -> int:
+        return sum(
+            self.missing.count_between(max(first, start), last) for first, last in self._declared if last >= start
+        )
+
+    def close(self, end: SeriesEnd | None, failure: str) -> SeriesResult:
+        """The result; without an `end` the series is incomplete, and `failure` says why."""
+        reasons = [failure] if failure else []
+        if end is not None:
+            reasons += self._settle(end)
+        if self.frames_expected is not None:
+            self._miss_up_to(self.frames_expected)
+        reasons += self._losses()
+        return SeriesResult(
+            outcome=Outcome.INCOMPLETE if reasons else Outcome.COMPLETE,
+            reasons=tuple(reasons),
+            received=self.received,
+            stored=self.received - self.discarded - self._retaken,
+            discarded=self.discarded,
+            retaken=self._retaken,
+            rows=self._next_frame - self._rowless_count,
+            missing=self.missing.as_tuple(),
+            duplicates=self.duplicates,
+            refused=self.refused,
+            moved_keys=tuple(sorted(self.moved_keys)),
+            frames_expected=self.frames_expected,
+            end=end,
+        )
+
+    def _settle(self, end: SeriesEnd) -> list[str]:
+        """Compares what the sender says it sent and dropped with what came."""
+        dropped = end.frames_dropped or ()
+        if dropped:
+            self._rewind(self._first_retaken(self._next_frame, dropped))
+            last = max(last for _, last in dropped)
+            self._declare(dropped, below=last + 1)
+            self._miss_up_to(last + 1)
+        reasons = []
+        if end.status not in {UNSET, "finished"}:
+            reasons.append(f"{end.status} by the sender" + (f": {end.reason}" if end.reason else ""))
+        surplus = self._surplus(end)
+        if surplus > 0 and not self.missing.count:
+            reasons.append(f"the sender says that it sent {end.frames_sent} frames, got {self.received}")
+        self._miss_up_to(self._next_frame + self._lost_behind(end, -surplus))
+        return reasons
+
+    def _surplus(self, end: SeriesEnd) -> int:
+        """How many frames more than the sender sent are accounted for; negative: so many are not."""
+        if end.frames_sent is UNSET:
+            return 0
+        lost_inside = self.missing.count - self._missing_and_declared()
+        return self.received + self._repeated + self._lost_and_retaken + lost_inside - end.frames_sent
+
+    def _lost_behind(self, end: SeriesEnd, unaccounted: int) -> int:
+        """How many frames were lost behind the last that came.
+
+        Messages lost directly before the end carried one frame each at least. Where messages were lost elsewhere
+        only, the gaps in the frame numbers have told already.
+        """
+        lost = self.lost_messages.as_tuple()
+        if not lost:
+            behind = max(unaccounted, 0)
+        elif lost[-1][1] == end.message_id - 1:
+            behind = max(unaccounted, lost[-1][1] - lost[-1][0] + 1)
+        else:
+            behind = 0
+        if self.frames_expected is None:
+            return behind
+        return min(behind, max(0, self.frames_expected - self._next_frame))
+
+    def _miss_up_to(self, frame: int) -> None:
+        self.missing.add(self._next_frame, frame - 1)
+        self._next_frame = max(self._next_frame, frame)
+
+    def _losses(self) -> list[str]:
+        """Why not every frame is there; nothing where it is: a gap that was filled later is no reason."""
+        losses = []
+        if self.missing.count:
+            losses.append(f"{self.missing.count} frames are missing")
+        if declared := self._missing_and_declared():
+            losses.append(f"the sender dropped {declared} of them")
+        if self._repeated:
+            losses.append(f"{self._repeated} frames came under a number used before, without `retake`: dropped")
+        spans = self.lost_messages.as_tuple()
+        losses += [f"messages {first} to {last} did not come" for first, last in spans[:_MOST_NOTES]]
+        return losses + self.notes if losses else []
