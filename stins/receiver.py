@@ -103,20 +103,9 @@ class SeriesReceiver:
         """Whether a series is open."""
         return ReceiverState.IDLE if self._series is None else ReceiverState.OPEN
 
-    @property
-    def received(self) -> int:
-        """Frames received in the open series."""
-        return self._series.received if self._series else 0
-
-    @property
-    def missing(self) -> Spans:
-        """Frames known to be missing in the open series, so far."""
-        return self._series.missing if self._series else Spans()
-
-    @property
-    def discarded(self) -> int:
-        """Frames of the open series that were not to be recorded."""
-        return self._series.discarded if self._series else 0
+    def account(self) -> SeriesResult | None:
+        """The account of the open series so far (it counts as incomplete until it has ended)."""
+        return self._series.snapshot() if self._series else None
 
     # -- events ---------------------------------------------------------------------------------
 

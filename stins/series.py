@@ -167,9 +167,16 @@ class SeriesAccount:
         if self.frames_expected is not None:
             self._miss_up_to(self.frames_expected)
         reasons += self._losses()
+        return self._result(tuple(reasons), end)
+
+    def snapshot(self) -> SeriesResult:
+        """The account so far; an open series counts as incomplete."""
+        return self._result(("the series is open",), None)
+
+    def _result(self, reasons: tuple[str, ...], end: SeriesEnd | None) -> SeriesResult:
         return SeriesResult(
             outcome=Outcome.INCOMPLETE if reasons else Outcome.COMPLETE,
-            reasons=tuple(reasons),
+            reasons=reasons,
             received=self.received,
             stored=self.received - self.discarded - self._retaken,
             discarded=self.discarded,

@@ -1,0 +1,63 @@
+"""`stins recorder`: one recorder as a process (and its writer)."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from stins.control import PrepareRequest
+from stins.daemon import Command, ControlServer, Ready, announce, load_config, on_signal
+
+from .config import RecorderConfig
+from .supervisor import Supervisor
+
+__all__ = ["main"]
+
+
+def main(argv: list[str]) -> int:
+    """Runs one recorder until it is told to stop."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _run(load_config(options.config, RecorderConfig))
+    return 0
+
+
+def _run(config: RecorderConfig) -> None:
+    for root in config.roots:
+        root.mkdir(parents=True, exist_ok=True)
+    supervisor = Supervisor(config)
+    on_signal(supervisor.stop)
+    server = ControlServer(config.name, config.http, supervisor.board, _commands(supervisor))
+    try:
+        supervisor.start()
+        server.start()
+        status = supervisor.board.status
+        announce(Ready(process=config.name, kind="recorder", control=server.url, pid=status.pid, live=status.live))
+        supervisor.run()
+    finally:
+        supervisor.shut_down()
+        server.stop()
+
+
+def _commands(supervisor: Supervisor) -> list[Command]:
+    return [
+        Command(
+            path="/prepare",
+            summary="Check path and room for a series to come",
+            request=PrepareRequest,
+            run=supervisor.prepare,
+        ),
+        Command(path="/stop", summary="End the open series as incomplete", run=supervisor.stop_series),
+        Command(path="/reset", summary="Leave FAULT", run=supervisor.reset),
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stins recorder",
+        description="Records a STINS stream as NeXus/HDF5 files. Prints one line of JSON with its addresses once it is "
+        "ready; ends on Ctrl-C or SIGTERM, closing its file.",
+        epilog="example: stins recorder --config recorder/recorder.yaml",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file; see recorder/README.md")
+    parser.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING or ERROR (default INFO)")
+    return parser

@@ -1,0 +1,53 @@
+"""The configuration of a recorder process."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from stins.daemon import HttpConfig, Model
+from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES
+
+__all__ = ["OrderConfig", "RecorderConfig"]
+
+
+class OrderConfig(Model):
+    """How long to wait for a message that is out of order."""
+
+    window: int = Field(default=64, ge=1)
+    """How many messages may wait for one that is missing."""
+    window_bytes: int = Field(default=256 << 20, gt=0)
+    """How many bytes these may hold."""
+    gap_timeout_s: float = Field(default=2.0, gt=0)
+    """After how many seconds a missing message is given up and its frames are declared missing."""
+
+
+class RecorderConfig(Model):
+    """One recorder process."""
+
+    name: str = Field(default="recorder", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """Name of the recorder, as it stands in its messages."""
+    roots: list[Path] = Field(min_length=1)
+    """Folders below which files may be created. A plain file name goes below the first; `NAME:file.h5` goes below the
+    root whose folder is called NAME."""
+    sources: list[str] = Field(min_length=1)
+    """ZeroMQ endpoints of the acquirer, such as tcp://127.0.0.1:9999."""
+    live: str = "tcp://127.0.0.1:0"
+    """Endpoint on which the stream is published again for live view; it may drop, the file never does."""
+    http: HttpConfig = HttpConfig()
+    """Where the recorder is controlled."""
+    strict: bool = False
+    """Refuse messages with unknown keys, instead of keeping these keys under detector_specific."""
+    order: OrderConfig = OrderConfig()
+    """How disorder in the stream is treated."""
+    idle_timeout_s: float | None = Field(default=None, gt=0)
+    """End a series as incomplete when nothing came for so many seconds; null: wait as long as the sender is there."""
+    sender_gone_s: float = Field(default=2.0, gt=0)
+    """How many seconds a sender may be away before its series is ended as incomplete."""
+    budget_bytes: int = Field(default=DEFAULT_BUDGET_BYTES, gt=0)
+    """Memory for frames that wait to be written, in bytes."""
+    max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, gt=0)
+    """The largest message taken, in bytes."""
+    flush_interval_s: float = Field(default=0.2, gt=0)
+    """The longest time between two flushes, in seconds; with nothing waiting a flush is immediate."""
+    reserve_bytes: int = Field(default=16 << 20, ge=0)
+    """Room that is kept free for closing a file: a series stops before it is used up, in bytes."""

@@ -1,0 +1,36 @@
+"""The pixels of a part. Off the hot path: the recorder itself stores chunks as they come."""
+
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  # registers the filters
+import numpy as np
+from msgspec import UNSET
+
+from stins import Part
+from stins.messages import Payload
+
+from .layout import frame_layout
+from .series_file import create_dataset
+
+__all__ = ["pixels"]
+
+
+def pixels(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
+    """The part as an array of its shape.
+
+    The decoder is HDF5's own filter, run on a file in memory: what it gives is what every reader of the file gets.
+
+    Raises:
+        RecorderError: a kind of part that cannot be recorded either.
+        OSError: the filter cannot decode the bytes.
+    """
+    (layout,) = frame_layout([part], UNSET).datasets
+    if layout.filter is None:
+        return np.frombuffer(content, layout.dtype).reshape(part.shape)
+    with h5py.File.in_memory() as file:
+        handle = create_dataset(file, layout)
+        handle.set_extent((1, *layout.shape))
+        handle.write_direct_chunk((0,) * (1 + len(layout.shape)), content)
+        image: np.ndarray[Any, Any] = h5py.Dataset(handle)[0]
+        return image

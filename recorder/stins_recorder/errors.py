@@ -1,0 +1,38 @@
+"""What can go wrong between the stream and the disk."""
+
+import errno
+
+from stins import StinsError
+
+__all__ = ["PathError", "RecorderError", "StorageError", "storage_error"]
+
+
+class RecorderError(StinsError):
+    """Base of the recorder's errors."""
+
+
+class PathError(RecorderError):
+    """A file name was refused; nothing was created."""
+
+
+class StorageError(RecorderError):
+    """The disk, or HDF5, failed; what was flushed before stays readable."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "no space is left; make room, or record below another root",
+    errno.EDQUOT: "the quota is used up; make room, or record below another root",
+    errno.EACCES: "permission denied; the recorder's user must be able to write there",
+    errno.EPERM: "not permitted; the recorder's user must be able to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk reports an input/output error; look at the system log",
+    errno.EEXIST: "it stands already, and nothing is ever overwritten; choose another name",
+    errno.ENOENT: "the folder is gone",
+}
+
+
+def storage_error(step: str, path: object, error: BaseException) -> StorageError:
+    """The error of one step on one file, with what to do about it."""
+    number = getattr(error, "errno", None)
+    remedy = _REMEDIES.get(number) if number else None
+    return StorageError(f"{step} {path}: {remedy or ' '.join(str(error).split())}")

@@ -1,0 +1,79 @@
+"""Which dataset each part of a frame goes to, and where in it. Pure values."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stins import FrameLayout, Part
+from stins.messages import SERIES_ARRAYS
+
+from .errors import RecorderError
+
+__all__ = ["DatasetLayout", "FrameWriterLayout", "frame_layout"]
+
+#: HDF5's registered numbers of the filters whose chunks STINS carries as they are.
+FILTERS = {"none": None, "bslz4": 32008, "lz4": 32004}
+#: numpy's codes: everything on the wire is little-endian.
+_DTYPES = {
+    "uint8": "|u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8",
+    "int8": "|i1", "int16": "<i2", "int32": "<i4", "int64": "<i8",
+    "float32": "<f4", "float64": "<f8",
+}  # fmt: skip
+
+
+class DatasetLayout(msgspec.Struct, frozen=True):
+    """One dataset of frames: `shape` and `chunks` without the frame axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    compression: str
+
+    @property
+    def filter(self) -> int | None:
+        """The HDF5 filter of its chunks."""
+        return FILTERS[self.compression]
+
+
+class FrameWriterLayout(msgspec.Struct, frozen=True):
+    """The datasets of a frame; part i goes to `datasets[targets[i]]` at chunk offset `offsets[i]`."""
+
+    datasets: tuple[DatasetLayout, ...]
+    targets: tuple[int, ...]
+    offsets: tuple[tuple[int, ...], ...]
+
+
+def frame_layout(parts: Sequence[Part], frame: FrameLayout | UnsetType) -> FrameWriterLayout:
+    """The layout of a frame; a frame in several parts is one dataset, parts without a common frame are one each.
+
+    Raises:
+        RecorderError: a part that cannot be stored as it is.
+    """
+    parts = [part for part in parts if part.name not in SERIES_ARRAYS]
+    for part in parts:
+        if part.dtype not in _DTYPES or part.compression not in FILTERS:
+            raise RecorderError(
+                f"part {part.name!r}: cannot record dtype {part.dtype!r} with compression {part.compression!r}; "
+                f"expected one of {sorted(_DTYPES)} with one of {sorted(FILTERS)}"
+            )
+    if frame is not UNSET:
+        return _one_dataset(parts, frame)
+    datasets = tuple(
+        DatasetLayout(
+            "data" if index == 0 else part.name, part.shape, part.shape, _DTYPES[part.dtype], part.compression
+        )
+        for index, part in enumerate(parts)
+    )
+    return FrameWriterLayout(datasets, tuple(range(len(parts))), tuple((0,) * len(part.shape) for part in parts))
+
+
+def _one_dataset(parts: Sequence[Part], frame: FrameLayout) -> FrameWriterLayout:
+    kinds = {(part.dtype, part.compression) for part in parts}
+    if len(kinds) != 1:
+        raise RecorderError(f"parts of one frame differ in dtype or compression: {sorted(kinds)}; expected one kind")
+    dtype, compression = kinds.pop()
+    dataset = DatasetLayout("data", frame.shape, frame.chunks, _DTYPES[dtype], compression)
+    offsets = tuple(part.offset or (0,) * len(frame.shape) for part in parts)
+    return FrameWriterLayout((dataset,), (0,) * len(parts), offsets)

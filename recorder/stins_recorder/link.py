@@ -1,0 +1,81 @@
+"""What supervisor and writer say to each other, as lines of JSON over a socket pair."""
+
+import socket
+from typing import Literal
+
+import msgspec
+
+from stins.control import PrepareRequest, RecorderState, SeriesStatus
+
+__all__ = ["Answer", "Line", "Link", "Order", "WriterStatus"]
+
+_RECEIVE_BYTES = 1 << 20
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
+    """Supervisor to writer; `number` comes back in the answer."""
+
+    number: int
+    what: Literal["prepare", "stop", "reset", "exit"]
+    prepare: PrepareRequest | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """Writer to supervisor: done, or why not."""
+
+    number: int
+    error: str | None = None
+
+
+class WriterStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+    """Writer to supervisor: its whole state; at least once a second, so that silence means that it hangs."""
+
+    state: RecorderState
+    reason: str = ""
+    live: str | None = None
+    free_bytes: int | None = None
+    prepared: str | None = None
+    connections: int = 0
+    series: SeriesStatus | None = None
+    notes: tuple[str, ...] = ()
+
+
+Line = Order | Answer | WriterStatus
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+class Link:
+    """One end of the socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._rest = b""
+        self.closed = False
+
+    def fileno(self) -> int:
+        """For a poller."""
+        return self._socket.fileno()
+
+    def send(self, line: Line) -> None:
+        """Sends one line; a peer that is gone is noticed by `receive`."""
+        try:
+            self._socket.sendall(msgspec.json.encode(line) + b"\n")
+        except OSError:
+            self.closed = True
+
+    def receive(self) -> list[Line]:
+        """The lines that are there, waiting for the first; `closed` is set when the peer has gone."""
+        try:
+            received = self._socket.recv(_RECEIVE_BYTES)
+        except OSError:
+            received = b""
+        if not received:
+            self.closed = True
+            return []
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        return [_DECODER.decode(line) for line in lines]
+
+    def close(self) -> None:
+        """Closes this end. Closing twice does no harm."""
+        self.closed = True
+        self._socket.close()

@@ -1,0 +1,86 @@
+"""The supervisor's side of the preview: small numbers of a frame, computed where they cannot slow the writer."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+
+from stins import Data, Decoder, MessageError
+from stins.control import Preview
+from stins.transport.sockets import harden
+
+from .decompress import pixels
+from .errors import RecorderError
+
+__all__ = ["PreviewReader"]
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 200
+
+
+class PreviewReader:
+    """A thread that reads frames from an ipc socket of its own and reports their numbers."""
+
+    def __init__(self, report: Callable[[Preview], None]) -> None:
+        self._report = report
+        # A folder that only this user can enter: nobody else can feed or read frames.
+        self._folder = tempfile.TemporaryDirectory(prefix="stins-")
+        self.endpoint = f"ipc://{Path(self._folder.name) / 'preview'}"
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PULL)
+        harden(self._socket)
+        self._socket.rcvhwm = 2
+        self._socket.bind(self.endpoint)
+        self._decoder = Decoder()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread and removes the socket. Closing twice does no harm."""
+        self._closed.set()
+        self._thread.join(5)
+        self._socket.close()
+        self._context.term()
+        self._folder.cleanup()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            if self._socket.poll(_POLL_MS):
+                row, *parts = self._latest()
+                try:
+                    self._look(int(row), parts)
+                except (MessageError, RecorderError, OSError, ValueError) as error:
+                    log.warning("no preview of row %s: %s", row, error)
+
+    def _latest(self) -> list[bytes]:
+        parts = self._socket.recv_multipart()
+        while self._socket.poll(0):
+            parts = self._socket.recv_multipart()
+        return parts
+
+    def _look(self, row: int, parts: list[bytes]) -> None:
+        packet = self._decoder.decode(parts)
+        header = packet.header
+        if not isinstance(header, Data) or not header.data:
+            return
+        images = [pixels(part, content) for part, content in zip(header.data, packet.payload, strict=True)]
+        self._report(summary(header.frame_number, row, images))
+
+
+def summary(frame_number: int, row: int, images: "list[np.ndarray[Any, Any]]") -> Preview:
+    """Total, maximum and mean of a frame in one or several parts."""
+    total = float(sum(image.sum(dtype=np.float64 if image.dtype.kind == "f" else None) for image in images))
+    return Preview(
+        frame_number=frame_number,
+        row=row,
+        total=total,
+        maximum=float(max(image.max() for image in images)),
+        mean=total / sum(image.size for image in images),
+    )

@@ -1,0 +1,209 @@
+"""The supervisor: HTTP control and status; starts the writer, watches it, starts it again when it dies."""
+
+import logging
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from uuid import uuid4
+
+import msgspec
+
+from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState
+from stins.daemon import StatusBoard
+
+from .config import RecorderConfig
+from .errors import RecorderError
+from .link import Answer, Link, Order, WriterStatus
+from .preview import PreviewReader
+
+__all__ = ["Supervisor"]
+
+log = logging.getLogger(__name__)
+
+_START_DEADLINE_S = 30.0
+_ORDER_DEADLINE_S = 5.0
+_EXIT_DEADLINE_S = 10.0
+_SILENCE_S = 3.0
+_RESTART_PAUSE_S = 0.2
+_POLL_S = 0.25
+
+
+class Supervisor:
+    """Holds the recorder's status and passes orders on to the writer.
+
+    Commands may come from any thread; each raises `RecorderError` with what is wrong.
+    """
+
+    def __init__(self, config: RecorderConfig) -> None:
+        self._config = config
+        self._orders = 0
+        self._answers: dict[int, queue.SimpleQueue[Answer]] = {}
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._heard = 0.0
+        self.board = StatusBoard(
+            RecorderStatus(
+                name=config.name,
+                state=RecorderState.IDLE,
+                boot_id=uuid4().hex,
+                pid=os.getpid(),
+                sources=tuple(config.sources),
+                root=str(config.roots[0]),
+            )
+        )
+        self._preview = PreviewReader(self._previewed)
+
+    # -- commands, from any thread --------------------------------------------------------------
+
+    def prepare(self, request: PrepareRequest) -> RecorderStatus:
+        """Checks path and room for a series to come."""
+        return self._order("prepare", request)
+
+    def stop_series(self, _request: None = None) -> RecorderStatus:
+        """Ends the open series as incomplete."""
+        return self._order("stop")
+
+    def reset(self, _request: None = None) -> RecorderStatus:
+        """Leaves FAULT."""
+        self._order("reset")
+        self._publish(state=RecorderState.IDLE, reason="")
+        return self.board.status
+
+    def stop(self) -> None:
+        """Lets `run` end."""
+        self._stopping.set()
+
+    def _order(self, what: str, prepare: PrepareRequest | None = None) -> RecorderStatus:
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        with self._lock:
+            if self._link is None:
+                raise RecorderError(f"{self._config.name}: {what}: the writer is being started again; try in a second")
+            self._orders += 1
+            number = self._orders
+            self._answers[number] = answers
+            self._link.send(Order(number=number, what=what, prepare=prepare))  # type: ignore[arg-type]
+        try:
+            answer = answers.get(timeout=_ORDER_DEADLINE_S)
+        except queue.Empty:
+            raise RecorderError(
+                f"{self._config.name}: {what}: the writer did not answer within {_ORDER_DEADLINE_S:g} s; "
+                "it may hang in a call to the file system"
+            ) from None
+        finally:
+            self._answers.pop(number, None)
+        if answer.error:
+            raise RecorderError(f"{self._config.name}: {what}: {answer.error}")
+        return self.board.status
+
+    # -- the writer -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the writer; returns once it has reported.
+
+        Raises:
+            RecorderError: it ended at once, or did not report in time.
+        """
+        self._spawn()
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while self.board.status.live is None:
+            if not self._listen() or time.monotonic() > deadline:
+                raise RecorderError(
+                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s; see its messages above"
+                )
+
+    def run(self) -> None:
+        """Until `stop`: status in, and a new writer when this one dies."""
+        while not self._stopping.is_set():
+            if not self._listen():
+                self._bury()
+                self._stopping.wait(_RESTART_PAUSE_S)
+                self._spawn()
+            elif time.monotonic() - self._heard > _SILENCE_S:
+                self._fault(f"the writer has not answered for {_SILENCE_S:g} s; it may hang in a file system call")
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "stins_recorder.writer", str(theirs.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        first = {"config": self._config.model_dump(mode="json"), "preview": self._preview.endpoint}
+        ours.sendall(msgspec.json.encode(first) + b"\n")
+        self._heard = time.monotonic() + _START_DEADLINE_S - _SILENCE_S
+        with self._lock:
+            self._link = Link(ours)
+
+    def _listen(self) -> bool:
+        """Reads what the writer says for a moment; False once it has gone."""
+        link = self._link
+        if link is None:
+            return False
+        if select.select([link], [], [], _POLL_S)[0]:
+            for line in link.receive():
+                self._heard = time.monotonic()
+                if isinstance(line, WriterStatus):
+                    self._status(line)
+                elif isinstance(line, Answer) and line.number in self._answers:
+                    self._answers[line.number].put(line)
+        return not link.closed
+
+    def _status(self, status: WriterStatus) -> None:
+        old = self.board.status
+        kept = old.state is RecorderState.FAULT and status.series is None and status.state is RecorderState.IDLE
+        self._publish(
+            state=RecorderState.FAULT if kept else status.state,
+            reason=old.reason if kept else status.reason,
+            live=status.live,
+            free_bytes=status.free_bytes,
+            prepared=status.prepared,
+            series=status.series or old.series,
+            notes=status.notes,
+            writer_pid=self._process.pid if self._process else None,
+        )
+
+    def _bury(self) -> None:
+        """The writer is gone: say so, with the reason; its series has failed."""
+        with self._lock:
+            link, self._link = self._link, None
+        process = self._process
+        if link is None or process is None:
+            return
+        link.close()
+        code = process.wait(_EXIT_DEADLINE_S)
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        self._fault(f"the writer (process {process.pid}) died: {how}; it is started again")
+
+    def _fault(self, reason: str) -> None:
+        log.error("%s: %s", self._config.name, reason)
+        series = self.board.status.series
+        if series is not None and series.state is SeriesState.OPEN and "died" in reason:
+            series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=reason)
+        self._publish(state=RecorderState.FAULT, reason=reason, series=series)
+
+    def _previewed(self, preview: Preview) -> None:
+        self._publish(preview=preview)
+
+    def _publish(self, **changes: object) -> None:
+        with self._lock:
+            status = msgspec.structs.replace(self.board.status, **changes)
+        self.board.publish(status)
+
+    def shut_down(self) -> None:
+        """The writer closes its file and ends; one that doesn't is killed. Doing it twice does no harm."""
+        if self._link is not None:
+            self._link.send(Order(number=0, what="exit"))
+        if self._process is not None:
+            try:
+                self._process.wait(_EXIT_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                log.warning("%s: the writer did not end within %g s and is killed", self._config.name, _EXIT_DEADLINE_S)
+                self._process.kill()
+                self._process.wait()
+        self._preview.close()

@@ -1,0 +1,54 @@
+"""What every test is held to: it leaves no thread, no child process and no open socket behind."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
+
+# Libraries keep these for the life of the process; they are nobody's leak.
+_LASTING_THREADS = ("bluesky-run-engine", "AnyIO worker", "asyncio_", "ophyd", "pyzmq", "ThreadPoolExecutor", "tqdm")
+_DEADLINE_S = 5.0
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of captured detector streams."""
+    if not CAPTURES.is_dir():
+        pytest.skip("no captured streams here (../shared/captures is absent)")
+    return CAPTURES
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> Iterator[None]:
+    """Fails a test that leaves threads, child processes or listening sockets behind."""
+    threads, children, sockets = set(threading.enumerate()), _children(), _listening()
+    yield
+    gc.collect()
+    left: list[str] = []
+    deadline = time.monotonic() + _DEADLINE_S
+    for thread in set(threading.enumerate()) - threads:
+        if not thread.name.startswith(_LASTING_THREADS):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            left += [f"thread {thread.name}"] if thread.is_alive() else []
+    _gone, alive = psutil.wait_procs(_children() - children, max(0.0, deadline - time.monotonic()))
+    left += [f"process {process.pid} {' '.join(process.cmdline()[:4])}" for process in alive]
+    left += [f"listening socket {address}" for address in _listening() - sockets]
+    for process in alive:
+        process.kill()
+    assert not left, f"left behind: {left}"
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process(os.getpid()).children(recursive=True))
+
+
+def _listening() -> set[tuple[str, int]]:
+    connections = psutil.Process(os.getpid()).net_connections("tcp")
+    return {tuple(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN}
