@@ -1,7 +1,7 @@
 """What a vendor folder supplies: a backend. It has no loop, socket or thread of the service's own."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from msgspec import UnsetType
@@ -9,10 +9,21 @@ from pydantic import BaseModel
 
 from stins import UNSET, SeriesHeader, StinsError
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.daemon import check_config
 from stins.messages import EndStatus, FrameLayout, Part, Payload
 from stins.transport import Link
 
-__all__ = ["Backend", "BackendError", "Ending", "Frame", "HasReference", "Opening", "WrapsLink"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Ending",
+    "Frame",
+    "HasReference",
+    "Opening",
+    "WrapsLink",
+    "refuse_trigger_mode",
+    "with_changes",
+]
 
 
 class BackendError(StinsError):
@@ -40,13 +51,13 @@ class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What the series-start says. The service fills in id, source, file name and arm time.
 
-    `frames_expected` overrides what was asked for, where the source knows better (a capture). `payload` holds the
-    arrays of the series (pixel mask, flat field) that `header.data` describes.
+    `frames_expected` overrides what was asked for, where the source knows better (a capture); None there means that
+    nobody knows. `payload` holds the arrays of the series (pixel mask, flat field) that `header.data` describes.
     """
 
     header: SeriesHeader
     payload: tuple[Payload, ...] = ()
-    frames_expected: int | None = None
+    frames_expected: int | UnsetType | None = UNSET
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,18 +74,21 @@ class Backend(Protocol):
     The class is made with its settings: `SimulatedBackend(SimulatedBackend.Settings(...))`.
     """
 
-    Settings: type[BaseModel]
-    """The model of what can be configured: every field described, with its unit (`json_schema_extra={"unit": "s"}`)."""
+    @property
+    def Settings(self) -> type[BaseModel]:  # noqa: N802  # a class that is an attribute of a class
+        """The model of what can be configured: every field described, with its unit (`json_schema_extra`)."""
 
-    settings: BaseModel
-    """What is set now, as read back."""
+    @property
+    def settings(self) -> BaseModel:
+        """What is set now, as read back."""
 
-    can_wait: bool
-    """Whether the source may be held up when nobody takes its frames (a simulation as fast as it goes, a capture);
-    the frames of a source that can't wait are dropped, counted and declared."""
+    @property
+    def can_wait(self) -> bool:
+        """Whether the source may be held up when nobody takes its frames (a simulation as fast as it goes, a capture);
+        the frames of a source that can't wait are dropped, counted and declared."""
 
-    def describe(self) -> FrameDescription:
-        """What the next frame will look like."""
+    def describe(self) -> FrameDescription | None:
+        """What the next frame will look like; None for a source of numbers without any image."""
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets some settings; refuses unknown names and bad values by name, changing nothing then."""
@@ -83,7 +97,10 @@ class Backend(Protocol):
         """Gets ready for a series."""
 
     def trigger(self, request: TriggerRequest) -> None:
-        """Takes `frames_per_trigger` frames from now on (software), or starts the series (internal)."""
+        """Takes `frames_per_trigger` frames from now on (software), or starts the series (internal).
+
+        `request.first_frame`, where given, is the number of the first of them; it may have been used before.
+        """
 
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """The frames that are there, waiting at most `timeout_s` for the first; may be empty."""
@@ -95,7 +112,7 @@ class Backend(Protocol):
         """The source's own end of the series once all its frames were read, else None."""
 
     def disarm(self) -> None:
-        """Ends the series: no more frames. Disarming twice does no harm."""
+        """Ends the series; `read` gives what the detector still holds, then nothing. Twice does no harm."""
 
     def close(self) -> None:
         """Lets the hardware go. Closing twice does no harm."""
@@ -114,4 +131,21 @@ class HasReference(Protocol):
     """A backend that can say what a frame's pixels are, independently of what was sent (to prove a chain)."""
 
     def reference(self, frame_number: int) -> bytes:
-        """The frame as an .npy file; raises `BackendError` for a frame that it doesn't know."""
+        """The frame as an .npy file; raises `BackendError` for a frame that it doesn't know.
+
+        The one call that comes from another thread, so that it doesn't hold up the frames.
+        """
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def with_changes(settings: M, changes: Mapping[str, Any]) -> M:
+    """The settings with some changed; raises `ConfigError` that names what is unknown or bad."""
+    return check_config({**settings.model_dump(), **changes}, type(settings), "configure")
+
+
+def refuse_trigger_mode(mode: str, supported: Collection[str]) -> None:
+    """Raises `BackendError` for a mode that the detector can't do."""
+    if mode not in supported:
+        raise BackendError(f"trigger_mode: got {mode!r}, expected one of {', '.join(supported)}")

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from stins import StinsError
 from stins.control import ArmRequest, TriggerRequest
 from stins.daemon import Command, ControlServer, Document, Ready, announce, load_config, on_signal
@@ -75,7 +77,8 @@ def _documents(backend: Backend) -> list[Document]:
 
 
 def _describe(name: str) -> None:
-    settings = backend_class(name).Settings
+    chosen: Any = backend_class(name)
+    settings: type[BaseModel] = chosen.Settings
     print(f"settings of the backend {name!r}:")
     for key, field in settings.model_fields.items():
         extra = field.json_schema_extra

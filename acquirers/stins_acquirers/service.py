@@ -2,27 +2,27 @@
 
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET
+from pydantic import BaseModel
 
-from stins import SeriesInfo, SeriesSender, StinsError, encode
+from stins import SeriesHeader, SeriesInfo, StinsError
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
 from stins.daemon import StatusBoard
-from stins.messages import EndStatus, Header, Payload
-from stins.transport import Link, Publisher
+from stins.messages import EndStatus
+from stins.transport import Publisher
 
-from .backend import Backend, Ending, Frame, Opening, WrapsLink
+from .backend import Backend, Ending, Opening, WrapsLink
+from .backlog import Backlog
+from .calls import Call, CallQueue
 from .machine import AcquirerEvent, next_state
+from .outbox import Outbox
 
 __all__ = ["Service"]
 
@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 _READ_S = 0.01
 _IDLE_S = 0.5
 _STATUS_S = 0.1
-_COMMAND_DEADLINE_S = 30.0
+#: A command may wait for the one before it and for a detector; waiting for a recorder comes on top, twice in `arm`.
+_COMMAND_S = 30.0
+_OPEN = (AcquirerState.ARMED, AcquirerState.ACQUIRING)
 
 
 class Service:
@@ -45,17 +47,16 @@ class Service:
         self._backend_name = backend_name
         self._backend = backend
         self._publisher = publisher
-        self._link: Link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
         self._peer_timeout_s = peer_timeout_s
-        self._sender = SeriesSender()
+        link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
+        self._outbox = Outbox(name, link, publisher.endpoint, peer_timeout_s)
+        self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s)
+        self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
         self._reason = ""
         self._request: ArmRequest | None = None
         self._expected: int | None = None
-        self._retake = False
-        self._next_frame = 0
-        self._calls: queue.SimpleQueue[tuple[Callable[[], None], Future[AcquirerStatus]]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
+        self._stopping = False
         self._published = 0.0
         self._boot_id = uuid4().hex
         self.board = StatusBoard(self._status())
@@ -64,86 +65,81 @@ class Service:
 
     def arm(self, request: ArmRequest) -> AcquirerStatus:
         """Arms the detector and sends the series-start."""
-        return self._call("arm", lambda: self._arm(request))
+        return self._calls.call("arm", lambda: self._arm(request))
 
     def trigger(self, request: TriggerRequest) -> AcquirerStatus:
         """Takes frames."""
-        return self._call("trigger", lambda: self._trigger(request))
+        return self._calls.call("trigger", lambda: self._trigger(request))
 
     def disarm(self, _request: None = None) -> AcquirerStatus:
         """Ends the series in good order: what the detector still holds is sent first."""
-        return self._call("disarm", lambda: self._finish("finished", ""))
+        return self._calls.call("disarm", lambda: self._finish("finished", ""))
 
     def abort(self, _request: None = None) -> AcquirerStatus:
         """Ends the series now."""
-        return self._call("abort", lambda: self._finish("aborted", "aborted on request"))
+        return self._calls.call("abort", lambda: self._finish("aborted", "aborted on request"))
 
     def reset(self, _request: None = None) -> AcquirerStatus:
         """Leaves FAULT."""
-        return self._call("reset", self._reset)
+        return self._calls.call("reset", self._reset)
 
     def configure(self, changes: Mapping[str, Any]) -> AcquirerStatus:
         """Sets some of the backend's settings."""
-        return self._call("configure", lambda: self._configure(changes))
+        return self._calls.call("configure", lambda: self._configure(changes))
 
     def stop(self) -> None:
-        """Lets `run` return."""
-        self._stopping.set()
-        self._calls.put((lambda: None, Future()))
-
-    def _call(self, name: str, run: Callable[[], None]) -> AcquirerStatus:
-        future: Future[AcquirerStatus] = Future()
-        self._calls.put((run, future))
-        try:
-            return future.result(_COMMAND_DEADLINE_S)
-        except FutureTimeout:
-            raise StinsError(f"{self._name}: {name} not done within {_COMMAND_DEADLINE_S:g} s") from None
+        """Lets `run` return; a signal handler may call it."""
+        self._stopping = True
+        self._calls.close()
 
     # -- the loop -------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Until `stop`: commands as they come, frames as the detector has them."""
-        while not self._stopping.is_set():
-            self._run_calls()
-            if self._state is AcquirerState.ACQUIRING:
-                self._guarded(self._step)
-            self._publish()
-        if self._state in (AcquirerState.ARMED, AcquirerState.ACQUIRING):
+        try:
+            while not self._stopping:
+                acquiring = self._state is AcquirerState.ACQUIRING
+                if (call := self._calls.next(0.0 if acquiring else _IDLE_S)) is not None:
+                    self._answer(call)
+                if self._state is AcquirerState.ACQUIRING:
+                    self._guarded(self._step)
+                self._publish()
             self._guarded(lambda: self._finish("aborted", "the acquirer was stopped"))
-        self._backend.close()
+            self._publish(now=True)
+        finally:
+            self._calls.refuse_rest()
+            self._backend.close()
 
-    def _run_calls(self) -> None:
-        acquiring = self._state is AcquirerState.ACQUIRING
+    def _answer(self, call: Call[AcquirerStatus]) -> None:
         try:
-            run, future = self._calls.get_nowait() if acquiring else self._calls.get(timeout=_IDLE_S)
-        except queue.Empty:
-            return
-        try:
-            run()
+            call.run()
         except StinsError as error:
             self._publish(now=True)
-            future.set_exception(error)
+            call.fail(error)
         except Exception as error:  # a backend's bug must reach its caller and end in FAULT, not end the loop
-            log.exception("%s: bug in the backend", self._name)
+            log.exception("%s: %s: bug in the backend", self._name, call.name)
             self._fail(f"bug in the backend: {error!r}")
-            future.set_exception(StinsError(f"{self._name}: bug in the backend: {error!r}"))
+            call.fail(StinsError(f"{self._name}: {call.name}: bug in the backend: {error!r}"))
         else:
             self._publish(now=True)
-            future.set_result(self.board.status)
+            call.finish(self.board.status)
 
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
         except StinsError as error:
             self._fail(str(error))
-        except Exception as error:  # see _run_calls
+        except Exception as error:  # see _answer
             log.exception("%s: bug in the backend", self._name)
             self._fail(f"bug in the backend: {error!r}")
 
     def _step(self) -> None:
-        for frame in self._backend.read(_READ_S):
-            self._send_frame(frame)
-        if (ending := self._backend.ending()) is not None:
+        if not self._backlog:
+            self._backlog.add(self._backend.read(_READ_S))
+        if not self._backlog.send():
+            # In small steps, so that commands are heard meanwhile.
+            self._publisher.wait_for_room(_READ_S)
+        elif (ending := self._backend.ending()) is not None:
             self._end(ending)
         elif not self._backend.triggered():
             self._state = next_state(self._state, AcquirerEvent.PAUSE)
@@ -152,50 +148,63 @@ class Service:
 
     def _arm(self, request: ArmRequest) -> None:
         state = next_state(self._state, AcquirerEvent.ARM)
+        _check(request)
         if not self._publisher.wait_for_room(self._peer_timeout_s):
             raise StinsError(
                 f"{self._name}: arm: no recorder connected to {self._publisher.endpoint} "
                 f"within {self._peer_timeout_s:g} s; is the recorder running, and is this its source?"
             )
         opening = self._backend.arm(request)
+        expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
         try:
-            self._open(request, opening)
+            self._outbox.open(self._header(request, opening, expected), opening.payload)
         except StinsError:
             self._backend.disarm()
             raise
+        self._request, self._expected = request, expected
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
 
-    def _open(self, request: ArmRequest, opening: Opening) -> None:
-        self._request = request
-        self._expected = opening.frames_expected or request.frames_expected
-        self._next_frame, self._retake = 0, False
-        header = msgspec.structs.replace(
+    def _header(self, request: ArmRequest, opening: Opening, expected: int | None) -> SeriesHeader:
+        return msgspec.structs.replace(
             opening.header,
             arm_time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             series=SeriesInfo(
                 id=request.series_id,
                 source=self._name,
                 filename=request.filename,
-                frames_expected=UNSET if self._expected is None else self._expected,
+                frames_expected=UNSET if expected is None else expected,
             ),
             detector_specific=_merged(opening.header.detector_specific, request.metadata),
         )
-        self._send(self._sender.start(header), opening.payload)
 
     def _trigger(self, request: TriggerRequest) -> None:
         state = next_state(self._state, AcquirerEvent.TRIGGER)
-        self._retake = request.first_frame is not None and request.first_frame < self._next_frame
+        first, following = request.first_frame, self._outbox.next_frame
+        if first is not None and not 0 <= first <= following:
+            raise StinsError(f"{self._name}: trigger: first_frame: got {first}, expected 0 to {following}, the next")
         self._backend.trigger(request)
+        if first is not None:
+            self._outbox.rewind(first)
         self._state = state
 
     def _finish(self, status: EndStatus, reason: str) -> None:
-        if self._state not in (AcquirerState.ARMED, AcquirerState.ACQUIRING):
+        if self._state not in _OPEN:
             return
-        self._backend.disarm()
-        for frame in self._backend.read(0.0) if status == "finished" else ():
-            self._send_frame(frame)
+        try:
+            self._backend.disarm()
+            if status == "finished":
+                self._send_rest()
+        except Exception as error:  # the series must end, whatever the backend does
+            self._fail(f"cannot end the series in good order: {error}")
+            raise
         self._end(Ending(status=status, reason=reason))
+
+    def _send_rest(self) -> None:
+        self._backlog.flush()
+        while frames := self._backend.read(0.0):
+            self._backlog.add(frames)
+            self._backlog.flush()
 
     def _reset(self) -> None:
         self._finish("aborted", "reset on request")
@@ -206,62 +215,30 @@ class Service:
         self._backend.configure(changes)
         self._state = state
 
+    def _end(self, ending: Ending) -> None:
+        self._state = next_state(self._state, AcquirerEvent.END)
+        self._backlog.drop()
+        self._outbox.close(ending)
+        log.info("%s: series ended, %d frames sent, %d dropped", self._name, self._outbox.sent, self._outbox.dropped)
+
     def _fail(self, reason: str) -> None:
         log.error("%s: %s", self._name, reason)
-        was_open = self._state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+        was_open = self._state in _OPEN
         self._state, self._reason = next_state(self._state, AcquirerEvent.FAIL), reason
-        if was_open:
-            self._backend.disarm()
-            end = self._sender.end("failed", reason)
-            self._link.send([encode(end)], self._peer_timeout_s)
         self._publish(now=True)
-
-    # -- messages -------------------------------------------------------------------------------
-
-    def _send_frame(self, frame: Frame) -> None:
-        message = self._sender.data(
-            frame.number,
-            frames=frame.count,
-            data=frame.parts or UNSET,
-            frame=frame.layout,
-            timestamp=frame.timestamp,
-            acquisition_timestamp=frame.acquisition_timestamp,
-            discard=frame.discard,
-            retake=True if self._retake else UNSET,
-            detector_specific=frame.detector_specific,
-        )
-        parts = (encode(message), *frame.payload)
-        if self._link.send(parts) or (self._backend.can_wait and self._link.send(parts, self._peer_timeout_s)):
-            self._retake = False
-        elif self._backend.can_wait:
-            self._sender.unsend(message, frame.count)
-            raise StinsError(self._not_taken(f"frame {frame.number}"))
-        else:
-            self._sender.unsend(message, frame.count)
-        self._next_frame = frame.number + frame.count
-
-    def _end(self, ending: Ending) -> None:
-        end = self._sender.end(ending.status, ending.reason or UNSET, ending.detector_specific)
-        self._state = next_state(self._state, AcquirerEvent.END)
-        self._send(end, ())
-        log.info("%s: series ended, %d frames sent, %d dropped", self._name, self._sender.frames_sent, self.dropped)
-
-    def _send(self, header: Header, payload: tuple[Payload, ...]) -> None:
-        if not self._link.send((encode(header), *payload), self._peer_timeout_s):
-            raise StinsError(self._not_taken(header.__struct_config__.tag))
-
-    def _not_taken(self, what: object) -> str:
-        return (
-            f"{self._name}: no recorder took {what} from {self._publisher.endpoint} "
-            f"within {self._peer_timeout_s:g} s; is the recorder running, and fast enough?"
-        )
+        if not was_open:
+            return
+        try:
+            self._backend.disarm()
+        except Exception:  # FAULT already says what went wrong first
+            log.exception("%s: disarm after a failure", self._name)
+        try:
+            self._backlog.drop()
+            self._outbox.close(Ending(status="failed", reason=reason))
+        except StinsError as error:
+            log.warning("%s: %s", self._name, error)
 
     # -- status ---------------------------------------------------------------------------------
-
-    @property
-    def dropped(self) -> int:
-        """Frames of this series that had to be dropped."""
-        return self._sender.frames_dropped
 
     def _publish(self, *, now: bool = False) -> None:
         moment = time.monotonic()
@@ -279,13 +256,19 @@ class Service:
             pid=os.getpid(),
             stream=self._publisher.endpoint,
             series_id=self._request.series_id if self._request else None,
-            frames_sent=self._sender.frames_sent,
-            frames_dropped=self._sender.frames_dropped,
+            frames_sent=self._outbox.sent,
+            frames_dropped=self._outbox.dropped,
             frames_expected=self._expected,
             frame=self._backend.describe(),
             settings=self._backend.settings.model_dump(mode="json"),
-            units=_units(self._backend),
+            units=_units(self._backend.settings),
         )
+
+
+def _check(request: ArmRequest) -> None:
+    for name, value in (("frames_per_trigger", request.frames_per_trigger), ("triggers", request.triggers)):
+        if value is not None and value < 1:
+            raise StinsError(f"arm: {name}: got {value}, expected at least 1")
 
 
 def _merged(own: Any, metadata: Mapping[str, Any]) -> Any:
@@ -295,7 +278,6 @@ def _merged(own: Any, metadata: Mapping[str, Any]) -> Any:
     return {**(own or {}), "metadata": dict(metadata)}
 
 
-def _units(backend: Backend) -> dict[str, str]:
-    fields = backend.Settings.model_fields.items()
-    extras = {name: field.json_schema_extra for name, field in fields}
+def _units(settings: BaseModel) -> dict[str, str]:
+    extras = {name: field.json_schema_extra for name, field in type(settings).model_fields.items()}
     return {name: str(extra["unit"]) for name, extra in extras.items() if isinstance(extra, dict) and "unit" in extra}

@@ -1,0 +1,67 @@
+"""Frames that were read and are not sent yet: held back for a source that can wait, dropped for one that can't."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from .backend import Frame
+from .outbox import Outbox
+
+__all__ = ["Backlog"]
+
+
+class Backlog:
+    """Never holds more than one `read` of the backend gave: the next is read when all of them are out of the way."""
+
+    def __init__(self, outbox: Outbox, can_wait: Callable[[], bool], peer_timeout_s: float) -> None:
+        self._outbox = outbox
+        self._can_wait = can_wait
+        self._peer_timeout_s = peer_timeout_s
+        self._frames: deque[Frame] = deque()
+        self._stuck_since: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, frames: Sequence[Frame]) -> None:
+        """What the backend handed over."""
+        self._frames.extend(frames)
+
+    def send(self) -> bool:
+        """Sends without waiting; whether all frames are out of the way.
+
+        Raises `StinsError` once a frame that can wait has found no room for too long.
+        """
+        while self._frames:
+            if not self._outbox.offer(self._frames[0]):
+                if self._can_wait():
+                    self._check_patience()
+                    return False
+                self._outbox.drop(self._frames[0])
+            self._frames.popleft()
+        self._stuck_since = None
+        return True
+
+    def flush(self) -> None:
+        """Sends everything, waiting for room where the source can wait; raises `StinsError` in vain."""
+        while self._frames:
+            frame, can_wait = self._frames[0], self._can_wait()
+            if not self._outbox.offer(frame, self._peer_timeout_s if can_wait else 0.0):
+                if can_wait:
+                    raise self._outbox.not_taken(f"frame {frame.number}")
+                self._outbox.drop(frame)
+            self._frames.popleft()
+
+    def drop(self) -> None:
+        """The series is over: what found no room is declared as dropped."""
+        for frame in self._frames:
+            self._outbox.drop(frame)
+        self._frames.clear()
+        self._stuck_since = None
+
+    def _check_patience(self) -> None:
+        now = time.monotonic()
+        if self._stuck_since is None:
+            self._stuck_since = now
+        if now - self._stuck_since > self._peer_timeout_s:
+            raise self._outbox.not_taken(f"frame {self._frames[0].number}")

@@ -1,0 +1,94 @@
+"""Commands from any thread, run one after the other in the thread of the loop."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Generic, TypeVar
+
+from stins import StinsError
+
+__all__ = ["Call", "CallQueue"]
+
+R = TypeVar("R")
+
+#: Commands that wait at the same time. More than a few mean that nobody runs them.
+_MOST = 64
+
+
+class Call(Generic[R]):
+    """One command on its way: `run` it, then `finish` or `fail` it."""
+
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
+        self.name = name
+        self.run = run
+        self._future: Future[R] = Future()
+
+    def begin(self) -> bool:
+        """Whether the caller still waits; a command whose caller gave up is not run."""
+        return self._future.set_running_or_notify_cancel()
+
+    def finish(self, result: R) -> None:
+        """The answer."""
+        self._future.set_result(result)
+
+    def fail(self, error: StinsError) -> None:
+        """The refusal."""
+        self._future.set_exception(error)
+
+    def wait(self, timeout_s: float) -> R:
+        """The answer; raises `TimeoutError` and gives the command up if it was not begun by then."""
+        try:
+            return self._future.result(timeout_s)
+        except FutureTimeout:
+            self._future.cancel()
+            raise
+
+
+class CallQueue(Generic[R]):
+    """The commands that wait for the loop."""
+
+    def __init__(self, name: str, deadline_s: float) -> None:
+        self._name = name
+        self._deadline_s = deadline_s
+        # The one queue that a signal handler may put into while its own thread gets; bounded by `call`.
+        self._calls: queue.SimpleQueue[Call[R] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def call(self, name: str, run: Callable[[], None]) -> R:
+        """Has `run` called in the loop and returns its answer; raises `StinsError`."""
+        call: Call[R] = Call(name, run)
+        with self._lock:
+            if self._closed:
+                raise StinsError(f"{self._name}: {name}: the acquirer is stopping")
+            if self._calls.qsize() >= _MOST:
+                raise StinsError(f"{self._name}: {name}: {_MOST} commands wait already")
+            self._calls.put(call)
+        try:
+            return call.wait(self._deadline_s)
+        except FutureTimeout:
+            raise StinsError(f"{self._name}: {name}: not done within {self._deadline_s:g} s") from None
+
+    def next(self, timeout_s: float) -> Call[R] | None:
+        """The next command, waiting at most `timeout_s` for one; None without, or after `close`."""
+        try:
+            call = self._calls.get(timeout=timeout_s) if timeout_s else self._calls.get_nowait()
+        except queue.Empty:
+            return None
+        return call if call is not None and call.begin() else None
+
+    def close(self) -> None:
+        """Refuses every further command and wakes the loop. May be called from a signal handler, and twice."""
+        self._closed = True
+        self._calls.put(None)
+
+    def refuse_rest(self) -> None:
+        """The loop is over: nobody may wait for an answer any longer."""
+        with self._lock:
+            self._closed = True
+        while not self._calls.empty():
+            call = self._calls.get_nowait()
+            if call is not None and call.begin():
+                call.fail(StinsError(f"{self._name}: {call.name}: the acquirer was stopped"))

@@ -1,0 +1,217 @@
+"""A detector that is not there: it keeps its times and its promises, or breaks them on request."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stins import UNSET, Acquisition, Detector, SeriesHeader
+from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.messages import Part, Payload
+from stins.transport import Link
+
+from ..backend import BackendError, Ending, Frame, Opening, refuse_trigger_mode, with_changes
+from .clock import FrameClock
+from .faults import FaultyLink
+from .images import Scene, flatfield, pixel_mask
+from .pool import Pool, frame_layout, frame_parts, make_pool
+from .settings import SimulatedSettings
+
+__all__ = ["SimulatedBackend"]
+
+
+class SimulatedBackend:
+    """Diffraction rings and spots, computed once and cycled; frame n is always frame n of the pool, cycled."""
+
+    Settings = SimulatedSettings
+
+    def __init__(self, settings: SimulatedSettings) -> None:
+        self.settings = settings
+        self._pool: tuple[Scene, str, Pool] | None = None
+        self._series: _Series | None = None
+
+    @property
+    def can_wait(self) -> bool:
+        """As fast as it goes, it waits for whoever takes the frames; with a period, it doesn't."""
+        return self.settings.period_s == 0
+
+    def describe(self) -> FrameDescription:
+        """What the next frame will look like."""
+        shape = self.settings.shape
+        whole = shape if self.settings.modules == 1 else (self.settings.modules, *shape)
+        return FrameDescription(shape=whole, dtype=self.settings.dtype, compression=self.settings.compression)
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Sets some settings, or refuses them by name."""
+        self.settings = with_changes(self.settings, changes)
+
+    def arm(self, request: ArmRequest) -> Opening:
+        """Computes the frames where they are not there yet."""
+        refuse_trigger_mode(request.trigger_mode, ("internal", "software"))
+        settings, scene = self.settings, _scene(self.settings)
+        self._series = _Series(request, settings, self._ready_pool(), frame_parts(scene, settings.compression))
+        arrays, payload = _series_arrays(scene) if settings.series_arrays else ((), ())
+        header = SeriesHeader(
+            detector=_detector(settings),
+            acquisition=_acquisition(settings, scene, request),
+            data=(*frame_parts(scene, "none"), *arrays),
+            frame=frame_layout(scene),
+            detector_specific={"simulation": {"photons": settings.photons, "seed": settings.seed}},
+        )
+        return Opening(header=header, payload=payload)
+
+    def trigger(self, request: TriggerRequest) -> None:
+        """Starts the clock of the next frames."""
+        if self._series is None:
+            raise BackendError("simulated: trigger: not armed")
+        self._series.trigger(request.first_frame)
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        """The frames that are due."""
+        return self._series.read(timeout_s) if self._series else ()
+
+    def triggered(self) -> bool:
+        """Whether frames of the last trigger are still to come."""
+        return self._series is not None and self._series.to_come != 0
+
+    def ending(self) -> Ending | None:
+        """A series ends by itself once all frames that were asked for are read."""
+        return Ending() if self._series and self._series.done else None
+
+    def disarm(self) -> None:
+        """No more frames."""
+        self._series = None
+
+    def close(self) -> None:
+        """Nothing is held."""
+        self._series = None
+
+    def wrap(self, link: Link) -> Link:
+        """Puts the faults in front of the link."""
+        return FaultyLink(link, lambda: self.settings.faults)
+
+    def reference(self, frame_number: int) -> bytes:
+        """The pixels as .npy, from before they were compressed."""
+        return self._ready_pool().npy(frame_number)
+
+    def _ready_pool(self) -> Pool:
+        wanted = _scene(self.settings), self.settings.compression
+        if self._pool is None or self._pool[:2] != wanted:
+            self._pool = (*wanted, make_pool(*wanted))
+        return self._pool[2]
+
+
+class _Series:
+    """The frames of one series that are still to come; `to_come` < 0: without end."""
+
+    def __init__(self, request: ArmRequest, settings: SimulatedSettings, pool: Pool, parts: tuple[Part, ...]) -> None:
+        self._request = request
+        self._settings = settings
+        self._pool = pool
+        self._parts = parts
+        self._layout = frame_layout(_scene(settings))
+        self._armed_ns = time.monotonic_ns()
+        self._epoch_ns = time.time_ns() - self._armed_ns
+        self._clock = FrameClock(0.0, 0.0)
+        self._next = 0
+        self.to_come = 0
+
+    @property
+    def done(self) -> bool:
+        expected = self._request.frames_expected
+        return expected is not None and self._next >= expected
+
+    def trigger(self, first_frame: int | None) -> None:
+        if first_frame is not None:
+            self._next = first_frame
+        request = self._request
+        if request.trigger_mode == "software":
+            self.to_come = request.frames_per_trigger
+        else:
+            self.to_come = -1 if request.frames_expected is None else request.frames_expected - self._next
+        self._clock = FrameClock(self._settings.period_s, self._settings.exposure_s)
+
+    def read(self, timeout_s: float) -> list[Frame]:
+        most = 1 << 30 if self.to_come < 0 else self.to_come
+        frames = [self._frame() for _ in range(self._clock.wait(timeout_s, most))]
+        if self.to_come > 0:
+            self.to_come -= len(frames)
+        return frames
+
+    def _frame(self) -> Frame:
+        number, began = self._next, self._clock.take()
+        self._next += 1
+        index = number % len(self._pool.payloads)
+        return Frame(
+            number=number,
+            parts=self._parts,
+            payload=self._pool.payloads[index],
+            layout=self._layout,
+            timestamp=(began - self._armed_ns) / 1e9,
+            acquisition_timestamp=began + self._epoch_ns,
+            detector_specific=self._numbers(index, number) if self._settings.numbers else UNSET,
+        )
+
+    def _numbers(self, index: int, number: int) -> dict[str, Any]:
+        temperature = 20.0 + float(np.sin(number / 50.0))
+        return {"total_counts": self._pool.totals[index], "sensor_temperature": temperature}
+
+
+def _scene(settings: SimulatedSettings) -> Scene:
+    rows, columns = settings.shape
+    x, y = settings.beam_center_x, settings.beam_center_y
+    return Scene(
+        shape=settings.shape,
+        modules=settings.modules,
+        dtype=settings.dtype,
+        photons=settings.photons,
+        pool=settings.pool,
+        seed=settings.seed,
+        incident_energy=settings.incident_energy,
+        distance=settings.distance,
+        pixel_size=settings.pixel_size,
+        center_x=(columns - 1) / 2 if x is None else x,
+        center_y=(rows - 1) / 2 if y is None else y,
+    )
+
+
+def _detector(settings: SimulatedSettings) -> Detector:
+    whole_numbers = not settings.dtype.startswith("float")
+    return Detector(
+        description="simulated detector, LaB6 rings and spots",
+        vendor="stins-ophyd",
+        model="simulated",
+        serial_number=f"seed-{settings.seed}",
+        sensor_material="Si",
+        sensor_thickness=0.00045,
+        x_pixel_size=settings.pixel_size,
+        y_pixel_size=settings.pixel_size,
+        bit_depth_readout=np.dtype(settings.dtype).itemsize * 8,
+        saturation_value=int(np.iinfo(settings.dtype).max) if whole_numbers else UNSET,
+        sensor_shape=settings.shape if settings.modules == 1 else (settings.modules, *settings.shape),
+    )
+
+
+def _acquisition(settings: SimulatedSettings, scene: Scene, request: ArmRequest) -> Acquisition:
+    return Acquisition(
+        count_time=settings.exposure_s,
+        frame_time=settings.period_s or settings.exposure_s,
+        trigger_mode=request.trigger_mode,
+        frames_per_trigger=request.frames_per_trigger,
+        triggers_expected=UNSET if request.triggers is None else request.triggers,
+        incident_energy=settings.incident_energy,
+        threshold_energy=(settings.incident_energy / 2,),
+        beam_center_x=scene.center_x,
+        beam_center_y=scene.center_y,
+        distance=settings.distance,
+    )
+
+
+def _series_arrays(scene: Scene) -> tuple[tuple[Part, ...], tuple[Payload, ...]]:
+    mask, field = pixel_mask(scene), flatfield(scene)
+    parts = (
+        Part(name="pixel_mask", shape=scene.shape, dtype="uint32"),
+        Part(name="flatfield", shape=scene.shape, dtype="float32"),
+    )
+    return parts, (mask.data.cast("B"), field.data.cast("B"))
