@@ -1,7 +1,7 @@
 """The other end of `server`: calls with a deadline, and a watch on the pushed status."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 import httpx
@@ -36,7 +36,14 @@ class DaemonClient(Generic[S]):
         """The daemon's state now."""
         return self._decoder.decode(self._call("GET", "/status", None, "status", timeout_s))
 
-    def post(self, path: str, request: msgspec.Struct | None = None, *, step: str = "", timeout_s: float = 5.0) -> S:
+    def post(
+        self,
+        path: str,
+        request: msgspec.Struct | Mapping[str, object] | None = None,
+        *,
+        step: str = "",
+        timeout_s: float = 5.0,
+    ) -> S:
         """Gives a command and returns the status after it."""
         body = msgspec.json.encode(request) if request is not None else b"{}"
         return self._decoder.decode(self._call("POST", path, body, step or path.strip("/"), timeout_s))
