@@ -157,6 +157,9 @@ class Supervisor:
     def _status(self, status: WriterStatus) -> None:
         old = self.board.status
         kept = old.state is RecorderState.FAULT and status.series is None and status.state is RecorderState.IDLE
+        new_series = status.series is not None and (
+            old.series is None or status.series.series_id != old.series.series_id
+        )
         self._publish(
             state=RecorderState.FAULT if kept else status.state,
             reason=old.reason if kept else status.reason,
@@ -166,6 +169,7 @@ class Supervisor:
             series=status.series or old.series,
             notes=status.notes,
             writer_pid=self._process.pid if self._process else None,
+            **({"preview": None} if new_series else {}),
         )
 
     def _bury(self) -> None:
@@ -192,8 +196,8 @@ class Supervisor:
 
     def _publish(self, **changes: object) -> None:
         with self._lock:
-            status = msgspec.structs.replace(self.board.status, **changes)
-        self.board.publish(status)
+            # Inside the lock: a preview published beside a status would put the older account back.
+            self.board.publish(msgspec.structs.replace(self.board.status, **changes))
 
     def shut_down(self) -> None:
         """The writer closes its file and ends; one that doesn't is killed. Doing it twice does no harm."""

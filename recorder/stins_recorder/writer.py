@@ -119,7 +119,6 @@ class Writer:
         if self._recording.dirty:
             if not self._poll(_QUIET_MS):
                 self._flush(now)
-                self._tell(now)
             return
         gone = self._receiver.alone_for()
         if gone > self._config.sender_gone_s:
@@ -140,6 +139,8 @@ class Writer:
         self._recording.flush()
         if (last := self._recording.last_stored) is not None:
             self._preview.offer(last)
+        # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
+        self._tell(now)
 
     # -- the supervisor -------------------------------------------------------------------------
 
