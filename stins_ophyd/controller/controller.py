@@ -1,0 +1,403 @@
+"""Drives one acquirer and one recorder through series: arm, trigger, wait, end."""
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+
+from stins.control import (
+    AcquirerState,
+    AcquirerStatus,
+    ArmRequest,
+    FrameDescription,
+    PrepareRequest,
+    RecorderState,
+    RecorderStatus,
+    SeriesState,
+    SeriesStatus,
+    TriggerMode,
+    TriggerRequest,
+)
+from stins.daemon import DaemonClient
+from stins.errors import RemoteError
+
+from .deadlines import Deadlines
+from .goal import Goal
+from .observer import Awaited, Observer
+from .series import Series
+from .snapshot import Role, Snapshot
+from .states import CombinedState
+
+__all__ = ["Controller"]
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One detector: the acquirer at `acquirer_url` and the recorder at `recorder_url`.
+
+    Every method that talks or waits has a deadline, and raises `ControllerError` or `RemoteError`, which name the
+    process, the step and the endpoint. Whatever fails while a series is being armed is disarmed again. A process
+    that dies and comes back at its address is simply used again with the next series.
+    """
+
+    def __init__(
+        self,
+        acquirer_url: str,
+        recorder_url: str,
+        *,
+        deadlines: Deadlines | None = None,
+        acquirer_token: str | None = None,
+        recorder_token: str | None = None,
+    ) -> None:
+        self.deadlines = deadlines or Deadlines()
+        self._acquirer = DaemonClient("acquirer", acquirer_url, AcquirerStatus, acquirer_token)
+        self._recorder = DaemonClient("recorder", recorder_url, RecorderStatus, recorder_token)
+        self._observer = Observer(self._acquirer, self._recorder, self.deadlines.offline_s)
+        self._lock = threading.RLock()  # one command at a time
+        self._series: Series | None = None
+        self._last_id: str | None = None
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- what is known --------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known now."""
+        return self._observer.snapshot
+
+    @property
+    def series(self) -> Series | None:
+        """The series that is armed."""
+        return self._series
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Calls `callback` with the snapshot now and each later one; the returned function stops that.
+
+        It is called from the watching threads, so it must return soon and must not wait for the controller.
+        """
+        return self._observer.subscribe(callback)
+
+    def connect(self) -> Snapshot:
+        """Begins to watch both processes and waits until both were heard. Connecting twice does no harm."""
+        self._observer.open()
+        timeout = self.deadlines.connect_s
+        return self._observer.wait(
+            Awaited(
+                step="connect",
+                done=lambda now: now.state is not CombinedState.OFFLINE,
+                owed=lambda now: (now.culprit or "acquirer", now.reason),
+                timeout_s=timeout,
+                despite_fault=True,
+            )
+        )
+
+    def close(self) -> None:
+        """Stops watching; a series that is armed is aborted. Closing twice does no harm."""
+        if self._series is not None:
+            self._abandon("the controller was closed")
+        self._observer.close()
+        self._acquirer.close()
+        self._recorder.close()
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def configure(self, changes: Mapping[str, Any]) -> AcquirerStatus:
+        """Sets some of the acquirer's settings; returns its status with the settings as they are now."""
+        with self._lock:
+            return self._acquirer.post("/configure", dict(changes), timeout_s=self.deadlines.command_s)
+
+    def arm(
+        self,
+        filename: str | None,
+        *,
+        trigger_mode: TriggerMode = "internal",
+        frames_per_trigger: int = 1,
+        triggers: int | None = 1,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> SeriesStatus:
+        """Arms one series and returns the recorder's account of it, with the file open.
+
+        The recorder is made ready first, then the acquirer is armed; ARMED is what the recorder says once the
+        series-start has reached it. `filename` is relative to the recorder's root; None records nothing.
+        """
+        request = ArmRequest(
+            series_id=str(uuid4()),
+            filename=filename,
+            trigger_mode=trigger_mode,
+            frames_per_trigger=frames_per_trigger,
+            triggers=triggers,
+            metadata=metadata or {},
+        )
+        with self._lock:
+            snapshot = self._make_idle()
+            self._follow(_series_of(request, snapshot))
+            try:
+                return self._arm(request, snapshot)
+            except RemoteError:
+                self._abandon("arming failed")
+                raise
+
+    def trigger(self, first_frame: int | None = None) -> Goal:
+        """Takes the frames of one trigger (software), or starts the series (internal); returns what to wait for.
+
+        `first_frame` may be a frame that was taken before: it and all after it are taken again.
+        """
+        with self._lock:
+            series = self._armed("trigger")
+            goal = self._goal(series, self._settled(series), first_frame)
+            if series.trigger_mode != "external":
+                request = TriggerRequest(first_frame=first_frame)
+                self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
+            return goal
+
+    def wait_for(self, goal: Goal, progress: Callable[[int], None] | None = None) -> SeriesStatus:
+        """Waits until every frame of the goal is flushed and returns the recorder's account of the series.
+
+        `progress` is called with the number of frames that are flushed, each time it grows. There is no limit for
+        the whole; what is limited is how long nothing comes.
+        """
+        acquirer = self.snapshot.acquirer
+        awaited = Awaited(
+            step="record the frames",
+            done=goal.reached,
+            owed=goal.owed,
+            timeout_s=self.deadlines.stall_of(acquirer.settings if acquirer else {}),
+            progress=goal.progress,
+        )
+        forget = self.subscribe(_growth(goal, progress)) if progress else lambda: None
+        try:
+            snapshot = self._observer.wait(awaited)
+        finally:
+            forget()
+        account = snapshot.series(goal.series_id)
+        assert account is not None  # noqa: S101  # or the goal would not be reached
+        if goal.closes:
+            self._follow(None)
+        return account
+
+    def disarm(self) -> SeriesStatus | None:
+        """Ends the series in good order and waits until its file is closed; None if none was armed."""
+        with self._lock:
+            if (series := self._series) is None:
+                return None
+            try:
+                return self._end(series, "disarm")
+            except RemoteError:
+                self._abandon("disarming failed")
+                raise
+
+    def abort(self, reason: str = "aborted on request") -> SeriesStatus | None:
+        """Ends the series now, and every wait for it; None if none was armed."""
+        self._observer.interrupt(reason)
+        with self._lock:
+            return self._end(self._series, "abort") if self._series else None
+
+    def reset(self) -> Snapshot:
+        """Leaves FAULT and ends whatever series there is, also another's; returns once both processes are idle."""
+        self._observer.interrupt("reset on request")
+        with self._lock:
+            self._acquirer.post("/reset", timeout_s=self.deadlines.close_s)
+            self._recorder.post("/reset", timeout_s=self.deadlines.close_s)
+            self._follow(None)
+            return self._wait_idle("reset", self.deadlines.close_s, despite_fault=True)
+
+    def interrupt(self, reason: str) -> None:
+        """Ends every wait that is under way; the series stays as it is."""
+        self._observer.interrupt(reason)
+
+    # -- arming ---------------------------------------------------------------------------------
+
+    def _make_idle(self) -> Snapshot:
+        self.connect()
+        stale = self.snapshot.acquirer
+        if self._series is not None or (stale and stale.series_id == self._last_id and _is_armed(stale)):
+            self._abandon("a new series is armed")
+        return self._wait_idle("arm", self.deadlines.command_s)
+
+    def _wait_idle(self, step: str, timeout_s: float, *, despite_fault: bool = False) -> Snapshot:
+        return self._observer.wait(
+            Awaited(
+                step=step,
+                done=lambda now: now.state is CombinedState.IDLE and not _is_armed(now.acquirer),
+                owed=_busy,
+                timeout_s=timeout_s,
+                despite_fault=despite_fault,
+            )
+        )
+
+    def _arm(self, request: ArmRequest, snapshot: Snapshot) -> SeriesStatus:
+        deadline = self.deadlines
+        frame = snapshot.acquirer.frame if snapshot.acquirer else None
+        prepare = PrepareRequest(
+            series_id=request.series_id,
+            filename=request.filename,
+            frames_expected=request.frames_expected,
+            frame_bytes=_bytes_of(frame),
+        )
+        self._recorder.post("/prepare", prepare, timeout_s=deadline.command_s)
+        self._acquirer.post("/arm", request, timeout_s=deadline.arm_s)
+        opened = self._observer.wait(
+            Awaited(
+                step="arm (open the file)",
+                done=lambda now: _is_open(now, request.series_id),
+                owed=lambda _: ("recorder", f"series {request.series_id} has not reached it; see its sources"),
+                timeout_s=deadline.arm_s,
+            )
+        )
+        account = opened.series(request.series_id)
+        assert account is not None  # noqa: S101  # _is_open says so
+        return account
+
+    def _armed(self, step: str) -> Series:
+        if self._series is None:
+            raise self._observer.error("acquirer", step, "no series is armed; call arm() first")
+        return self._series
+
+    # -- triggering -----------------------------------------------------------------------------
+
+    def _settled(self, series: Series) -> Snapshot:
+        """The snapshot once the frames of the trigger before (an interrupted one, maybe) have all arrived."""
+
+        def done(now: Snapshot) -> bool:
+            account = now.series(series.id)
+            armed = now.acquirer is not None and now.acquirer.state is AcquirerState.ARMED
+            return bool(armed and account and now.acquirer and account.received >= now.acquirer.frames_sent)
+
+        acquirer = self.snapshot.acquirer
+        return self._observer.wait(
+            Awaited(
+                step="trigger",
+                done=done,
+                owed=lambda _: ("acquirer", "the frames of the trigger before have not all arrived"),
+                timeout_s=self.deadlines.stall_of(acquirer.settings if acquirer else {}),
+                progress=lambda now: (now.acquirer, now.series(series.id)),
+            )
+        )
+
+    def _goal(self, series: Series, snapshot: Snapshot, first_frame: int | None) -> Goal:
+        account, acquirer = snapshot.series(series.id), snapshot.acquirer
+        assert account is not None and acquirer is not None  # noqa: S101, PT018  # _settled says so
+        closes = series.trigger_mode != "software"
+        frames = (series.frames_expected or 0) if closes else series.frames_per_trigger
+        return Goal(
+            series_id=series.id,
+            first=account.rows + account.discarded if first_frame is None else first_frame,
+            frames=frames,
+            sent=acquirer.frames_sent + frames,
+            received=account.received + frames,
+            closes=closes,
+        )
+
+    # -- ending ---------------------------------------------------------------------------------
+
+    def _end(self, series: Series, step: str) -> SeriesStatus | None:
+        """Tells the acquirer, else the recorder, and waits until the file is closed."""
+        problem: RemoteError | None = None
+        try:
+            self._acquirer.post(f"/{step}", step=step, timeout_s=self.deadlines.close_s)
+        except RemoteError as error:
+            # The series-end will not come: the recorder has to close the file without it.
+            problem = error
+            self._recorder.post("/stop", step="stop", timeout_s=self.deadlines.command_s)
+        closed = self._observer.wait(
+            Awaited(
+                step=f"{step} (close the file)",
+                done=lambda now: _is_closed(now, series.id, heed_acquirer=problem is None),
+                owed=lambda _: ("recorder", f"series {series.id} is still open"),
+                timeout_s=self.deadlines.close_s,
+                despite_fault=True,
+            )
+        )
+        self._follow(None)
+        if problem is not None:
+            raise problem
+        return closed.series(series.id)
+
+    def _abandon(self, why: str) -> None:
+        """Ends what is armed as well as that can be done; never raises, so that the first error is the one seen."""
+        log.warning("series %s is abandoned: %s", self._last_id, why)
+        for client, path in ((self._acquirer, "/abort"), (self._recorder, "/stop")):
+            try:
+                client.post(path, step="abort", timeout_s=self.deadlines.command_s)
+            except RemoteError as error:
+                log.warning("%s", error)
+        self._follow(None)
+
+    def _follow(self, series: Series | None) -> None:
+        self._series = series
+        self._last_id = series.id if series else self._last_id
+        self._observer.follow(series)
+
+
+def _series_of(request: ArmRequest, snapshot: Snapshot) -> Series:
+    assert snapshot.acquirer is not None and snapshot.recorder is not None  # noqa: S101, PT018  # both were heard
+    return Series(
+        id=request.series_id,
+        filename=request.filename,
+        trigger_mode=request.trigger_mode,
+        frames_per_trigger=request.frames_per_trigger,
+        triggers=request.triggers,
+        acquirer_boot=snapshot.acquirer.boot_id,
+        recorder_boot=snapshot.recorder.boot_id,
+    )
+
+
+def _is_armed(acquirer: AcquirerStatus | None) -> bool:
+    return acquirer is not None and acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+
+
+def _is_open(now: Snapshot, series_id: str) -> bool:
+    account, recorder = now.series(series_id), now.recorder
+    recording = recorder is not None and recorder.state is RecorderState.RECORDING
+    return bool(recording and account and account.state is SeriesState.OPEN and _is_armed(now.acquirer))
+
+
+def _is_closed(now: Snapshot, series_id: str, *, heed_acquirer: bool) -> bool:
+    if now.recorder is None or (heed_acquirer and _is_armed(now.acquirer)):
+        return False
+    account = now.series(series_id)
+    recording = now.recorder.state in (RecorderState.RECORDING, RecorderState.READY)
+    return not recording and (account is None or account.state is not SeriesState.OPEN)
+
+
+def _busy(now: Snapshot) -> tuple[Role, str]:
+    acquirer, recorder = now.acquirer, now.recorder
+    if acquirer is not None and _is_armed(acquirer):
+        problem = f"it is {acquirer.state.value} for series {acquirer.series_id}; reset() ends that series"
+        return "acquirer", problem
+    state = recorder.state.value if recorder else "offline"
+    return "recorder", f"it is {state}, expected idle; reset() ends its series"
+
+
+def _bytes_of(frame: FrameDescription | None) -> int | None:
+    if frame is None or frame.dtype == "mono12p":
+        return None
+    return math.prod(frame.shape) * np.dtype(frame.dtype).itemsize
+
+
+def _growth(goal: Goal, progress: Callable[[int], None]) -> Callable[[Snapshot], None]:
+    """A listener that reports each growth of the frames done."""
+    last = -1
+
+    def listener(snapshot: Snapshot) -> None:
+        nonlocal last
+        done = goal.done(snapshot)
+        if done > last:
+            last = done
+            progress(done)
+
+    return listener

@@ -1,0 +1,12 @@
+"""The controller's own error; what the daemons refuse comes as its base, `stins.RemoteError`."""
+
+from stins.errors import RemoteError
+
+__all__ = ["ControllerError"]
+
+
+class ControllerError(RemoteError):
+    """Something was awaited in vain, or a series went wrong.
+
+    The text says which process, at which step, on which endpoint, for how long, and what to do.
+    """

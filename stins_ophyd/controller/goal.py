@@ -1,0 +1,101 @@
+"""What must have happened for a trigger, or a whole series, to count as done. No I/O."""
+
+import msgspec
+
+from stins import StinsError
+from stins.control import AcquirerState, RecorderState, SeriesState, SeriesStatus
+
+from .snapshot import Role, Snapshot
+
+__all__ = ["Goal", "SeriesProblem"]
+
+
+class SeriesProblem(StinsError):  # noqa: N818  # not an error of its own: it becomes one when step and endpoint are known
+    """A series cannot reach its goal any more; `role` says whose doing it is."""
+
+    def __init__(self, role: Role, problem: str) -> None:
+        super().__init__(problem)
+        self.role: Role = role
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """The frames `first` to `first + frames - 1`, flushed, with none missing.
+
+    `sent` and `received` are what the two processes will have counted then, in this series. `closes`: the series ends
+    with these frames, and its file has to be closed and complete.
+    """
+
+    series_id: str
+    first: int
+    frames: int
+    sent: int
+    received: int
+    closes: bool = False
+
+    def done(self, snapshot: Snapshot) -> int:
+        """How many of the frames are flushed."""
+        series = snapshot.series(self.series_id)
+        return min(max(series.rows + series.discarded - self.first, 0), self.frames) if series else 0
+
+    def reached(self, snapshot: Snapshot) -> bool:
+        """Whether all of it has happened.
+
+        Raises:
+            SeriesProblem: it cannot happen any more (frames are missing, the series ended before).
+        """
+        series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
+        if series is None or acquirer is None or snapshot.recorder is None:
+            return False
+        self._check(series, acquirer.frames_dropped)
+        if self.closes:
+            return (
+                series.state is SeriesState.COMPLETE
+                and snapshot.recorder.state is RecorderState.IDLE
+                and acquirer.state is AcquirerState.IDLE
+            )
+        return (
+            acquirer.state is AcquirerState.ARMED
+            and series.received >= self.received
+            and (series.file is None or series.written + series.discarded + series.retaken >= series.received)
+            and self.done(snapshot) == self.frames
+        )
+
+    def progress(self, snapshot: Snapshot) -> object:
+        """Something that changes whenever the goal comes nearer."""
+        series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
+        counts = (series.received, series.written, series.rows, series.state) if series else None
+        return (counts, acquirer.frames_sent if acquirer else None, snapshot.state)
+
+    def owed(self, snapshot: Snapshot) -> tuple[Role, str]:
+        """Who is behind, and with what."""
+        series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
+        sent = acquirer.frames_sent if acquirer else 0
+        due = f"{self.done(snapshot)} of {self.frames} frames are recorded"
+        if sent < self.sent:
+            return "acquirer", f"{due}; it has sent {sent} of {self.sent}"
+        if series is None:
+            return "recorder", f"{due}; it does not have series {self.series_id}"
+        lost = self.received - series.received
+        if lost > 0:
+            return "recorder", f"{due}; {lost} of those sent did not arrive"
+        return "recorder", f"{due}; the series is {series.state.value}"
+
+    def _check(self, series: SeriesStatus, dropped: int) -> None:
+        if series.missing:
+            raise SeriesProblem("recorder", _missing(series))
+        if dropped:
+            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: nobody took them in time")
+        if series.state is SeriesState.OPEN:
+            return
+        if series.state is not SeriesState.COMPLETE or not self.closes:
+            why = f": {series.reason}" if series.reason else ""
+            raise SeriesProblem("recorder", f"the series ended {series.state.value} with {series.rows} rows{why}")
+        if series.rows + series.discarded != self.first + self.frames:
+            expected = self.first + self.frames
+            raise SeriesProblem("recorder", f"the file has {series.rows} rows, expected {expected - series.discarded}")
+
+
+def _missing(series: SeriesStatus) -> str:
+    spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
+    more = ", ..." if len(series.missing_frames) > 10 else ""
+    return f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty"

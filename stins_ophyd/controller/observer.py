@@ -1,0 +1,163 @@
+"""Hears what both processes push, keeps the latest snapshot, and waits on it. It never polls."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from stins.control import AcquirerStatus, RecorderStatus
+from stins.daemon import DaemonClient, Watch
+
+from .errors import ControllerError
+from .goal import SeriesProblem
+from .series import Series, fault_of
+from .snapshot import UNHEARD, Role, Snapshot, combine
+from .states import CombinedState
+
+__all__ = ["Awaited", "Observer"]
+
+log = logging.getLogger(__name__)
+
+
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody waits for: `done` says when, `owed` who is behind with what.
+
+    `timeout_s` begins anew whenever `progress` changes. A FAULT ends the wait unless `despite_fault`.
+    """
+
+    step: str
+    done: Callable[[Snapshot], bool]
+    owed: Callable[[Snapshot], tuple[Role, str]]
+    timeout_s: float
+    progress: Callable[[Snapshot], object] = lambda _: None
+    despite_fault: bool = False
+
+
+class Observer:
+    """Watches one acquirer and one recorder."""
+
+    def __init__(
+        self, acquirer: DaemonClient[AcquirerStatus], recorder: DaemonClient[RecorderStatus], offline_s: float
+    ) -> None:
+        self._clients: dict[Role, DaemonClient[Any]] = {"acquirer": acquirer, "recorder": recorder}
+        self._offline_s = offline_s
+        self._heard = UNHEARD
+        self._series: Series | None = None
+        self._changed = threading.Condition()
+        # Held while listeners are told, so that they see the snapshots in order; reentrant: one may unsubscribe.
+        self._telling = threading.RLock()
+        self._listeners: dict[int, Callable[[Snapshot], None]] = {}
+        self._next_key = 0
+        self._interruptions: list[str] = []
+        self._watches: list[Watch[Any]] = []
+        self.snapshot = combine(UNHEARD)
+
+    def open(self) -> None:
+        """Begins to watch. Opening twice does no harm."""
+        if not self._watches:
+            self._watches = [self._watch(role, client) for role, client in self._clients.items()]
+
+    def close(self) -> None:
+        """Ends the watching. Closing twice does no harm."""
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.close()
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Calls `callback` with the snapshot now and with each later one; the returned function stops that.
+
+        It is called from the watching threads, so it must return soon and must not wait for a snapshot itself.
+        """
+        with self._telling:
+            key, self._next_key = self._next_key, self._next_key + 1
+            self._listeners[key] = callback
+            callback(self.snapshot)
+        return lambda: self._forget(key)
+
+    def follow(self, series: Series | None) -> None:
+        """From now on this series' own faults count."""
+        self._update(series=series)
+
+    def interrupt(self, reason: str) -> None:
+        """Ends every wait that is under way, with an error that says `reason`."""
+        with self._changed:
+            self._interruptions.append(reason)
+            self._changed.notify_all()
+
+    def wait(self, awaited: Awaited) -> Snapshot:
+        """The first snapshot in which it is done.
+
+        Raises:
+            ControllerError: a fault, a process that is gone, a deadline that passed, or an interruption.
+        """
+        with self._changed:
+            interruptions, moved, offline = len(self._interruptions), time.monotonic(), None
+            progress = awaited.progress(self.snapshot)
+            while not self._is_done(awaited):
+                snapshot, now = self.snapshot, time.monotonic()
+                if len(self._interruptions) > interruptions:
+                    raise self.error("acquirer", awaited.step, f"interrupted: {self._interruptions[-1]}")
+                if (latest := awaited.progress(snapshot)) != progress:
+                    progress, moved = latest, now
+                offline = (offline or now) if snapshot.state is CombinedState.OFFLINE else None
+                self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
+                self._changed.wait(self._patience(awaited, now, moved, offline))
+            return self.snapshot
+
+    def error(self, role: Role, step: str, problem: str) -> ControllerError:
+        """The error of that process at that step."""
+        return ControllerError(role, step, self._clients[role].url, problem)
+
+    def _is_done(self, awaited: Awaited) -> bool:
+        try:
+            return awaited.done(self.snapshot)
+        except SeriesProblem as problem:
+            raise self.error(problem.role, awaited.step, str(problem)) from None
+
+    def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
+        if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:
+            raise self.error(snapshot.culprit or "acquirer", awaited.step, f"{snapshot.reason}; reset() leaves FAULT")
+        if offline_s >= self._offline_s:
+            problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
+            raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
+        if still_s >= awaited.timeout_s:
+            role, owed = awaited.owed(snapshot)
+            raise self.error(role, awaited.step, f"{owed}; nothing moved for {awaited.timeout_s:g} s")
+
+    def _patience(self, awaited: Awaited, now: float, moved: float, offline: float | None) -> float:
+        ends = [moved + awaited.timeout_s] + ([offline + self._offline_s] if offline else [])
+        return max(min(ends) - now, 0.001)
+
+    def _watch(self, role: Role, client: DaemonClient[Any]) -> Watch[Any]:
+        return client.watch(
+            lambda status: self._update(**{role: status}),
+            lambda why: self._update(**{role: None, f"{role}_lost": why}),
+        )
+
+    def _update(self, **changes: Any) -> None:
+        with self._telling:
+            with self._changed:
+                self._series = changes.pop("series", self._series)
+                self._heard = msgspec.structs.replace(self._heard, **changes)
+                snapshot = combine(self._heard, fault_of(self._series, self._heard) if self._series else None)
+                if snapshot == self.snapshot:
+                    return
+                if (snapshot.state, snapshot.reason) != (self.snapshot.state, self.snapshot.reason):
+                    log.debug("%s %s", snapshot.state.value, snapshot.reason)
+                self.snapshot = snapshot
+                self._changed.notify_all()
+            for callback in list(self._listeners.values()):
+                self._tell(callback, snapshot)
+
+    def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
+        try:
+            callback(snapshot)
+        except Exception:  # a listener's bug must not end the watching thread
+            log.exception("a listener of the controller failed")
+
+    def _forget(self, key: int) -> None:
+        with self._telling:
+            self._listeners.pop(key, None)

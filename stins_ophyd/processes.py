@@ -1,0 +1,166 @@
+"""Daemons as child processes: started from a configuration, watched, ended."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import yaml
+
+from stins import StinsError
+from stins.daemon import Ready, read_ready
+
+__all__ = ["DaemonProcess", "Kind", "ProcessError"]
+
+Kind = Literal["acquirer", "recorder"]
+
+_START_DEADLINE_S = 30.0
+_STOP_DEADLINE_S = 15.0
+_KILL_DEADLINE_S = 5.0
+_TAIL_LINES = 15
+
+
+class ProcessError(StinsError):
+    """A daemon did not start, or ended; the text has the last lines of its messages."""
+
+
+class DaemonProcess:
+    """One `stins acquirer` or `stins recorder`; `ready` says where it is. Leaving the context ends it.
+
+    Its configuration file and its messages (`NAME.log`) stand in `folder`; without one, in a temporary folder.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        config: Mapping[str, Any],
+        *,
+        folder: Path | None = None,
+        deadline_s: float = _START_DEADLINE_S,
+    ) -> None:
+        self.kind = kind
+        self.config = dict(config)
+        self.name = str(config.get("name", kind))
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix=f"stins-{self.name}-")
+        self._folder = Path(self._temporary.name) if self._temporary else Path(folder or ".")
+        self.log_file = self._folder / f"{self.name}.log"
+        self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
+        self._process = self._spawn()
+        self._reader = threading.Thread(target=self._read, name=f"{self.name}-stdout", daemon=True)
+        self._reader.start()
+        self.ready = self._await_ready(deadline_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process' number."""
+        return self._process.pid
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """The configuration with the addresses that the system chose: a process started from it can be found again."""
+        port = int(self.ready.control.rpartition(":")[2])
+        pinned = {**self.config, "http": {**self.config.get("http", {}), "port": port}}
+        if self.ready.stream:
+            pinned["stream"] = {**self.config.get("stream", {}), "endpoint": self.ready.stream}
+        return pinned
+
+    def ended(self) -> str | None:
+        """Why it ended, with the last lines of its messages; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return f"{self.kind} {self.name!r} (process {self.pid}) {how}; its last messages:\n{self.tail()}"
+
+    def tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its messages."""
+        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (none)"
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends a signal, if it still runs."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it has ended within that time."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, deadline_s: float = _STOP_DEADLINE_S) -> None:
+        """Ends it: asked first, killed after the deadline. Stopping twice does no harm."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)  # a stopped process cannot end
+            if not self.wait(deadline_s):
+                self._process.kill()
+                self._process.wait(_KILL_DEADLINE_S)
+        self._reader.join(_KILL_DEADLINE_S)
+        if self._process.stdout:
+            self._process.stdout.close()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config_file = self._folder / f"{self.name}.yaml"
+        config_file.write_text(yaml.safe_dump(_plain(self.config), sort_keys=False))
+        command = [sys.executable, "-m", "stins.cli", self.kind, "--config", str(config_file)]
+        with self.log_file.open("a") as log:
+            # A group of its own: Ctrl-C pauses the scan in this process, it must not end the detector.
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                process_group=0,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
+        for line in self._process.stdout:
+            if (ready := read_ready(line)) is not None:
+                self._ready.put(ready)
+        self._ready.put(None)
+
+    def _await_ready(self, deadline_s: float) -> Ready:
+        try:
+            ready = self._ready.get(timeout=deadline_s)
+        except queue.Empty:
+            problem = f"{self.kind} {self.name!r} was not ready within {deadline_s:g} s; its messages:\n{self.tail()}"
+            self.stop()
+            raise ProcessError(problem) from None
+        if ready is None:
+            self._process.wait(_KILL_DEADLINE_S)
+            problem = self.ended() or f"{self.kind} {self.name!r} closed its output"
+            self.stop()
+            raise ProcessError(problem)
+        return ready
+
+
+def _plain(value: Any) -> Any:
+    """The configuration in types that YAML has."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
