@@ -158,7 +158,7 @@ class Recording:
         if self.state is not RecorderState.FAULT:
             self.state = RecorderState.IDLE
         self.dirty = False
-        log.info("series ended: %s", self.series)
+        log.info("%s", _line(self.series) if self.series else "a series ended")
 
     def _close(self, file: SeriesFile, result: SeriesResult) -> None:
         assert self.series is not None  # noqa: S101
@@ -249,6 +249,14 @@ class Recording:
     def _settle(self, state: SeriesState, reason: str) -> None:
         assert self.series is not None  # noqa: S101
         self.series = msgspec.structs.replace(self.series, state=state, reason=reason)
+
+
+def _line(series: SeriesStatus) -> str:
+    """One line a series for the log."""
+    counts = f"{series.received} received, {series.written} written, {series.discarded} discarded"
+    return (
+        f"series {series.series_id} {series.state.value}: {counts}, {series.missing} missing; {series.reason or 'ok'}"
+    )
 
 
 def _place(file: SeriesFile) -> dict[str, object]:

@@ -228,7 +228,9 @@ def create_dataset(group: h5py.Group, layout: DatasetLayout) -> Any:
     unlimited = (h5py.h5s.UNLIMITED, *layout.shape)
     space = h5py.h5s.create_simple((0, *layout.shape), unlimited)
     name = layout.name.encode()
-    return h5py.h5d.create(group.id, name, h5py.h5t.py_create(dtype, logical=True), space, properties)
+    handle = h5py.h5d.create(group.id, name, h5py.h5t.py_create(dtype, logical=True), space, properties)
+    h5py.Dataset(handle).attrs["units"] = "counts"
+    return handle
 
 
 def _fill_value(dtype: "np.dtype[Any]") -> Any:

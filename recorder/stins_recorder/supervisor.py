@@ -132,7 +132,8 @@ class Supervisor:
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "stins_recorder.writer", str(theirs.fileno())]
+            level = logging.getLevelName(log.getEffectiveLevel())
+            command = [sys.executable, "-m", "stins_recorder.writer", str(theirs.fileno()), level]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         first = {"config": self._config.model_dump(mode="json"), "preview": self._preview.endpoint}
         ours.sendall(msgspec.json.encode(first) + b"\n")

@@ -1,6 +1,6 @@
 """The writer process: receive, check, write, republish. It alone touches HDF5, and nothing else runs in it.
 
-`python -m stins_recorder.writer FD` is started by the supervisor, with its configuration as the first line on FD.
+`python -m stins_recorder.writer FD LEVEL` is started by the supervisor, with its configuration as the first line on FD.
 """
 
 import json
@@ -201,7 +201,7 @@ def _first_line(end: socket.socket) -> bytes:
 
 def main(argv: list[str]) -> int:
     """Runs the writer on an inherited socket."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=argv[1], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     end = socket.socket(fileno=int(argv[0]))
     content = json.loads(_first_line(end))
     link = Link(end)
