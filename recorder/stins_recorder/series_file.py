@@ -4,7 +4,7 @@ Storage contract (docs/explanations/storage.md): HDF5 1.10 format, one chunk a p
 so far readable by other processes and safe from the death of this one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import hdf5plugin  # noqa: F401  # registers the filters that stored chunks name
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from stins import Data, FrameLayout, Part, SeriesResult, SeriesStart
-from stins.messages import SERIES_ARRAYS, Payload
+from stins import Data, SeriesResult, SeriesStart
+from stins.messages import Payload
 
 from .errors import RecorderError, storage_error
 from .frame_numbers import FrameNumbers
@@ -41,10 +41,11 @@ class SeriesFile:
 
     def __init__(self, path: Path, start: SeriesStart, payload: Sequence[Payload]) -> None:
         self.path = path
+        self._announced = FrameWriterLayout((), (), ())
         self._layout: FrameWriterLayout | None = None
         self._datasets: list[Any] = []
         self._numbers: FrameNumbers | None = None
-        self._described: tuple[Part, ...] | UnsetType = UNSET
+        self._described: Sequence[object] | UnsetType = UNSET
         self._rows = 0
         self._extent = 0
         expected = start.series.frames_expected if start.series is not UNSET else UNSET
@@ -52,8 +53,7 @@ class SeriesFile:
         self._file = self._create()
         try:
             build_tree(self._file, start, payload)
-            if parts := tuple(part for part in start.data or () if part.name not in SERIES_ARRAYS):
-                self._create_datasets(parts, start.frame)
+            self._announced = frame_layout(start.data or (), start.frame)
         except RecorderError:
             self._discard()
             raise
@@ -64,7 +64,8 @@ class SeriesFile:
     @property
     def frames_layout(self) -> DatasetLayout | None:
         """The dataset of the frames, once it is known what they look like."""
-        return self._layout.datasets[0] if self._layout and self._layout.datasets else None
+        layout = self._layout or self._announced
+        return layout.datasets[0] if layout.datasets else None
 
     @property
     def chunk_shape(self) -> tuple[int, ...] | None:
@@ -147,11 +148,11 @@ class SeriesFile:
 
     def _empty_plot(self, file: h5py.File) -> None:
         """A series that ended before its first frame: the default plot is empty, not absent."""
-        if self._layout is not None:
+        if self._announced.datasets:
             file[DETECTOR].create_dataset("sequence_number", shape=(0,), dtype="<u8")
-            for layout in self._layout.datasets:
-                file[DETECTOR][layout.name].resize(0, axis=0)
-            add_default_plot(file, "sequence_number", 1 + len(self._layout.datasets[0].shape))
+            for layout in self._announced.datasets:
+                create_dataset(file[DETECTOR], layout)
+            add_default_plot(file, "sequence_number", 1 + len(self._announced.datasets[0].shape))
 
     # -- creation -------------------------------------------------------------------------------
 
@@ -169,9 +170,12 @@ class SeriesFile:
             self.path.unlink()
 
     def _begin(self, first: Data) -> None:
-        """The first frame: everything that a frame needs must stand before SWMR begins."""
-        if self._layout is None and first.data:
-            self._create_datasets(first.data, first.frame)
+        """The first frame: everything that a frame needs must stand before SWMR begins.
+
+        The datasets wait for it because a series-start doesn't say how frames will be compressed.
+        """
+        if first.data:
+            self._create_datasets(first)
         self._numbers = FrameNumbers(self._file[DETECTOR], first)
         if self._layout is not None:
             add_default_plot(self._file, "sequence_number", 1 + len(self._layout.datasets[0].shape))
@@ -191,21 +195,28 @@ class SeriesFile:
         data.attrs.update({"signal": name, "axes": ["frame_number"], "frame_number_indices": 0})
         signal.attrs["target"] = signal.name
 
-    def _create_datasets(self, parts: Sequence[Part], frame: FrameLayout | UnsetType) -> None:
-        self._layout = frame_layout(parts, frame)
-        self._datasets = [create_dataset(self._file[DETECTOR], layout) for layout in self._layout.datasets]
+    def _create_datasets(self, first: Data) -> None:
+        layout = frame_layout(first.data or (), first.frame)
+        if self._announced.datasets:
+            self._compare(first, layout, self._announced, _shapes)
+        self._layout, self._described = layout, first.data
+        self._datasets = [create_dataset(self._file[DETECTOR], dataset) for dataset in layout.datasets]
         self._extend(max(1, self._expected))
 
     def _check_described(self, header: Data) -> None:
-        """Frames must look like the datasets; a frame that does not is refused by name, before it is written."""
-        layout = frame_layout(header.data or (), header.frame)
+        """Frames must look like the first one."""
         if self._layout is None:
             raise RecorderError(f"frame {header.frame_number} has an image, the frames before it had none")
-        if layout != self._layout:
-            raise RecorderError(
-                f"frame {header.frame_number}: got {_words(layout)}, expected {_words(self._layout)} as announced"
-            )
+        self._compare(header, frame_layout(header.data or (), header.frame), self._layout, _words)
         self._described = header.data
+
+    @staticmethod
+    def _compare(
+        header: Data, got: FrameWriterLayout, expected: FrameWriterLayout, say: Callable[[FrameWriterLayout], str]
+    ) -> None:
+        """Refuses by name a frame that does not look as announced, before it is written."""
+        if say(got) != say(expected):
+            raise RecorderError(f"frame {header.frame_number}: got {say(got)}, expected {say(expected)} as announced")
 
     def _extend(self, rows: int) -> None:
         assert self._layout is not None  # noqa: S101
@@ -234,9 +245,14 @@ def create_dataset(group: h5py.Group, layout: DatasetLayout) -> Any:
 
 
 def _fill_value(dtype: "np.dtype[Any]") -> Any:
-    """What a missing frame reads as: the largest number of an unsigned type (as vendors mark invalid pixels), -1, NaN."""
+    """What a missing frame reads as: the largest unsigned number (as vendors mark invalid pixels), -1, NaN."""
     return {"u": np.iinfo(dtype).max if dtype.kind == "u" else 0, "i": -1, "f": np.nan}[dtype.kind]
 
 
+def _shapes(layout: FrameWriterLayout) -> str:
+    return ", ".join(f"{d.name} {list(d.shape)} {d.dtype}" for d in layout.datasets)
+
+
 def _words(layout: FrameWriterLayout) -> str:
-    return ", ".join(f"{d.name} {list(d.shape)} {d.dtype} {d.compression}" for d in layout.datasets) or "no image"
+    kinds = ", ".join(f"{d.name} {list(d.shape)} {d.dtype} {d.compression}" for d in layout.datasets)
+    return f"{kinds} in {len(layout.offsets)} parts at {layout.offsets}"
