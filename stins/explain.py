@@ -17,7 +17,7 @@ _STRUCTURES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "acquisition": Acquisition,
     "frame": FrameLayout,
 }
-_MESSAGES: Final[Mapping[object, type[msgspec.Struct]]] = {
+_MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "series-start": SeriesStart,
     "data": Data,
     "series-end": SeriesEnd,
@@ -31,9 +31,9 @@ _TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|[\[{]|[\]}]|:', re.DOTALL)
 def move_unknown(content: dict[str, Any]) -> tuple[str, ...]:
     """Moves every key that the protocol doesn't know into detector_specific; returns their dotted paths."""
     moved: dict[str, Any] = {}
-    message = _MESSAGES.get(content.get("message_type"))
-    if message is not None:
-        moved |= _take_unknown(content, message, "")
+    kind = content.get("message_type")
+    if isinstance(kind, str) and kind in _MESSAGES:
+        moved |= _take_unknown(content, _MESSAGES[kind], "")
     for name, structure in _STRUCTURES.items():
         moved |= _take_unknown(content.get(name), structure, f"{name}.")
     parts = content.get("data")

@@ -87,7 +87,8 @@ class SeriesReceiver:
     """Receives one stream: `receive` each packet, `tick` while nothing comes."""
 
     def __init__(self, *, window: ReorderWindow | None = None, idle_timeout_s: float | None = None) -> None:
-        self._window = window or ReorderWindow()
+        # Not `window or ...`: an empty window is false.
+        self._window = ReorderWindow() if window is None else window
         self._idle_timeout_s = idle_timeout_s
         self._series: SeriesAccount | None = None
         self._next_id: int | None = None

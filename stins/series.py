@@ -167,6 +167,8 @@ class SeriesAccount:
         if self.frames_expected is not None:
             self._miss_up_to(self.frames_expected)
         reasons += self._losses()
+        if reasons:
+            reasons += self.notes
         return self._result(tuple(reasons), end)
 
     def snapshot(self) -> SeriesResult:
@@ -246,4 +248,4 @@ class SeriesAccount:
             losses.append(f"{self._repeated} frames came under a number used before, without `retake`: dropped")
         spans = self.lost_messages.as_tuple()
         losses += [f"messages {first} to {last} did not come" for first, last in spans[:_MOST_NOTES]]
-        return losses + self.notes if losses else []
+        return losses

@@ -1,0 +1,344 @@
+"""Bytes to messages: what is good comes back, what is not is refused by key and value, and the decoder lives on."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stins import (
+    Acquisition,
+    Data,
+    Decoder,
+    FrameLayout,
+    Limits,
+    MessageError,
+    Part,
+    SeriesEnd,
+    SeriesInfo,
+    SeriesStart,
+    encode,
+    part_bytes,
+)
+from stins.messages import frame_count
+
+CAPTURE = Path(__file__).parents[3] / "shared" / "captures" / "electrometer-stins-v1.cbors"
+PART = {"name": "image", "shape": [2, 3], "dtype": "uint16"}
+PIXELS = bytes(12)
+GOOD = Data(version=1, message_id=77, frame_number=0, data=(Part(name="image", shape=(2, 3), dtype="uint16"),))
+
+
+def text(message_type: str = "data", **keys: object) -> bytes:
+    required = {"frame_number": 0} if message_type == "data" else {}
+    return json.dumps({"version": 1, "message_type": message_type, "message_id": 5, **required, **keys}).encode()
+
+
+def with_part(**change: object) -> bytes:
+    return text(data=[{**PART, **change}])
+
+
+def chunk(raw: int, block: int = 8192, rest: bytes = b"x") -> bytes:
+    return raw.to_bytes(8, "big") + block.to_bytes(4, "big") + rest
+
+
+# -- what is good -----------------------------------------------------------------------------------
+
+INTEGERS = st.integers(0, 2**70)
+MESSAGES = st.one_of(
+    st.builds(
+        SeriesStart,
+        version=st.just(1),
+        message_id=INTEGERS,
+        series=st.builds(SeriesInfo, id=st.text(), filename=st.none() | st.text(), record=st.booleans()),
+        acquisition=st.builds(Acquisition, count_time=st.floats(0, 1e9), gain=st.text() | st.floats(0, 9)),
+        detector_specific=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
+    ),
+    st.builds(
+        Data,
+        version=st.just(1),
+        message_id=INTEGERS,
+        frame_number=st.integers(0, 2**53 - 1),
+        timestamp=st.floats(-1e9, 1e9),
+        acquisition_timestamp=st.integers(-(2**70), 2**70),
+        discard=st.booleans(),
+    ),
+    st.builds(
+        SeriesEnd,
+        version=st.just(1),
+        message_id=INTEGERS,
+        frames_sent=st.integers(0, 2**53 - 1),
+        status=st.sampled_from(["finished", "aborted", "failed"]),
+        reason=st.text(),
+    ),
+)
+
+
+@given(MESSAGES)
+def test_what_is_encoded_is_decoded_to_the_same_value(message):
+    assert Decoder(strict=True).decode([encode(message)]).header == message
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64 + 1, 10**30])
+def test_integers_beyond_doubles_survive_to_the_last_digit(number):
+    raw = text(acquisition_timestamp=number, detector_specific={"count": -number})
+
+    header = Decoder(strict=True).decode([raw]).header
+
+    assert (header.acquisition_timestamp, header.detector_specific) == (number, {"count": -number})
+    assert json.loads(encode(header)) == json.loads(raw)
+
+
+def test_binary_parts_are_handed_on_uncopied():
+    payload = memoryview(bytearray(PIXELS))
+
+    assert Decoder().decode([with_part(), payload]).payload[0] is payload
+
+
+def test_absent_null_and_empty_filename_are_three_things():
+    texts = [text("series-start", series=series) for series in ({}, {"filename": None}, {"filename": ""})]
+
+    headers = [Decoder().decode([raw]).header for raw in texts]
+
+    assert len({header.series for header in headers}) == 3
+    assert [header.recorded for header in headers] == [False] * 3
+
+
+def test_a_series_start_carries_a_pixel_mask():
+    mask = {"name": "pixel_mask", "shape": [2, 3], "dtype": "uint32"}
+    raw = text("series-start", data=[PART, mask])
+
+    assert Decoder(strict=True).decode([raw, bytes(24)]).payload == (bytes(24),)
+
+
+def test_a_frame_comes_in_parts_that_lie_on_its_grid():
+    parts = [{**PART, "shape": [1, 2, 3], "offset": [i, 0, 0]} for i in (0, 1)]
+    raw = text(frame={"shape": [2, 2, 3], "chunks": [1, 2, 3]}, data=parts)
+
+    assert Decoder(strict=True).decode([raw, PIXELS, PIXELS]).header.frame == FrameLayout(
+        shape=(2, 2, 3), chunks=(1, 2, 3)
+    )
+
+
+@pytest.mark.parametrize("compression", ["bslz4", "lz4"])
+def test_a_compressed_part_says_the_size_of_its_pixels(compression):
+    assert Decoder().decode([with_part(compression=compression), chunk(12)]).header.message_id == 5
+
+
+def test_packed_pixels_round_up_to_a_byte():
+    assert part_bytes(Part(name="image", shape=(3,), dtype="mono12p")) == 5
+
+
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [
+        ({}, 1),
+        ({"timestamp": 0.5}, 1),
+        ({"timestamp": [0.5, 0.6]}, 2),
+        ({"acquisition_timestamp": [1, 2, 3]}, 3),
+        ({"detector_specific": {"a": [1, 2], "b": [3, 4]}}, 2),
+        ({"detector_specific": {"a": [1, 2], "b": 3}}, 1),
+    ],
+)
+def test_lists_of_numbers_are_several_frames(keys, count):
+    assert frame_count(Decoder().decode([text(**keys)]).header) == count
+
+
+# -- strict and tolerant ----------------------------------------------------------------------------
+
+
+def test_a_strict_decoder_refuses_an_unknown_key_by_name():
+    with pytest.raises(MessageError, match=r"channel1: .*got 0\.5"):
+        Decoder(strict=True).decode([text(channel1=0.5)])
+
+
+def test_a_tolerant_decoder_moves_unknown_keys_in_their_order_and_names_them():
+    raw = text(channel2=[1], channel1=2, detector_specific={"channel1": 0})
+
+    packet = Decoder().decode([raw])
+
+    assert packet.moved == ("channel1", "channel2")
+    assert list(packet.header.detector_specific.items()) == [("channel1", 0), ("channel2", [1]), ("channel1_", 2)]
+
+
+def test_a_tolerant_decoder_moves_unknown_keys_out_of_the_protocols_own_structures():
+    raw = text("series-start", series={"id": "a", "x": 1}, detector={"y": 2}, data=[{**PART, "z": 3}])
+
+    packet = Decoder().decode([raw])
+
+    assert packet.header.detector_specific == {"series.x": 1, "detector.y": 2, "data.0.z": 3}
+
+
+def test_a_real_electrometer_is_taken_whole():
+    if not CAPTURE.exists():
+        pytest.skip(f"no capture at {CAPTURE}")
+    with CAPTURE.open("rb") as file:
+        messages = [cbor2.load(file) for _ in range(6)]
+
+    packets = [Decoder().decode(parts) for parts in messages]
+
+    assert [packet.header.message_id for packet in packets] == [1, 2, 3, 4, 5, 6]
+    assert packets[1].header.acquisition_timestamp == 1704807770443944912
+    assert packets[1].moved == ("channel1", "channel2", "channel3", "channel4")
+
+
+# -- what is refused --------------------------------------------------------------------------------
+
+DEEP = b"[" * 1000 + b"]" * 1000
+FRAME = {"shape": [2, 2, 3], "chunks": [1, 2, 3]}
+
+
+def on_grid(*offsets: list[int], **change: object) -> list[dict[str, object]]:
+    return [{**PART, "shape": [1, 2, 3], "offset": offset, **change} for offset in offsets]
+
+
+REFUSED = {
+    "nothing": ([], ["without parts"]),
+    "no JSON": ([b"\x80\x04pickle"], ["header", "pickle"]),
+    "no object": ([b"[1, 2]"], ["header", "object", "[1,2]"]),
+    "cut off": ([text()[:-1]], ["header", "truncated"]),
+    "cut off behind an unknown key": ([text(x=1)[:-1]], ["header", "truncated"]),
+    "no UTF-8": ([text(x="§").replace(b"\\u00a7", b"\xff")], ["header", "utf-8"]),
+    "a header of 1 MiB": ([text(detector_specific={"x": "y" * (1 << 20)})], ["header", "1048", "262144"]),
+    "nested 1,000 deep": (
+        [text(detector_specific={"a": 0, "b": 1}).replace(b'"b": 1', b'"b": ' + DEEP)],
+        ["detector_specific", "32"],
+    ),
+    "nested 1,000 deep under an unknown key": ([text(evil=1).replace(b"1}", DEEP + b"}")], ["evil", "32"]),
+    "nested 40 deep": ([text(detector_specific={"a": json.loads("[" * 40 + "]" * 40)})], ["detector_specific.a", "32"]),
+    "another version": ([text(version=2)], ["version", "2"]),
+    "another message": ([text(message_type="hello")], ["message_type", "hello"]),
+    "a message type that is a list": ([text(message_type=["data"])], ["message_type", '["data"]']),
+    "two message types": ([text(x=1)[:-1] + b', "message_type": "other"}'], ["message_type", "other"]),
+    "two message types, one a list": ([text(x=1)[:-1] + b', "message_type": [1]}'], ["message_type"]),
+    "no id": ([b'{"version":1,"message_type":"series-end"}'], ["message_id", "missing"]),
+    "a negative id": ([text(message_id=-3)], ["message_id", "-3"]),
+    "a frame number that no double holds": ([text(frame_number=2**53)], ["frame_number", "9007199254740992"]),
+    "no list of parts": ([text(data=5, x=1)], ["data", "array", "5"]),
+    "detector_specific that is null": ([text(detector_specific=None, x=1)], ["detector_specific", "object", "null"]),
+    "10^12 pixels": ([with_part(shape=[10**6, 10**6]), b""], ["data[0].shape", "1000000"]),
+    "10^12 pixels in four axes": ([with_part(shape=[1000] * 4), b""], ["data[0].shape", "[1000, 1000, 1000, 1000]"]),
+    "10^12 pixels in parts": (
+        [text(frame={"shape": [1000] * 4, "chunks": [1, 1, 2, 3]}, data=[]), b""],
+        ["frame.shape", "1000000000000"],
+    ),
+    "no axis": ([with_part(shape=[]), b""], ["data[0].shape", "[]"]),
+    "an empty axis": ([with_part(shape=[0, 3]), b""], ["data[0].shape", "[0, 3]"]),
+    "an unknown dtype": ([with_part(dtype="uint128"), PIXELS], ["data[0].dtype", "uint128", "uint16"]),
+    "an unknown compression": ([with_part(compression="zip"), PIXELS], ["data[0].compression", "zip", "bslz4"]),
+    "a name that is a path": ([with_part(name="../x"), PIXELS], ["data[0].name", "../x"]),
+    "two parts of one name": ([text(data=[PART, PART]), PIXELS, PIXELS], ["data[1].name", "image", "data[0]"]),
+    "too many parts": ([text(data=[PART] * 65)], ["data", "65", "64"]),
+    "a part shorter than described": ([with_part(), bytes(11)], ["data[0]", "11", "12"]),
+    "a part longer than described": ([with_part(), bytes(13)], ["data[0]", "13", "12"]),
+    "a part too few": ([with_part()], ["data", "got 0", "expected 1"]),
+    "a part too many": ([with_part(), PIXELS, PIXELS], ["data", "got 2", "expected 1"]),
+    "a part behind a series-end": ([text("series-end"), b"x"], ["data", "got 1", "expected 0"]),
+    "a bslz4 header that lies": ([with_part(compression="bslz4"), chunk(13)], ["data[0]", "13 bytes", "12"]),
+    "an lz4 header without blocks": ([with_part(compression="lz4"), chunk(12, 0)], ["data[0]", "blocks of 0"]),
+    "a bslz4 chunk cut off": ([with_part(compression="bslz4"), chunk(12, rest=b"")], ["data[0]", "got 12 bytes"]),
+    "an empty cbf": ([with_part(compression="cbf"), b""], ["data[0]", "0 bytes"]),
+    "a mask of another size": (
+        [text("series-start", data=[{"name": "pixel_mask", "shape": [2], "dtype": "uint8"}]), b"1"],
+        ["data[0]", "got 1 bytes", "expected 2"],
+    ),
+    "chunks of other axes": ([text(frame={"shape": [2, 3], "chunks": [2]})], ["frame.chunks", "[2]", "2 axes"]),
+    "a part that is no chunk": ([text(frame=FRAME, data=[PART | {"shape": [3, 3]}])], ["data[0].shape", "[3, 3]"]),
+    "a part beside the grid": ([text(frame=FRAME, data=on_grid([2, 0, 0])), PIXELS], ["data[0].offset", "[2, 0, 0]"]),
+    "two parts at one place": (
+        [text(frame=FRAME, data=on_grid([0, 0, 0], [0, 0, 0])), PIXELS, PIXELS],
+        ["data[1].offset", "(0, 0, 0)", "data[0]"],
+    ),
+    "parts of two types": (
+        [text(frame=FRAME, data=on_grid([0, 0, 0]) + on_grid([1, 0, 0], dtype="int16")), PIXELS, PIXELS],
+        ["data[1].dtype", "int16", "uint16"],
+    ),
+    "lists of two lengths": (
+        [text(timestamp=[0.1, 0.2], acquisition_timestamp=[1, 2, 3])],
+        ["acquisition_timestamp", "3", "2"],
+    ),
+    "an empty list": ([text(acquisition_timestamp=[])], ["acquisition_timestamp", "empty"]),
+    "several time stamps for one image": ([text(timestamp=[1, 2], data=[PART]), PIXELS], ["timestamp", "got 2"]),
+}
+
+
+@pytest.mark.parametrize(("parts", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_it_is_refused_by_key_and_value_and_the_next_good_message_is_taken(parts, words):
+    decoder = Decoder()
+
+    with pytest.raises(MessageError) as caught:
+        decoder.decode(parts)
+
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert decoder.decode([encode(GOOD), PIXELS]).header == GOOD
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [with_part(), b"short"],
+        [text(version=2)],
+        [text(evil=1).replace(b"1}", DEEP + b"}")],
+        [text(detector_specific={"a": json.loads("[" * 40 + "]" * 40)})],
+    ],
+)
+def test_a_refused_message_keeps_its_id_so_that_it_is_not_taken_for_lost(parts):
+    with pytest.raises(MessageError) as caught:
+        Decoder().decode(parts)
+
+    assert caught.value.message_id == 5
+
+
+def test_what_was_checked_last_does_not_excuse_what_comes_next():
+    decoder = Decoder()
+    decoder.decode([encode(GOOD), PIXELS])
+    with pytest.raises(MessageError):
+        decoder.decode([with_part(dtype="uint128"), PIXELS])
+
+    with pytest.raises(MessageError, match="uint128"):
+        decoder.decode([with_part(dtype="uint128"), PIXELS])
+
+
+def test_limits_can_be_set():
+    with pytest.raises(MessageError, match="expected at most 11 bytes"):
+        Decoder(limits=Limits(frame_bytes=11)).decode([with_part(), PIXELS])
+
+
+@given(st.data())
+def test_no_bytes_whatever_raise_anything_but_a_message_error(data):
+    raw = bytearray(text(x=1, data=[PART], frame=FRAME, timestamp=[1.5], frames_dropped=[[1, 2]]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255) | st.sampled_from(b'[]{},:"01'))
+    parts = [bytes(raw), *data.draw(st.lists(st.binary(max_size=20), max_size=2))]
+
+    for strict in (False, True):
+        with contextlib.suppress(MessageError):
+            Decoder(strict=strict).decode(parts)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["version", "message_type", "message_id", "frame_number", "data", "frame", "series", "x"])
+
+
+@given(st.dictionaries(NAMES, VALUES), st.sampled_from(["data", "series-start", "series-end"]))
+def test_no_json_whatever_raises_anything_but_a_message_error(change, message_type):
+    raw = json.dumps({**json.loads(text(message_type)), **change}).encode()
+
+    with contextlib.suppress(MessageError):
+        Decoder().decode([raw])
+
+
+def test_the_recursion_limit_is_left_alone():
+    before = sys.getrecursionlimit()
+    with pytest.raises(MessageError):
+        Decoder().decode([text(evil=1).replace(b"1}", DEEP + b"}")])
+
+    assert sys.getrecursionlimit() == before
