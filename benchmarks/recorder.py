@@ -124,14 +124,14 @@ class _Watcher:
         self._done = threading.Event()
         self._ended = 0.0
         self._status: RecorderStatus | None = None
-        self._watch = client.watch(self._changed, lambda reason: None)
+        self._watch = client.watch(self._changed, print)
 
     def _changed(self, status: RecorderStatus) -> None:
         series = status.series
-        if series is not None and series.file and series.file.endswith(self._name) and not self._done.is_set():
-            if series.state is not SeriesState.OPEN:
-                self._ended, self._status = time.monotonic(), status
-                self._done.set()
+        ours = series is not None and series.file and series.file.endswith(self._name)
+        if series is not None and ours and series.state is not SeriesState.OPEN and not self._done.is_set():
+            self._ended, self._status = time.monotonic(), status
+            self._done.set()
 
     def wait(self) -> tuple[float, RecorderStatus]:
         if not self._done.wait(DEADLINE_S) or self._status is None:
@@ -269,13 +269,10 @@ def _summary(size: int, compression: str, target: str, frames: int, rounds: list
 
 
 def _table(results: list[dict[str, Any]]) -> str:
-    head = f"{'frame':>9} {'comp':>6} {'to':>5} {'frames/s':>9} {'limit/s':>9} {'ratio':>6} {'MB/s':>7} {'CPU s':>6} {'RSS MB':>7}"
-    rows = [
-        f"{r['frame_bytes'] >> 10:>5} KiB {r['compression']:>6} {r['target']:>5} {r['frames_per_s']:>9.0f} "
-        f"{r['limit_frames_per_s']:>9.0f} {r['ratio']:>6.2f} {r['mb_per_s']:>7.0f} {r['cpu_s']:>6.2f} {r['peak_rss_mb']:>7.0f}"
-        for r in results
-    ]
-    return "\n".join([head, *rows])
+    keys = ["frame_bytes", "compression", "target", "frames_per_s", "limit_frames_per_s", "ratio"]
+    keys += ["mb_per_s", "cpu_s", "peak_rss_mb"]
+    rows = [keys, *([str(result[key]) for key in keys] for result in results)]
+    return "\n".join("  ".join(f"{cell:>{len(key)}}" for key, cell in zip(keys, row, strict=True)) for row in rows)
 
 
 def _arguments() -> argparse.Namespace:

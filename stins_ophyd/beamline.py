@@ -1,0 +1,168 @@
+"""A beamline file: which detectors there are, and the processes that serve each of them."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import Field
+
+from stins import StinsError
+from stins.daemon import Model, load_config
+
+from .controller import Controller
+from .processes import DaemonProcess
+
+__all__ = ["Beamline", "BeamlineConfig", "DetectorConfig", "DetectorProcesses", "RunFile", "load_beamline"]
+
+
+class DetectorConfig(Model):
+    """One detector: an acquirer beside its hardware and a recorder."""
+
+    acquirer: dict[str, Any] = Field(min_length=1)
+    """The configuration of its acquirer, as for `stins acquirer --config` (`name` is the detector's)."""
+    recorder: dict[str, Any] = {}
+    """The configuration of its recorder, as for `stins recorder --config`; `name`, `sources` and `roots` have
+    defaults: the detector's name, its acquirer, and the beamline's data folder."""
+
+
+class BeamlineConfig(Model):
+    """A whole beamline."""
+
+    name: str = Field(default="beamline", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """Name of the beamline; `stins status NAME` finds its processes by it."""
+    data: Path = Path("data")
+    """Folder below which files are recorded; relative to the beamline file."""
+    detectors: dict[str, DetectorConfig] = Field(min_length=1)
+    """The detectors by name."""
+
+
+def load_beamline(path: Path) -> BeamlineConfig:
+    """Reads a beamline file; `data` becomes absolute.
+
+    Raises:
+        ConfigError: it names the field, the value and what is allowed.
+    """
+    config = load_config(path, BeamlineConfig)
+    return config.model_copy(update={"data": (path.parent / config.data).resolve()})
+
+
+class DetectorProcesses:
+    """The acquirer and the recorder of one detector, as child processes of this one."""
+
+    def __init__(self, name: str, config: DetectorConfig, data: Path, folder: Path | None) -> None:
+        self.name = name
+        self._folder = folder
+        self.acquirer = DaemonProcess("acquirer", {"name": name, **config.acquirer}, folder=folder)
+        recorder = {
+            "name": f"{name}-recorder",
+            "roots": [str(data)],
+            "sources": [self.acquirer.ready.stream],
+            **config.recorder,
+        }
+        try:
+            self.recorder = DaemonProcess("recorder", recorder, folder=folder)
+        except StinsError:
+            self.acquirer.stop()
+            raise
+
+    def controller(self) -> Controller:
+        """A controller of this detector."""
+        return Controller(self.acquirer.ready.control, self.recorder.ready.control)
+
+    def revive(self) -> list[str]:
+        """Starts again, at the same addresses, what has ended by itself; says what that was."""
+        ended = []
+        for kind in ("acquirer", "recorder"):
+            process: DaemonProcess = getattr(self, kind)
+            if (why := process.ended()) is not None:
+                ended.append(why)
+                process.stop()
+                setattr(self, kind, DaemonProcess(process.kind, process.pinned, folder=self._folder))
+        return ended
+
+    def stop(self) -> None:
+        """Ends both. Stopping twice does no harm."""
+        # The acquirer first: its series-end lets the recorder close the file in good order.
+        self.acquirer.stop()
+        self.recorder.stop()
+
+
+class Beamline:
+    """The processes of a beamline file, as children of this process; leaving the context ends them.
+
+    Their configurations and messages stand in `folder` (default: a temporary folder each).
+    """
+
+    def __init__(self, config: BeamlineConfig, folder: Path | None = None) -> None:
+        self.config = config
+        self.detectors: dict[str, DetectorProcesses] = {}
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Starts all processes and returns once each has said where it is."""
+        for name, detector in self.config.detectors.items():
+            folder = self._folder / name if self._folder else None
+            self.detectors[name] = DetectorProcesses(name, detector, self.config.data, folder)
+        return self
+
+    def stop(self) -> None:
+        """Ends all processes. Stopping twice does no harm."""
+        for detector in self.detectors.values():
+            detector.stop()
+
+
+class RunFile:
+    """Where the processes of a running beamline are, for `stins status` and for other programs."""
+
+    def __init__(self, name: str) -> None:
+        self.path = _run_folder() / f"{name}.json"
+        #: Where the messages of its processes go.
+        self.logs = _run_folder() / name
+
+    def write(self, beamline: Beamline) -> None:
+        """Writes the addresses; only this user can read them."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        content = {
+            name: {"acquirer": pair.acquirer.ready.control, "recorder": pair.recorder.ready.control}
+            for name, pair in beamline.detectors.items()
+        }
+        self.path.touch(mode=0o600)
+        self.path.write_text(json.dumps(content, indent=2))
+
+    def read(self) -> Mapping[str, Mapping[str, str]]:
+        """Detector -> acquirer and recorder -> address. Raises `StinsError` if no such beamline runs."""
+        try:
+            content: Mapping[str, Mapping[str, str]] = json.loads(self.path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            running = ", ".join(running_beamlines()) or "none"
+            raise StinsError(f"no beamline {self.path.stem!r} was started here (running: {running})") from error
+        return content
+
+    def remove(self) -> None:
+        """The beamline has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def running_beamlines() -> list[str]:
+    """Names of the beamlines that `stins up` runs for this user."""
+    return sorted(path.stem for path in _run_folder().glob("*.json"))
+
+
+def _run_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "stins"

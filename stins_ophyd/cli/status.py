@@ -1,0 +1,111 @@
+"""`stins status`: a table of the processes of a beamline."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from stins import RemoteError, StinsError
+from stins.control import AcquirerStatus, RecorderStatus
+from stins.daemon import DaemonClient
+
+from ..beamline import RunFile, load_beamline, running_beamlines
+
+__all__ = ["main"]
+
+_TIMEOUT_S = 2.0
+_GOOD, _BAD = "green", "bold red"
+_TROUBLE = ("offline", "fault")
+
+
+def main(argv: list[str]) -> int:
+    """Prints the table; 1 if a process is offline or in FAULT."""
+    options = _parser().parse_args(argv)
+    rows = [row for name in _names(options.beamline) for row in _rows(name)]
+    if options.json:
+        print(json.dumps({"processes": rows}))
+    else:
+        _print(rows)
+    return 1 if any(row["state"] in _TROUBLE for row in rows) else 0
+
+
+def _names(given: str | None) -> list[str]:
+    if given is None:
+        names = running_beamlines()
+        if not names:
+            raise StinsError("no beamline runs here; start one with: stins up examples/simulated.yaml")
+        return names
+    path = Path(given)
+    return [load_beamline(path).name if path.suffix in (".yaml", ".yml") else given]
+
+
+def _rows(beamline: str) -> list[dict[str, Any]]:
+    return [
+        {"beamline": beamline, "detector": detector, "process": kind, "address": url, **_ask(detector, kind, url)}
+        for detector, pair in RunFile(beamline).read().items()
+        for kind, url in pair.items()
+    ]
+
+
+def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
+    status_type: Any = AcquirerStatus if kind == "acquirer" else RecorderStatus
+    client = DaemonClient(f"{kind} of {detector}", url, status_type)
+    try:
+        status = client.status(_TIMEOUT_S)
+    except RemoteError as error:
+        return {"state": "offline", "reason": error.problem, "frames": "", "file": ""}
+    finally:
+        client.close()
+    tree: Mapping[str, Any] = msgspec.to_builtins(status)
+    frames = _sent(status) if isinstance(status, AcquirerStatus) else _written(status)
+    file = (tree.get("series") or {}).get("file") or ""
+    return {"state": tree["state"], "reason": tree["reason"], "frames": frames, "file": file, "status": tree}
+
+
+def _sent(status: AcquirerStatus) -> str:
+    if status.series_id is None:
+        return ""
+    expected = "" if status.frames_expected is None else f" of {status.frames_expected}"
+    dropped = f", {status.frames_dropped} dropped" if status.frames_dropped else ""
+    return f"{status.frames_sent}{expected} sent{dropped}"
+
+
+def _written(status: RecorderStatus) -> str:
+    series = status.series
+    if series is None:
+        return ""
+    missing = f", {series.missing} missing" if series.missing else ""
+    return f"{series.written} of {series.received} written{missing} ({series.state.value})"
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    console = Console()
+    table = Table()
+    for column in ("beamline", "detector", "process", "state", "frames", "address"):
+        table.add_column(column)
+    for row in rows:
+        style = _BAD if row["state"] in _TROUBLE else _GOOD
+        state = f"[{style}]{row['state'].upper()}[/]"
+        table.add_row(row["beamline"], row["detector"], row["process"], state, row["frames"], row["address"])
+    console.print(table)
+    for row in rows:
+        for key in ("file", "reason"):
+            if row[key]:
+                console.print(f"{row['detector']} {row['process']}: {key}: {row[key]}", soft_wrap=True, markup=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stins status",
+        description="Shows the processes of the beamlines that `stins up` runs: state, frames, file, what is wrong. "
+        "Exit status 1 if a process is offline or in FAULT.",
+        epilog="examples: stins status;  stins status simulated;  stins status examples/simulated.yaml --json",
+    )
+    parser.add_argument("beamline", nargs="?", metavar="NAME|CONFIG", help="a beamline or its file (default: all)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    return parser
