@@ -1,1 +1,26 @@
-"""."""
+"""The controller of a STINS detector and its faces: ophyd devices, plans, a catalogue."""
+
+from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
+from .device import StinsDetector
+from .paths import PathInfo, PathProvider, StaticPathProvider
+from .plans import fly_series
+from .processes import DaemonProcess, ProcessError
+from .status import ProgressStatus
+from .trigger_info import TriggerInfo
+
+__all__ = [
+    "CombinedState",
+    "Controller",
+    "ControllerError",
+    "DaemonProcess",
+    "Deadlines",
+    "PathInfo",
+    "PathProvider",
+    "ProcessError",
+    "ProgressStatus",
+    "Snapshot",
+    "StaticPathProvider",
+    "StinsDetector",
+    "TriggerInfo",
+    "fly_series",
+]

@@ -16,6 +16,7 @@ from stins.control import (
     ArmRequest,
     FrameDescription,
     PrepareRequest,
+    Preview,
     RecorderState,
     RecorderStatus,
     SeriesState,
@@ -218,6 +219,29 @@ class Controller:
     def interrupt(self, reason: str) -> None:
         """Ends every wait that is under way; the series stays as it is."""
         self._observer.interrupt(reason)
+
+    def make_ready(self) -> Snapshot:
+        """Connects and leaves a FAULT; returns once both processes are idle."""
+        with self._lock:
+            if self.connect().state is CombinedState.FAULT:
+                return self.reset()
+            return self._make_idle()
+
+    def wait_for_preview(self, row: int, stale: Preview | None, timeout_s: float) -> Preview | None:
+        """The preview of that row, other than `stale`, if it comes in time; else whatever there is of that row."""
+
+        def done(now: Snapshot) -> bool:
+            preview = now.recorder.preview if now.recorder else None
+            return preview is not None and preview.row == row and preview != stale
+
+        owed: tuple[Role, str] = ("recorder", f"no preview of row {row}")
+        try:
+            self._observer.wait(Awaited(step="preview", done=done, owed=lambda _: owed, timeout_s=timeout_s))
+        except RemoteError as error:
+            log.debug("%s", error)
+        recorder = self.snapshot.recorder
+        preview = recorder.preview if recorder else None
+        return preview if preview and preview.row == row else None
 
     # -- arming ---------------------------------------------------------------------------------
 

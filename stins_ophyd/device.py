@@ -1,0 +1,284 @@
+"""The detector as an ophyd device: a thin face of the controller."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device, Kind, Signal
+
+from stins import StinsError
+from stins.control import AcquirerStatus, FrameDescription
+
+from .controller import CombinedState, Controller
+from .documents import ImageStream, image_data_key
+from .paths import PathProvider, StaticPathProvider, relative_name
+from .settings import SettingSignal, describe_settings, read_settings
+from .staging import Staging, Step
+from .status import ProgressStatus, Worker
+from .trigger_info import TriggerInfo
+
+__all__ = ["StinsDetector"]
+
+
+class StinsDetector(Device):
+    """One acquirer and one recorder as a detector for the RunEngine.
+
+    Each staging has one file, named by `path_provider`. In step mode the first trigger arms the detector and each
+    trigger takes `frames` frames; `prepare` arms a series that runs by itself between kickoff and complete. A Status
+    is done only when the recorder has flushed exactly the frames that were asked for.
+    """
+
+    frames = Cpt(Signal, value=1, kind=Kind.config, doc="frames per point")
+    trigger_mode = Cpt(Signal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
+    exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
+    period_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
+    incident_energy = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
+    total = Cpt(Signal, value=math.nan, kind=Kind.hinted, doc="sum of the point's last frame")
+    maximum = Cpt(Signal, value=math.nan, kind=Kind.hinted, doc="highest pixel of the point's last frame")
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        controller: Controller | None = None,
+        acquirer_url: str = "",
+        recorder_url: str = "",
+        path_provider: PathProvider | None = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(prefix, name=name, **keywords)
+        self.controller = controller or Controller(acquirer_url, recorder_url)
+        self.path_provider = path_provider or StaticPathProvider()
+        self.image_key = f"{name}_image"
+        self._worker = Worker(f"{name}-worker")
+        self._staging: Staging | None = None
+        self._images = ImageStream(self.image_key)
+        self._published = 0
+        self._paused = False
+        self._refusal = ""
+        self._acquirer: AcquirerStatus | None = None
+        self._heard_at = time.time()
+
+    # -- staging --------------------------------------------------------------------------------
+
+    def stage(self) -> list[object]:
+        """Checks that both processes are there and idle (a FAULT is reset), and names the file."""
+        if self._staging is None:
+            self.controller.make_ready()
+        staged: list[object] = super().stage()
+        try:
+            self._begin()
+        except Exception:
+            super().unstage()
+            raise
+        return staged
+
+    def _begin(self) -> None:
+        snapshot = self.controller.snapshot
+        root = snapshot.recorder.root if snapshot.recorder else ""
+        filename = relative_name(self.path_provider(self.image_key), root)
+        if snapshot.acquirer:
+            self._hear(snapshot.acquirer)
+        self._staging = Staging(self.controller, filename)
+        self._images = ImageStream(self.image_key)
+        self._published, self._paused, self._refusal = 0, False, ""
+        self._show("software")
+
+    def unstage(self) -> list[object]:
+        """Ends the series and waits until its file is closed: aborted if something was under way, or paused."""
+        staging, self._staging = self._staging, None
+        try:
+            if staging is not None:
+                staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")
+                self._worker.join()
+        finally:
+            # After the series has ended: the settings that are put back here can't be changed while armed.
+            unstaged: list[object] = super().unstage()
+        return unstaged
+
+    def stop(self, *, success: bool = False) -> None:
+        """Ends the series, and whatever waits for it; the file is closed."""
+        if (staging := self._staging) is not None:
+            staging.end(aborted=not success or self._worker.busy, why="stopped")
+            self._worker.join()
+
+    def pause(self) -> None:
+        """A point is taken again after a pause, so nothing happens here; a fly series cannot go on, it is aborted."""
+        self._paused = True
+        staging = self._staging
+        if staging is not None and staging.flies:
+            staging.fail(StinsError("paused in the middle of a fly series, which cannot be resumed"))
+
+    def resume(self) -> None:
+        """After a pause. A fly series that it aborted is refused from now on, whatever the plan does."""
+        self._paused = False
+        if self._staging is not None and self._staging.step is Step.ENDED:
+            self._refusal = self._staging.why
+
+    # -- step by step ---------------------------------------------------------------------------
+
+    def trigger(self) -> ProgressStatus:
+        """Takes one point; a point that was taken but never read (a paused scan) is taken again."""
+        staging = self._required("trigger")
+        frames, event = self._frames_per_point(), self._images.emitted
+        status = ProgressStatus(self, target=frames, what="trigger")
+
+        def work() -> None:
+            preview = staging.take(event, frames, status.progress)
+            self.total.put(preview.total if preview else math.nan)
+            self.maximum.put(preview.maximum if preview else math.nan)
+            self._published = event + 1
+
+        self._worker.run(status, work)
+        return status
+
+    # -- flying ---------------------------------------------------------------------------------
+
+    def prepare(self, value: int | TriggerInfo) -> ProgressStatus:
+        """Arms a series of so many frames that runs by itself (or, with software trigger, stays in step mode)."""
+        staging, info = self._required("prepare"), TriggerInfo.of(value)
+        staging.check("prepare", Step.STAGED)
+        status = ProgressStatus(self, target=1, what="prepare")
+
+        def work() -> None:
+            if info.times:
+                self.apply(info.times)
+            staging.prepare(info)
+            self._show(info.trigger)
+
+        self._worker.run(status, work)
+        return status
+
+    def kickoff(self) -> ProgressStatus:
+        """Starts the prepared series."""
+        staging = self._required("kickoff")
+        staging.check("kickoff", Step.PREPARED)
+        status = ProgressStatus(self, target=1, what="kickoff")
+        self._worker.run(status, staging.start)
+        return status
+
+    def complete(self) -> ProgressStatus:
+        """Done when every frame of the series is in the file, and the file is closed and complete."""
+        staging = self._required("complete")
+        staging.check("complete", Step.FLYING)
+        status = ProgressStatus(self, target=staging.frames, what="complete")
+        self._worker.run(status, lambda: staging.finish(status.progress))
+        return status
+
+    # -- documents ------------------------------------------------------------------------------
+
+    def get_index(self) -> int:
+        """How many events are flushed."""
+        staging = self._staging
+        return staging.events if staging is not None and staging.flown else self._published
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Says where the events up to `index` are that were not told yet."""
+        staging = self._required("collect")
+        ready = self.get_index()
+        if staging.account is not None:
+            yield from self._images.documents(staging.account, ready if index is None else min(index, ready))
+
+    def describe(self) -> dict[str, Any]:
+        """The point's numbers and its image."""
+        return {**super().describe(), **self.describe_collect()}
+
+    def describe_collect(self) -> dict[str, Any]:
+        """The image of one event."""
+        staging = self._staging
+        flown = staging is not None and staging.flown
+        frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
+        return {self.image_key: image_data_key(self._source(), self._frame(), frames)}
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """The point's numbers; none for a series that is flown, whose stream does not have them."""
+        hints: dict[str, Any] = super().hints
+        return {"fields": []} if self._staging is not None and self._staging.flown else hints
+
+    # -- configuration --------------------------------------------------------------------------
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """Sets some of the acquirer's settings, all or none; raises what it refuses, by name."""
+        self._hear(self.controller.configure(changes))
+
+    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
+        self._hear_now()
+        old = self.read_configuration()
+        known = self._acquirer.settings if self._acquirer else {}
+        settings = {name: value for name, value in d.items() if name in known}
+        if settings:
+            self.apply(settings)
+        super().configure({name: value for name, value in d.items() if name not in settings})
+        return old, self.read_configuration()
+
+    def read_configuration(self) -> dict[str, Any]:
+        """The signals, and whatever else the acquirer has set."""
+        own: dict[str, Any] = super().read_configuration()
+        if self._acquirer is None:
+            return own
+        return own | read_settings(self.name, self._acquirer, self._skipped(), self._heard_at)
+
+    def describe_configuration(self) -> dict[str, Any]:
+        """What `read_configuration` reads, with units."""
+        own: dict[str, Any] = super().describe_configuration()
+        if self._acquirer is None:
+            return own
+        return own | describe_settings(self.name, self._acquirer, self._skipped(), self._source())
+
+    def destroy(self) -> None:
+        """Lets the controller go."""
+        self.controller.close()
+        super().destroy()
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _required(self, what: str) -> Staging:
+        if self._refusal:
+            raise StinsError(f"{self.name}: {what}: {self._refusal}; abort this run and start it again")
+        if self._staging is None:
+            raise StinsError(f"{self.name}: {what}: not staged; stage it first (plans of bluesky.plans do)")
+        return self._staging
+
+    def _show(self, trigger_mode: str) -> None:
+        self.trigger_mode.put(trigger_mode)
+
+    def _frames_per_point(self) -> int:
+        frames = self.frames.get()
+        if not isinstance(frames, int) or frames < 1:
+            raise StinsError(f"{self.frames.name}: got {frames!r}, expected a whole number of at least 1")
+        return frames
+
+    def _hear(self, status: AcquirerStatus) -> None:
+        self._acquirer, self._heard_at = status, time.time()
+        for signal in self._settings():
+            signal.heard(status)
+
+    def _hear_now(self) -> None:
+        if self.controller.snapshot.state is CombinedState.OFFLINE:
+            self.controller.connect()
+        if self.controller.snapshot.acquirer:
+            self._hear(self.controller.snapshot.acquirer)
+
+    def _settings(self) -> list[SettingSignal]:
+        signals = (getattr(self, name) for name in self.component_names)
+        return [signal for signal in signals if isinstance(signal, SettingSignal)]
+
+    def _skipped(self) -> frozenset[str]:
+        return frozenset(self.component_names)
+
+    def _frame(self) -> FrameDescription:
+        if self.controller.snapshot.acquirer is None:
+            self.controller.connect()
+        acquirer = self.controller.snapshot.acquirer
+        if acquirer is None or acquirer.frame is None:
+            raise StinsError(f"{self.name}: the acquirer does not say what its frames look like")
+        return acquirer.frame
+
+    def _source(self) -> str:
+        acquirer = self.controller.snapshot.acquirer
+        return f"stins:{acquirer.name}" if acquirer else "stins:"

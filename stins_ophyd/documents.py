@@ -1,0 +1,69 @@
+"""The documents that say where a detector's frames are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from event_model import ComposeStreamResource, ComposeStreamResourceBundle, StreamRange
+
+from stins import StinsError
+from stins.control import FrameDescription, SeriesStatus
+
+__all__ = ["ImageStream", "image_data_key"]
+
+_MIMETYPE = "application/x-hdf5"
+
+
+def image_data_key(source: str, frame: FrameDescription, frames_per_event: int) -> dict[str, Any]:
+    """Describes one event's image: one frame as it is, several with an axis of their own in front."""
+    lead = [frames_per_event] if frames_per_event > 1 else []
+    # 12-bit pixels are unpacked when they are recorded.
+    dtype = np.dtype("uint16" if frame.dtype == "mono12p" else frame.dtype)
+    return {
+        "source": source,
+        "dtype": "array",
+        "dtype_numpy": dtype.str,
+        "shape": [*lead, *frame.shape],
+        "external": "STREAM:",
+    }
+
+
+class ImageStream:
+    """The StreamResource of one file and the StreamDatum of its events, each told once and in order."""
+
+    def __init__(self, data_key: str) -> None:
+        self._data_key = data_key
+        self._bundle: ComposeStreamResourceBundle | None = None
+        self.emitted = 0
+
+    def documents(self, account: SeriesStatus, index: int) -> Iterator[tuple[str, Any]]:
+        """What is new up to event `index`; nothing at all where nothing is.
+
+        The resource comes with its first datum: one without frames would point at nothing.
+        """
+        if index <= self.emitted:
+            return
+        if self._bundle is None:
+            self._bundle = self._compose(account)
+            yield "stream_resource", self._bundle.stream_resource_doc
+        indices = StreamRange(start=self.emitted, stop=index)
+        self.emitted = index
+        yield "stream_datum", self._bundle.compose_stream_datum(indices=indices)
+
+    def _compose(self, account: SeriesStatus) -> ComposeStreamResourceBundle:
+        if account.file is None or account.dataset is None or not account.chunk_shape or 0 in account.chunk_shape:
+            raise StinsError(
+                f"recorder: got file {account.file}, data set {account.dataset}, chunks {account.chunk_shape} "
+                f"for series {account.series_id}; expected all three, no chunk of length 0"
+            )
+        return ComposeStreamResource()(
+            mimetype=_MIMETYPE,
+            uri=f"file://localhost{account.file}",
+            data_key=self._data_key,
+            parameters={
+                "dataset": account.dataset,
+                "chunk_shape": list(account.chunk_shape),
+                "swmr": True,
+                "join_method": "stack",
+            },
+        )

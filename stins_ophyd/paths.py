@@ -1,0 +1,83 @@
+"""Where a staging's file goes. Path providers work as in ophyd-async: its own ones can be used here too."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Protocol
+from uuid import uuid4
+
+from stins import StinsError
+
+__all__ = ["HasPath", "PathInfo", "PathProvider", "StaticPathProvider", "relative_name", "uuid_filename"]
+
+_SUFFIX = ".nxs"
+_STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+class HasPath(Protocol):
+    """What a path provider returns, at least."""
+
+    @property
+    def directory_path(self) -> PurePath:
+        """The folder: below the recorder's root, or relative to it."""
+
+    @property
+    def filename(self) -> str:
+        """The file's name; without a suffix, `.nxs` is put behind it."""
+
+
+class PathProvider(Protocol):
+    """Names the file of each staging."""
+
+    def __call__(self, datakey_name: str | None = None) -> HasPath:
+        """Where the file for that data key goes."""
+
+
+@dataclass(frozen=True)
+class PathInfo:
+    """A folder, relative to the recorder's root or below it, and a file name."""
+
+    directory_path: PurePath
+    filename: str
+
+
+def uuid_filename(datakey_name: str | None = None) -> str:
+    """A name that no other file has."""
+    prefix = f"{datakey_name}-" if datakey_name else ""
+    return f"{prefix}{uuid4()}"
+
+
+class StaticPathProvider:
+    """Always the same folder; the names come from `filename_provider`."""
+
+    def __init__(
+        self,
+        filename_provider: Callable[[str | None], str] = uuid_filename,
+        directory_path: PurePath | str = "",
+    ) -> None:
+        self._filename_provider = filename_provider
+        self._directory_path = PurePath(directory_path)
+
+    def __call__(self, datakey_name: str | None = None) -> PathInfo:
+        """The folder and the next name."""
+        return PathInfo(self._directory_path, self._filename_provider(datakey_name))
+
+
+def relative_name(path: HasPath, root: str) -> str:
+    """The file name as the recorder wants it, relative to its root.
+
+    Raises:
+        StinsError: outside the root, or a character that a catalogue could not read back (Tiled takes a file's URI as
+            it stands, so that neither a blank nor an escape for it works).
+    """
+    folder = PurePath(path.directory_path)
+    if folder.is_absolute():
+        if not folder.is_relative_to(root):
+            raise StinsError(f"path provider: got folder {folder}, expected one below the recorder's root {root}")
+        folder = folder.relative_to(root)
+    name = path.filename if PurePath(path.filename).suffix else path.filename + _SUFFIX
+    for step in (*folder.parts, name):
+        if not _STEP.fullmatch(step):
+            raise StinsError(f"path provider: got {step!r} in {folder / name}, expected letters, digits and . _ - only")
+    return str(folder / name)

@@ -1,0 +1,194 @@
+"""What happens between stage and unstage: one file, one series, either step by step or flown."""
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+
+from stins import StinsError
+from stins.control import Preview, SeriesStatus
+
+from .controller import Controller, Goal, Snapshot
+from .trigger_info import TriggerInfo
+
+__all__ = ["Staging", "Step"]
+
+log = logging.getLogger(__name__)
+
+_PREVIEW_S = 1.0
+
+
+class Step(Enum):
+    """How far a staging has got."""
+
+    STAGED = "staged"
+    POINTS = "taking points"
+    PREPARED = "prepared to fly"
+    FLYING = "flying"
+    FLOWN = "flown"
+    ENDED = "ended"
+
+
+class Staging:
+    """Drives the controller through the series of one staging. Its methods wait; each wait has a deadline.
+
+    `account` is the recorder's latest account of the series, and stays when the series is over.
+    """
+
+    def __init__(self, controller: Controller, filename: str) -> None:
+        self._controller = controller
+        self._filename = filename
+        self._series_id = ""
+        self._goal: Goal | None = None
+        self._preview_s = _PREVIEW_S
+        self._flown = False
+        self.step = Step.STAGED
+        self.why = ""
+        self.frames_per_event = 1
+        self.account: SeriesStatus | None = None
+        self._forget = controller.subscribe(self._note)
+
+    # -- step by step ---------------------------------------------------------------------------
+
+    def take(self, event: int, frames: int, progress: Callable[[int], None]) -> Preview | None:
+        """Takes the frames of one event, again if it was taken before; returns the last frame's preview.
+
+        Arms the detector with the first event.
+        """
+        self.check("trigger", Step.STAGED, Step.POINTS)
+        if self.step is Step.POINTS and frames != self.frames_per_event:
+            raise StinsError(f"trigger: got {frames} frames, expected {self.frames_per_event} as armed; unstage first")
+        with _EndOnFailure(self):
+            if self.step is Step.STAGED:
+                self._arm(TriggerInfo(trigger="software", frames_per_event=frames), triggers=None)
+                self.step = Step.POINTS
+            stale = self._preview()
+            goal = self._controller.trigger(first_frame=event * frames)
+            account = self.account = self._controller.wait_for(goal, progress)
+        return self._preview_of(account.rows - 1, stale)
+
+    # -- flown ----------------------------------------------------------------------------------
+
+    def prepare(self, info: TriggerInfo) -> None:
+        """Arms a series that will run by itself."""
+        self.check("prepare", Step.STAGED)
+        with _EndOnFailure(self):
+            if info.trigger != "software":
+                triggers = 1 if info.trigger == "internal" else info.number_of_events
+                self._arm(info, triggers=triggers)
+                self.step = Step.PREPARED
+
+    def start(self) -> None:
+        """Starts it."""
+        self.check("kickoff", Step.PREPARED)
+        with _EndOnFailure(self):
+            self._goal = self._controller.trigger()
+            self.step = Step.FLYING
+
+    def finish(self, progress: Callable[[int], None]) -> None:
+        """Waits until every frame is in the file and the file is closed and complete."""
+        self.check("complete", Step.FLYING)
+        assert self._goal is not None  # noqa: S101  # start sets both
+        with _EndOnFailure(self):
+            self.account = self._controller.wait_for(self._goal, progress)
+            self.step = Step.FLOWN
+
+    @property
+    def frames(self) -> int:
+        """The frames of the series that is flown."""
+        return self._goal.frames if self._goal else 0
+
+    @property
+    def flown(self) -> bool:
+        """Whether the series runs, or ran, by itself."""
+        return self._flown
+
+    @property
+    def flies(self) -> bool:
+        """Whether a series is armed or running by itself."""
+        return self.step in (Step.PREPARED, Step.FLYING)
+
+    @property
+    def events(self) -> int:
+        """How many whole events are flushed, up to the first missing frame."""
+        if self.account is None:
+            return 0
+        rows, missing = self.account.rows, self.account.missing_frames
+        if missing:
+            # An empty row must not become an event; rows beyond it would shift.
+            rows = min(rows, max(missing[0][0] - self.account.discarded, 0))
+        return rows // self.frames_per_event
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def end(self, *, aborted: bool, why: str = "ended") -> None:
+        """Ends the series, if there is one, and waits until its file is closed. Ending twice does no harm.
+
+        A series that was to run by itself and isn't over is always aborted.
+        """
+        step, self.step, self.why = self.step, Step.ENDED, self.why or why
+        try:
+            if step in (Step.PREPARED, Step.FLYING) or (aborted and step is not Step.ENDED):
+                self._controller.abort(why)
+            elif step is Step.POINTS:
+                self._controller.disarm()
+        finally:
+            if step is not Step.ENDED:
+                self._forget()
+
+    def fail(self, error: Exception) -> None:
+        """Ends the series because of `error`, as well as that can be done."""
+        try:
+            self.end(aborted=True, why=str(error))
+        except StinsError as second:
+            log.warning("while ending the series: %s", second)
+
+    def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
+        per_trigger = info.frames if info.trigger == "internal" else info.frames_per_event
+        self.frames_per_event = info.frames_per_event
+        self._flown = info.trigger != "software"
+        self.account = self._controller.arm(
+            self._filename, trigger_mode=info.trigger, frames_per_trigger=per_trigger, triggers=triggers
+        )
+        self._series_id = self.account.series_id or ""
+
+    def check(self, what: str, *steps: Step) -> None:
+        """Raises `StinsError` unless that is possible now."""
+        if self.step in steps:
+            return
+        if self.step is Step.ENDED:
+            raise StinsError(f"{what}: the series of this staging has ended ({self.why}); stage the detector again")
+        expected = " or ".join(step.value for step in steps)
+        raise StinsError(
+            f"{what}: the detector is {self.step.value}, expected {expected}; a staging has one series, "
+            "so unstage and stage for another (a fly series cannot go on after a pause: fly_series() says so to the "
+            "RunEngine by clear_checkpoint)"
+        )
+
+    def _note(self, snapshot: Snapshot) -> None:
+        if self._series_id and (account := snapshot.series(self._series_id)):
+            self.account = account
+
+    def _preview(self) -> Preview | None:
+        recorder = self._controller.snapshot.recorder
+        return recorder.preview if recorder else None
+
+    def _preview_of(self, row: int, stale: Preview | None) -> Preview | None:
+        """The preview of that row, a new one if the frame was taken again; None if it doesn't come soon."""
+        preview = self._controller.wait_for_preview(row, stale, self._preview_s)
+        # A recorder without previews must not cost a second with each point.
+        self._preview_s = _PREVIEW_S if preview else _PREVIEW_S / 10
+        return preview
+
+
+class _EndOnFailure:
+    """Whatever fails inside ends the series, so that nothing stays armed."""
+
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            self._staging.fail(error)

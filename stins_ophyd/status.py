@@ -1,0 +1,90 @@
+"""The Status of something that makes progress, and the thread that does it."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ophyd import Device, DeviceStatus
+
+__all__ = ["ProgressStatus", "Worker"]
+
+_JOIN_S = 60.0
+
+
+class ProgressStatus(DeviceStatus):
+    """Tells a progress bar how far it is, and says in its text why it failed: a stop document keeps only that text."""
+
+    def __init__(self, device: Device, *, target: int, unit: str = "frames", what: str = "") -> None:
+        self._target = target
+        self._unit = unit
+        self._what = what
+        self._started = time.monotonic()
+        # What has failed has already ended its series; a second stop from here could only hit the next one.
+        super().__init__(device, call_stop_on_failure=False)
+
+    def watch(self, func: Callable[..., Any]) -> None:
+        """Calls `func` with each progress, by the keywords that bluesky's ProgressBarManager takes."""
+        self._watchers.append(func)
+
+    def progress(self, current: int) -> None:
+        """Tells the watchers that so many are done."""
+        fraction = 1 - current / self._target if self._target else 0.0
+        for watcher in list(self._watchers):
+            watcher(
+                name=self.device.name,
+                current=current,
+                initial=0,
+                target=self._target,
+                unit=self._unit,
+                precision=0,
+                fraction=fraction,
+                time_elapsed=time.monotonic() - self._started,
+                time_remaining=None,
+            )
+
+    def _settled(self) -> None:
+        """Nothing more to tell: the base would send a progress without numbers."""
+
+    def __str__(self) -> str:
+        state = "done" if self.success else "failed" if self.done else "under way"
+        why = f": {self._exception}" if self._exception else ""
+        return f"{self.device.name} {self._what or 'action'} {state}{why}"
+
+    __repr__ = __str__
+
+
+class Worker:
+    """Does one thing after the other in a thread, so that the RunEngine's loop never waits for a process."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
+        """Does `work` once what came before is over; what it raises fails the status, which is returned."""
+        before = self._thread
+
+        def body() -> None:
+            if before is not None:
+                before.join(_JOIN_S)
+            try:
+                work()
+            except Exception as error:  # whatever it is, it must reach whoever waits
+                status.set_exception(error)
+            else:
+                status.set_finished()
+
+        self._thread = threading.Thread(target=body, name=self._name, daemon=True)
+        self._thread.start()
+        return status
+
+    def join(self) -> None:
+        """Waits until nothing is being done."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_S)
