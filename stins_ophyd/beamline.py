@@ -15,7 +15,16 @@ from stins.daemon import Model, load_config
 from .controller import Controller
 from .processes import DaemonProcess
 
-__all__ = ["Beamline", "BeamlineConfig", "DetectorConfig", "DetectorProcesses", "RunFile", "load_beamline"]
+__all__ = [
+    "Beamline",
+    "BeamlineConfig",
+    "DetectorConfig",
+    "DetectorProcesses",
+    "RunFile",
+    "find_controller",
+    "load_beamline",
+    "running_beamlines",
+]
 
 
 class DetectorConfig(Model):
@@ -156,6 +165,18 @@ class RunFile:
     def remove(self) -> None:
         """The beamline has ended."""
         self.path.unlink(missing_ok=True)
+
+
+def find_controller(beamline: str, detector: str) -> Controller:
+    """A controller of a detector of a beamline that `stins up` runs.
+
+    Raises:
+        StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
+    """
+    detectors = RunFile(beamline).read()
+    if detector not in detectors:
+        raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")
+    return Controller(detectors[detector]["acquirer"], detectors[detector]["recorder"])
 
 
 def running_beamlines() -> list[str]:

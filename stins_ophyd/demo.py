@@ -1,0 +1,145 @@
+"""The whole chain on one machine: processes, RunEngine, catalogue, and the proof that every frame came back."""
+
+import io
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from bluesky import Msg, RunEngine
+from bluesky.callbacks.best_effort import BestEffortCallback
+from bluesky.plans import scan
+from bluesky.utils import FailedStatus, ProgressBarManager
+from ophyd.sim import SynAxis
+from tqdm import tqdm
+
+from stins.control import AcquirerStatus
+from stins.daemon import DaemonClient
+
+from .beamline import Beamline, BeamlineConfig, DetectorConfig, DetectorProcesses
+from .catalog import open_catalog, record_runs
+from .device import StinsDetector
+from .plans import fly_series
+
+__all__ = ["Chain", "Verified", "chain", "detector_config"]
+
+DETECTOR = "sim"
+_SIMULATED = {
+    "shape": [512, 512],
+    "dtype": "uint16",
+    "compression": "bslz4",
+    "exposure_s": 0.01,
+    "period_s": 0.02,
+    "series_arrays": True,
+}
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, read back: where it is, and how many of its frames are what was sent."""
+
+    plan: str
+    run_uid: str
+    file: str
+    frames: int
+    frames_identical: int
+    state: str
+    reason: str
+    first: Any
+
+    @property
+    def identical(self) -> bool:
+        """Whether there are frames, and every one is what was sent."""
+        return 0 < self.frames == self.frames_identical
+
+
+def detector_config(capture: Path | None) -> DetectorConfig:
+    """The simulated detector, or one that plays a capture."""
+    if capture is None:
+        return DetectorConfig(acquirer={"backend": "simulated", "settings": _SIMULATED})
+    return DetectorConfig(acquirer={"backend": "replay", "settings": {"capture": str(capture.resolve())}})
+
+
+class Chain:
+    """A running demo: a detector in a RunEngine, whose runs go to a catalogue."""
+
+    def __init__(self, processes: DetectorProcesses, catalog: Any, folder: Path) -> None:
+        self.detector = StinsDetector(name=DETECTOR, controller=processes.controller())
+        self.detector.controller.connect()
+        self._acquirer = DaemonClient("acquirer", processes.acquirer.ready.control, AcquirerStatus)
+        self._catalog = catalog
+        self._engine = RunEngine({})
+        table = BestEffortCallback()
+        table.disable_plots()
+        self._engine.subscribe(table)
+        self._engine.waiting_hook = ProgressBarManager()
+        record_runs(self._engine, catalog, folder / "unsent-documents")
+
+    def close(self) -> None:
+        """Lets the detector and the connections go."""
+        self.detector.destroy()
+        self._acquirer.close()
+
+    def scan(self, points: int) -> Verified:
+        """A step scan over a simulated motor."""
+        motor = SynAxis(name="motor", labels={"motors"})
+        return self._run("scan", scan([self.detector], motor, -1, 1, points))
+
+    def fly(self, frames: int) -> Verified:
+        """A series at the detector's own pace; one that ends incomplete is read back as far as it goes."""
+        return self._run("fly_series", fly_series(self.detector, frames))
+
+    def _run(self, plan: str, messages: Generator[Msg, Any, Any]) -> Verified:
+        uids: list[str] = []
+        token = self._engine.subscribe(lambda _, doc: uids.append(doc["uid"]), "start")
+        # What failed stands in the series' state and reason, and is shown from there.
+        with suppress(FailedStatus):
+            self._engine(messages)
+        self._engine.unsubscribe(token)
+        return self._verify(plan, uids[0])
+
+    def _verify(self, plan: str, uid: str) -> Verified:
+        """Reads every frame back through the catalogue by the run's uid."""
+        images = self._catalog[uid]["primary"][self.detector.image_key]
+        identical = 0
+        for number in tqdm(range(len(images)), desc=f"reading {plan} back", unit="frame", leave=False):
+            identical += np.array_equal(images[number], self._sent(number))
+        recorder = self.detector.controller.snapshot.recorder
+        assert recorder is not None and recorder.series is not None  # noqa: S101, PT018  # or there were no frames
+        series = recorder.series
+        return Verified(
+            plan=plan,
+            run_uid=uid,
+            file=series.file or "",
+            frames=len(images),
+            frames_identical=identical,
+            state=series.state.value,
+            reason=series.reason,
+            first=images[0],
+        )
+
+    def _sent(self, number: int) -> Any:
+        content = self._acquirer.get(f"/reference/{number}", step="say what was sent")
+        return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+@contextmanager
+def chain(folder: Path, config: DetectorConfig, say: Callable[[str], None]) -> Iterator[Chain]:
+    """Starts the processes and, meanwhile, the catalogue (its import takes the longest); ends them all."""
+    data = folder / "data"
+    beamline = Beamline(BeamlineConfig(data=data, detectors={DETECTOR: config}), folder / "log")
+    with ThreadPoolExecutor(1, "catalogue") as pool:
+        opening = pool.submit(open_catalog, folder / "catalogue", readable=[data])
+        with beamline:
+            processes = beamline.detectors[DETECTOR]
+            say(f"acquirer   process {processes.acquirer.pid}   {processes.acquirer.ready.control}")
+            say(f"recorder   process {processes.recorder.pid}   {processes.recorder.ready.control}")
+            catalog = opening.result()
+            say(f"catalogue  {folder / 'catalogue'} (Tiled, embedded)")
+            running = Chain(processes, catalog, folder)
+            try:
+                yield running
+            finally:
+                running.close()
