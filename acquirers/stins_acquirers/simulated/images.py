@@ -1,6 +1,7 @@
 """Diffraction frames: powder rings and spots around the beam, with Poisson noise, the same for the same seed."""
 
 from math import asin, sqrt, tan
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -12,9 +13,15 @@ __all__ = ["Scene", "flatfield", "make_frames", "pixel_mask", "ring_radii"]
 _LATTICE_M = 4.15683e-10
 _REFLECTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16)
 _HC_EV_M = 1.23984198e-6
-_SPOTS = 24
+_PIXELS_PER_SPOT = 10_000
+#: Mean of the square of a random number between 0 and 1.
+_MEAN_FLASH = 1 / 3
 _BEAMSTOP_PX = 12.0
 _RING_WIDTH_PX = 2.0
+
+
+#: A small bright patch: where it lies, and its intensities.
+Spot: TypeAlias = tuple[tuple[slice, slice], NDArray[np.float32]]
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +47,13 @@ def make_frames(scene: Scene) -> list[NDArray[np.generic]]:
     powder = _background(radius)
     for at in ring_radii(scene):
         powder += _ring(radius, at)
-    spots = [_spot(scene, random) for _ in range(_SPOTS)]
-    return [_frame(scene, powder, spots, radius < _BEAMSTOP_PX, random) for _ in range(scene.pool)]
+    powder[radius < _BEAMSTOP_PX] = 0.0
+    spots = [_spot(scene, random) for _ in range(1 + powder.size // _PIXELS_PER_SPOT)]
+    total = float(powder.sum()) + _MEAN_FLASH * sum(float(patch.sum()) for _, patch in spots)
+    scale = np.float32(scene.photons * powder.size / total)
+    powder *= scale
+    spots = [(place, patch * scale) for place, patch in spots]
+    return [_frame(scene, powder, spots, random) for _ in range(scene.pool)]
 
 
 def ring_radii(scene: Scene) -> list[float]:
@@ -78,28 +90,21 @@ def _ring(radius: NDArray[np.float32], at: float) -> NDArray[np.float32]:
     return np.asarray(4 * np.exp(-0.5 * ((radius - at) / _RING_WIDTH_PX) ** 2), np.float32)
 
 
-def _spot(scene: Scene, random: np.random.Generator) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
-    """A small bright patch: where it lies, and its intensities."""
+def _spot(scene: Scene, random: np.random.Generator) -> Spot:
     row, column = (int(random.integers(side)) for side in scene.shape)
     place = slice(max(0, row - 4), row + 5), slice(max(0, column - 4), column + 5)
     rows, columns = (np.arange(scene.shape[axis])[place[axis]] for axis in (0, 1))
     square = (rows[:, None] - row) ** 2 + (columns[None, :] - column) ** 2
-    return place, np.asarray(60 * np.exp(-square / 3.0), np.float32)
+    return place, np.asarray(120 * np.exp(-square / 3.0), np.float32)
 
 
 def _frame(
-    scene: Scene,
-    powder: NDArray[np.float32],
-    spots: list[tuple[tuple[slice, slice], NDArray[np.float32]]],
-    beamstop: NDArray[np.bool_],
-    random: np.random.Generator,
+    scene: Scene, powder: NDArray[np.float32], spots: list[Spot], random: np.random.Generator
 ) -> NDArray[np.generic]:
     expected = powder.copy()
     for place, patch in spots:
         # Spots flash up and vanish from frame to frame, as a crystal's do while it turns.
-        expected[place] += patch * np.float32(random.random() ** 2 * 2)
-    expected[beamstop] = 0.0
-    expected *= np.float32(scene.photons) / max(float(powder.mean()), 1e-6)
+        expected[place] += patch * np.float32(random.random() ** 2)
     counts = random.poisson(expected, (scene.modules, *scene.shape))
     if scene.dtype.startswith("float"):
         return counts.astype(scene.dtype)

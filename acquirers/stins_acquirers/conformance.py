@@ -1,0 +1,245 @@
+"""What every backend has to keep, as tests to subclass. Needs pytest, which only tests have.
+
+class TestMyBackend(BackendConformance):
+    bad_setting = {"exposure_s": -1}
+
+    @pytest.fixture
+    def backend(self):
+        backend = MyBackend(MyBackend.Settings())
+        yield backend
+        backend.close()
+"""
+
+# ruff: noqa: S101  # these are tests
+
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+import pytest
+
+from stins import UNSET, Decoder, Packet, SeriesSender, StinsError, encode
+from stins.control import ArmRequest, TriggerMode, TriggerRequest
+from stins.messages import SERIES_ARRAYS
+
+from .backend import Backend, Frame, HasReference, Opening
+
+__all__ = ["BackendConformance", "arm_request", "read_frames"]
+
+_DEADLINE_S = 20.0
+
+
+def arm_request(trigger_mode: TriggerMode = "internal", frames: int = 1, triggers: int | None = 1) -> ArmRequest:
+    """A request to arm a series of `frames` frames per trigger."""
+    return ArmRequest(series_id="conformance", trigger_mode=trigger_mode, frames_per_trigger=frames, triggers=triggers)
+
+
+def read_frames(backend: Backend) -> list[Frame]:
+    """All frames of the present trigger; fails if they don't come in time."""
+    frames: list[Frame] = []
+    deadline = time.monotonic() + _DEADLINE_S
+    while backend.triggered() and backend.ending() is None:
+        assert time.monotonic() < deadline, f"got {len(frames)} frames within {_DEADLINE_S:g} s, expected more"
+        frames += backend.read(0.1)
+    return frames
+
+
+class _Wire:
+    """Makes messages of what a backend gives and reads them as a strict receiver."""
+
+    def __init__(self) -> None:
+        self._sender = SeriesSender()
+        self._decoder = Decoder(strict=True)
+
+    def opening(self, opening: Opening) -> Packet:
+        return self._decoder.decode([encode(self._sender.start(opening.header)), *opening.payload])
+
+    def frame(self, frame: Frame) -> Packet:
+        message = self._sender.data(
+            frame.number,
+            frames=frame.count,
+            data=frame.parts or UNSET,
+            frame=frame.layout,
+            timestamp=frame.timestamp,
+            acquisition_timestamp=frame.acquisition_timestamp,
+            discard=frame.discard,
+            detector_specific=frame.detector_specific,
+        )
+        return self._decoder.decode([encode(message), *frame.payload])
+
+
+class BackendConformance:
+    """Give the fixture `backend` and the constants below."""
+
+    #: How many frames a series of these tests has; a capture may have no more.
+    frames: ClassVar[int] = 4
+    #: Which modes the backend supports.
+    trigger_modes: ClassVar[Sequence[TriggerMode]] = ("internal", "software")
+    #: One setting with a value that has to be refused.
+    bad_setting: ClassVar[Mapping[str, Any]] = {}
+
+    @pytest.fixture
+    def backend(self) -> Iterator[Backend]:
+        """The backend under test; the one thing that a subclass must give."""
+        raise NotImplementedError(f"{type(self).__name__} must define the fixture 'backend'")
+
+    def _need(self, mode: TriggerMode) -> None:
+        if mode not in self.trigger_modes:
+            pytest.skip(f"no {mode} trigger")
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def test_every_setting_is_described_and_every_real_number_has_its_unit(self, backend: Backend) -> None:
+        fields = type(backend.settings).model_fields
+        undescribed = [name for name, field in fields.items() if not field.description]
+        reals = [name for name, field in fields.items() if float in (field.annotation, *get_args(field.annotation))]
+        without_unit = [name for name in reals if "unit" not in _extra(fields[name].json_schema_extra)]
+        assert (undescribed, without_unit) == ([], [])
+
+    def test_an_unknown_setting_is_refused_by_name_and_changes_nothing(self, backend: Backend) -> None:
+        before = backend.settings
+        with pytest.raises(StinsError, match="no_such_setting"):
+            backend.configure({"no_such_setting": 1})
+        assert backend.settings == before
+
+    def test_a_bad_value_is_refused_by_name_and_changes_nothing(self, backend: Backend) -> None:
+        before = backend.settings
+        (name,) = self.bad_setting
+        with pytest.raises(StinsError, match=name):
+            backend.configure(self.bad_setting)
+        assert backend.settings == before
+
+    def test_configuring_nothing_changes_nothing(self, backend: Backend) -> None:
+        before = backend.settings
+        backend.configure({})
+        assert backend.settings == before
+
+    # -- arming ---------------------------------------------------------------------------------
+
+    def test_a_strict_receiver_takes_the_opening(self, backend: Backend) -> None:
+        opening = backend.arm(arm_request(frames=self.frames))
+        assert _Wire().opening(opening).moved == ()
+
+    def test_a_trigger_mode_that_it_cannot_do_is_refused_by_name(self, backend: Backend) -> None:
+        refused = next((mode for mode in get_args(TriggerMode) if mode not in self.trigger_modes), None)
+        if refused is None:
+            pytest.skip("it can do all modes")
+        with pytest.raises(StinsError, match=f"trigger_mode: got '{refused}'"):
+            backend.arm(arm_request(refused))
+
+    def test_nothing_comes_before_the_first_trigger(self, backend: Backend) -> None:
+        backend.arm(arm_request(frames=self.frames))
+        assert (list(backend.read(0.0)), backend.triggered(), backend.ending()) == ([], False, None)
+
+    # -- frames ---------------------------------------------------------------------------------
+
+    def test_frames_are_numbered_from_0_without_a_gap(self, backend: Backend) -> None:
+        frames = self._series(backend)
+        following = 0
+        for frame in frames:
+            assert frame.number == following
+            following += frame.count
+        assert following >= self.frames
+
+    def test_a_strict_receiver_takes_every_frame(self, backend: Backend) -> None:
+        wire = _Wire()
+        wire.opening(backend.arm(arm_request(frames=self.frames)))
+        backend.trigger(TriggerRequest())
+        assert {wire.frame(frame).moved for frame in read_frames(backend)} == {()}
+
+    def test_frames_look_as_described(self, backend: Backend) -> None:
+        described = backend.describe()
+        for frame in self._series(backend):
+            if described is None:
+                assert frame.parts == ()
+                continue
+            shape = frame.layout.shape if frame.layout else frame.parts[0].shape
+            looks = {(shape, part.dtype, part.compression) for part in frame.parts}
+            assert looks == {(described.shape, described.dtype, described.compression)}
+
+    def test_the_opening_announces_the_parts_that_frames_have(self, backend: Backend) -> None:
+        opening = backend.arm(arm_request(frames=self.frames))
+        if not opening.header.data:
+            pytest.skip("it announces nothing")
+        backend.trigger(TriggerRequest())
+        announced = [(p.name, p.shape, p.dtype) for p in opening.header.data if p.name not in SERIES_ARRAYS]
+        assert [(p.name, p.shape, p.dtype) for p in read_frames(backend)[0].parts] == announced
+
+    def test_times_go_forward(self, backend: Backend) -> None:
+        frames = self._series(backend)
+        for key in ("timestamp", "acquisition_timestamp"):
+            times = [getattr(frame, key) for frame in frames if isinstance(getattr(frame, key), int | float)]
+            assert times == sorted(times)
+
+    def test_the_reference_is_a_frame_as_described(self, backend: Backend) -> None:
+        described = backend.describe()
+        if not isinstance(backend, HasReference) or described is None:
+            pytest.skip("it has no reference")
+        pixels = np.load(io.BytesIO(backend.reference(0)), allow_pickle=False)
+        assert (pixels.shape, pixels.dtype.name) == (described.shape, described.dtype)
+
+    # -- triggers -------------------------------------------------------------------------------
+
+    def test_a_software_trigger_gives_exactly_its_frames(self, backend: Backend) -> None:
+        self._need("software")
+        backend.arm(arm_request("software", frames=1, triggers=None))
+        numbers = []
+        for _ in range(2):
+            backend.trigger(TriggerRequest())
+            numbers.append([frame.number for frame in read_frames(backend)])
+        assert numbers == [[0], [1]]
+
+    def test_a_software_series_ends_with_its_last_trigger(self, backend: Backend) -> None:
+        self._need("software")
+        backend.arm(arm_request("software", frames=1, triggers=2))
+        endings = []
+        for _ in range(2):
+            backend.trigger(TriggerRequest())
+            read_frames(backend)
+            endings.append(backend.ending() is not None)
+        assert endings == [False, True]
+
+    def test_frames_can_be_taken_again(self, backend: Backend) -> None:
+        self._need("software")
+        backend.arm(arm_request("software", frames=2, triggers=None))
+        numbers = []
+        for first_frame in (None, 1):
+            backend.trigger(TriggerRequest(first_frame=first_frame))
+            numbers.append([frame.number for frame in read_frames(backend)])
+        assert numbers == [[0, 1], [1, 2]]
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def test_an_internal_series_ends_by_itself(self, backend: Backend) -> None:
+        self._series(backend)
+        assert backend.ending() is not None
+
+    def test_nothing_comes_after_disarming_twice(self, backend: Backend) -> None:
+        backend.arm(arm_request(frames=self.frames))
+        backend.trigger(TriggerRequest())
+        backend.disarm()
+        backend.disarm()
+        left = list(backend.read(0.0)) and list(backend.read(0.0))
+        assert (left, backend.triggered()) == ([], False)
+
+    def test_it_can_be_armed_again_after_disarming(self, backend: Backend) -> None:
+        self._series(backend)
+        backend.disarm()
+        assert self._series(backend)[0].number == 0
+
+    def test_closing_twice_does_no_harm(self, backend: Backend) -> None:
+        backend.arm(arm_request(frames=self.frames))
+        backend.close()
+        backend.close()
+
+    def _series(self, backend: Backend) -> list[Frame]:
+        self._need("internal")
+        backend.arm(arm_request(frames=self.frames))
+        backend.trigger(TriggerRequest())
+        return read_frames(backend)
+
+
+def _extra(extra: object) -> Mapping[str, Any]:
+    return extra if isinstance(extra, dict) else {}

@@ -1,0 +1,182 @@
+"""What the acquirers' tests share: a service in a thread, a process of its own, and a real receiver for both."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+import zmq
+from stins_acquirers.backend import Backend
+from stins_acquirers.service import Service
+from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
+
+from stins import Decoder, EndSeries, OpenSeries, ReorderWindow, SeriesReceiver, StoreFrame
+from stins.control import AcquirerState, AcquirerStatus
+from stins.daemon import DaemonClient, Ready, read_ready
+from stins.transport import Publisher, Receiver
+
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """Sockets of one test; all are closed behind it."""
+    context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+class Consumer:
+    """A recorder without files: it notes what a receiver is told to do."""
+
+    def __init__(self, endpoint: str, context: zmq.Context[zmq.Socket[bytes]], *, strict: bool = True) -> None:
+        self._receiver = Receiver([endpoint], context=context)
+        self._decoder = Decoder(strict=strict)
+        self._machine = SeriesReceiver(window=ReorderWindow(timeout_s=0.3))
+        self.instructions: list[Any] = []
+        self.message_ids: list[int] = []
+
+    def until(self, kind: type, count: int = 1) -> list[Any]:
+        """All instructions, once `count` more of that kind are among them."""
+        begin, deadline = len(self.instructions), time.monotonic() + DEADLINE_S
+        while sum(isinstance(done, kind) for done in self.instructions[begin:]) < count:
+            assert time.monotonic() < deadline, f"no {kind.__name__} in {self.instructions[begin:]}"
+            self._receiver.socket.poll(20)
+            parts = self._receiver.receive()
+            if parts is None:
+                self.instructions += self._machine.tick(time.monotonic())
+                continue
+            packet = self._decoder.decode(parts)
+            self.message_ids.append(packet.header.message_id)
+            self.instructions += self._machine.receive(packet, time.monotonic())
+        return self.instructions
+
+    def series(self) -> tuple[OpenSeries, list[StoreFrame], EndSeries]:
+        """The next whole series."""
+        begin = len(self.instructions)
+        done = self.until(EndSeries)[begin:]
+        opened = next(each for each in done if isinstance(each, OpenSeries))
+        ended = next(each for each in done if isinstance(each, EndSeries))
+        return opened, [each for each in done if isinstance(each, StoreFrame)], ended
+
+    def close(self) -> None:
+        self._receiver.close()
+
+
+class RunningService:
+    """A service in a thread, and where its frames are."""
+
+    def __init__(self, backend: Backend, context: zmq.Context[zmq.Socket[bytes]], peer_timeout_s: float, hwm: int):
+        self.publisher = Publisher(
+            "tcp://127.0.0.1:0", budget_bytes=hwm * 1024, max_message_bytes=1024, context=context
+        )
+        self.service = Service("det", "simulated", backend, self.publisher, peer_timeout_s)
+        self._thread = threading.Thread(target=self.service.run, name="service")
+        self._thread.start()
+
+    @property
+    def status(self) -> AcquirerStatus:
+        return self.service.board.status
+
+    def until_state(self, state: AcquirerState) -> AcquirerStatus:
+        """The status, once it has that state."""
+        changed = threading.Event()
+        forget = self.service.board.listen(changed.set)
+        deadline = time.monotonic() + DEADLINE_S
+        while self.status.state is not state:
+            assert changed.wait(max(0.0, deadline - time.monotonic())), f"state {self.status}, expected {state}"
+            changed.clear()
+        forget()
+        return self.status
+
+    def stop(self) -> None:
+        self.service.stop()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive(), "the service did not stop"
+        self.publisher.close()
+
+
+@pytest.fixture
+def start(context: zmq.Context[zmq.Socket[bytes]]) -> Iterator[Callable[..., RunningService]]:
+    """Starts a service: `start(shape=(8, 8), ...)` simulates, `start(backend)` runs any backend."""
+    running: list[RunningService] = []
+
+    def start(
+        backend: Backend | None = None, *, peer_timeout_s: float = 10.0, hwm: int = 1000, **settings: Any
+    ) -> RunningService:
+        settings.setdefault("shape", (8, 8))
+        chosen = backend or SimulatedBackend(SimulatedSettings(**settings))
+        running.append(RunningService(chosen, context, peer_timeout_s, hwm))
+        return running[-1]
+
+    yield start
+    for service in running:
+        service.stop()
+
+
+@pytest.fixture
+def consume(context: zmq.Context[zmq.Socket[bytes]]) -> Iterator[Callable[..., Consumer]]:
+    """Connects a consumer to an endpoint."""
+    consumers: list[Consumer] = []
+
+    def consume(endpoint: str, *, strict: bool = True) -> Consumer:
+        consumers.append(Consumer(endpoint, context, strict=strict))
+        return consumers[-1]
+
+    yield consume
+    for consumer in consumers:
+        consumer.close()
+
+
+class RunningProcess:
+    """`stins acquirer --config` as a process of its own."""
+
+    def __init__(self, config: Path) -> None:
+        command = [sys.executable, "-m", "stins.cli", "acquirer", "--config", str(config)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.ready = self._read_ready()
+        self.client = DaemonClient("det", self.ready.control, AcquirerStatus)
+
+    def _read_ready(self) -> Ready:
+        assert self.process.stdout
+        readable, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
+        assert readable, f"no ready line within {DEADLINE_S:g} s"
+        line = self.process.stdout.readline()
+        ready = read_ready(line)
+        assert ready is not None, f"got {line!r}, expected a ready line"
+        return ready
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(DEADLINE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., RunningProcess]]:
+    """Starts an acquirer process: `launch(shape=[8, 8], ...)`."""
+    running: list[RunningProcess] = []
+
+    def launch(backend: str = "simulated", **settings: Any) -> RunningProcess:
+        path = tmp_path / f"acquirer{len(running)}.yaml"
+        if backend == "simulated":
+            settings.setdefault("shape", [8, 8])
+        path.write_text(yaml.safe_dump({"name": "det", "backend": backend, "settings": settings}))
+        running.append(RunningProcess(path))
+        return running[-1]
+
+    yield launch
+    for process in running:
+        process.close()
