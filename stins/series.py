@@ -197,6 +197,8 @@ class SeriesAccount:
         dropped = end.frames_dropped or ()
         if dropped:
             self._rewind(self._first_retaken(self._next_frame, dropped))
+        came_up_to = self._next_frame
+        if dropped:
             last = max(last for _, last in dropped)
             self._declare(dropped, below=last + 1)
             self._miss_up_to(last + 1)
@@ -206,7 +208,8 @@ class SeriesAccount:
         surplus = self._surplus(end)
         if surplus > 0 and not self.missing.count:
             reasons.append(f"the sender says that it sent {end.frames_sent} frames, got {self.received}")
-        self._miss_up_to(self._next_frame + self._lost_behind(end, -surplus))
+        between = self._next_frame - came_up_to - self._missing_and_declared(came_up_to)
+        self._miss_up_to(self._next_frame + self._lost_behind(end, -surplus, between))
         return reasons
 
     def _surplus(self, end: SeriesEnd) -> int:
@@ -216,17 +219,17 @@ class SeriesAccount:
         lost_inside = self.missing.count - self._missing_and_declared()
         return self.received + self._repeated + self._lost_and_retaken + lost_inside - end.frames_sent
 
-    def _lost_behind(self, end: SeriesEnd, unaccounted: int) -> int:
-        """How many frames were lost behind the last that came.
+    def _lost_behind(self, end: SeriesEnd, unaccounted: int, between: int) -> int:
+        """How many frames were lost behind the last that came or was dropped.
 
-        Messages lost directly before the end carried one frame each at least. Where messages were lost elsewhere
-        only, the gaps in the frame numbers have told already.
+        Messages lost directly before the end carried one frame each at least; `between` of those are known, from
+        the numbers dropped after them. Where messages were lost elsewhere only, the gaps have told already.
         """
         lost = self.lost_messages.as_tuple()
         if not lost:
             behind = max(unaccounted, 0)
         elif lost[-1][1] == end.message_id - 1:
-            behind = max(unaccounted, lost[-1][1] - lost[-1][0] + 1)
+            behind = max(unaccounted, lost[-1][1] - lost[-1][0] + 1 - between, 0)
         else:
             behind = 0
         if self.frames_expected is None:

@@ -151,6 +151,14 @@ def test_frames_sent_proves_how_many_were_lost_before_the_end():
     assert result(done).missing == ((1, 10),)
 
 
+def test_a_frame_lost_in_front_of_frames_dropped_at_the_end_is_counted_once():
+    receiver = SeriesReceiver()
+    done = run(start(), data(1, 0), end(3, frames_sent=2, frames_dropped=((2, 4),)), receiver=receiver)
+    done += receiver.tick(2.0)
+
+    assert result(done).missing == ((1, 4),)
+
+
 def test_frames_expected_says_what_is_missing_when_no_end_comes():
     receiver = SeriesReceiver()
     done = run(start(frames_expected=10), data(1, 0), receiver=receiver) + receiver.sender_gone("gone")
