@@ -59,6 +59,14 @@ class Consumer:
             self.instructions += self._machine.receive(packet, time.monotonic())
         return self.instructions
 
+    def until_connected(self) -> None:
+        """Once the sender is there; nothing is received meanwhile."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not self._receiver.connections:
+            assert time.monotonic() < deadline, "no connection"
+            self._receiver.socket.poll(5)
+            self._receiver.watch_connections()
+
     def series(self) -> tuple[OpenSeries, list[StoreFrame], EndSeries]:
         """The next whole series."""
         begin = len(self.instructions)
