@@ -22,6 +22,12 @@ _MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "data": Data,
     "series-end": SeriesEnd,
 }
+#: What msgspec's own words leave out.
+_EXPECTED: Final[Mapping[str, str]] = {
+    "version": "1",
+    "message_type": f"one of {sorted(_MESSAGES)}",
+    "status": "one of ['aborted', 'failed', 'finished']",
+}
 _WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<key>.*)`", re.DOTALL)
 # What matters for nesting: strings (so that brackets in them don't count), brackets, and the colon behind a key.
@@ -67,9 +73,10 @@ def refuse(error: msgspec.ValidationError, content: object) -> NoReturn:
     unknown = _UNKNOWN.search(text)
     if unknown:
         path = f"{path}.{unknown['key']}" if path else unknown["key"]
+    expected = f", expected {_EXPECTED[path]}" if path in _EXPECTED else ""
     number = content.get("message_id") if isinstance(content, dict) else None
     raise MessageError(
-        f"{path or 'header'}: {_WHERE.sub('', text)}; got {_shown(_look_up(content, path))}",
+        f"{path or 'header'}: {_WHERE.sub('', text)}; got {_shown(_look_up(content, path))}{expected}",
         number if type(number) is int else None,
     ) from None
 

@@ -1,5 +1,7 @@
 """The JSON Schema of each message."""
 
+from pathlib import Path
+
 import jsonschema
 import msgspec
 import pytest
@@ -100,3 +102,15 @@ def test_a_message_without_its_required_keys_is_refused():
     missing = {error.message for error in validator("data").iter_errors({"message_type": "data"})}
 
     assert missing == {f"{key!r} is a required property" for key in ("version", "message_id", "frame_number")}
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "stins.md"
+
+
+@pytest.mark.parametrize("message_type", MESSAGES)
+def test_the_protocols_page_names_every_key_and_links_to_the_schema(message_type):
+    page = PAGE.read_text(encoding="utf-8")
+    keys = {key for definition in schema(message_type)["$defs"].values() for key in definition["properties"]}
+
+    assert {key for key in keys if f"`{key}`" not in page} == set()
+    assert f"(../stins/schema/{file_name(message_type)})" in page
