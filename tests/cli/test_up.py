@@ -1,0 +1,104 @@
+"""`stins up` and `stins status` on real processes."""
+
+import json
+import signal
+
+import psutil
+import pytest
+
+from stins.control import AcquirerStatus
+from stins.daemon import DaemonClient
+
+
+def status_of(stins, *arguments):
+    done = stins("status", *arguments, "--json")
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])["processes"]
+
+
+def test_a_beamline_comes_up_is_seen_by_status_and_ends_on_ctrl_c(start, stins, beamline_file):
+    up = start("up", beamline_file)
+    up.line("sim: acquirer http://127.0.0.1:", "recorder http://127.0.0.1:")
+    up.line("up;")
+    code, rows = status_of(stins)
+    assert code == 0
+    assert [(row["detector"], row["process"], row["state"]) for row in rows] == [
+        ("sim", "acquirer", "idle"),
+        ("sim", "recorder", "idle"),
+    ]
+    assert "IDLE" in stins("status", beamline_file).stdout
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert up.end(signal.SIGINT) == 0
+    assert not [child for child in children if child.is_running()]
+    assert stins("status").returncode == 2
+
+
+def test_each_change_of_state_is_a_line(start, beamline_file):
+    up = start("up", beamline_file)
+    url = up.line("sim: acquirer").split("acquirer ")[1].split(",")[0]
+    up.line("sim: IDLE")
+    client = DaemonClient("acquirer", url, AcquirerStatus)
+    client.post("/arm", {"series_id": "s", "filename": "f.nxs", "triggers": None, "trigger_mode": "software"})
+    up.line("sim: ARMED")
+    client.post("/disarm")
+    up.line("sim: IDLE")
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["acquirer", "recorder"])
+def test_a_process_that_dies_is_started_again_at_its_address(start, stins, beamline_file, kind):
+    up = start("up", beamline_file)
+    up.line("up;")
+    before = {row["process"]: row for row in status_of(stins)[1]}
+    psutil.Process(before[kind]["status"]["pid"]).kill()
+    up.line("ended by SIGKILL")
+    up.line("sim: IDLE")
+    after = {row["process"]: row for row in status_of(stins)[1]}
+    assert after[kind]["address"] == before[kind]["address"]
+    assert after[kind]["status"]["boot_id"] != before[kind]["status"]["boot_id"]
+    assert after[kind]["state"] == "idle"
+
+
+def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
+    up = start("up", beamline_file)
+    up.line("up;")
+    acquirer = psutil.Process(status_of(stins)[1][0]["status"]["pid"])
+    acquirer.suspend()
+    try:
+        code, rows = status_of(stins)
+    finally:
+        acquirer.resume()
+    assert code == 1
+    assert rows[0]["state"] == "offline"
+    assert "no answer within 2 s" in rows[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("detectors: {}", "detectors: got {}"),
+        ("detector: 3", "detector: unknown field; allowed: data, detectors, name"),
+        ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
+        ("detectors: {sim: {acquirer: {backend: simulatd}}}", "no acquirer backend 'simulatd'; installed: "),
+        (
+            "detectors: {sim: {acquirer: {backend: simulated, settings: {periods: 1}}}}",
+            "periods: unknown field; allowed:",
+        ),
+        (
+            "detectors: {sim: {acquirer: {backend: simulated}, recorder: {flush_interval_s: no}}}",
+            "flush_interval_s: got ",
+        ),
+        ("detectors: [", "not YAML"),
+    ],
+)
+def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(stins, tmp_path, text, said):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    done = stins("up", path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_missing_beamline_file_is_named(stins, tmp_path):
+    done = stins("up", tmp_path / "none.yaml")
+    assert done.returncode == 2
+    assert "none.yaml: cannot be read: No such file" in done.stderr
