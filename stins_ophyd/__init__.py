@@ -1,5 +1,6 @@
 """The controller of a STINS detector and its faces: ophyd devices, plans, a catalogue."""
 
+from .catalog import open_catalog, record_runs
 from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
 from .device import StinsDetector
 from .paths import PathInfo, PathProvider, StaticPathProvider
@@ -23,4 +24,6 @@ __all__ = [
     "StinsDetector",
     "TriggerInfo",
     "fly_series",
+    "open_catalog",
+    "record_runs",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device, Kind, Signal
+from ophyd import Device, Kind
 
 from stins import StinsError
 from stins.control import AcquirerStatus, FrameDescription
@@ -14,7 +14,7 @@ from stins.control import AcquirerStatus, FrameDescription
 from .controller import CombinedState, Controller
 from .documents import ImageStream, image_data_key
 from .paths import PathProvider, StaticPathProvider, relative_name
-from .settings import SettingSignal, describe_settings, read_settings
+from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .trigger_info import TriggerInfo
@@ -30,13 +30,13 @@ class StinsDetector(Device):
     is done only when the recorder has flushed exactly the frames that were asked for.
     """
 
-    frames = Cpt(Signal, value=1, kind=Kind.config, doc="frames per point")
-    trigger_mode = Cpt(Signal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
+    frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
+    trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
     exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     period_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     incident_energy = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
-    total = Cpt(Signal, value=math.nan, kind=Kind.hinted, doc="sum of the point's last frame")
-    maximum = Cpt(Signal, value=math.nan, kind=Kind.hinted, doc="highest pixel of the point's last frame")
+    total = Cpt(OwnSignal, value=math.nan, kind=Kind.hinted, doc="sum of the point's last frame")
+    maximum = Cpt(OwnSignal, value=math.nan, kind=Kind.hinted, doc="highest pixel of the point's last frame")
 
     def __init__(
         self,

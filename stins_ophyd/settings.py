@@ -9,10 +9,19 @@ from stins.control import AcquirerStatus
 
 from .status import ProgressStatus, Worker
 
-__all__ = ["SettingSignal", "describe_settings", "read_settings"]
+__all__ = ["OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
 
 
-class SettingSignal(Signal):
+class OwnSignal(Signal):
+    """A value that the device itself keeps."""
+
+    @property
+    def source_name(self) -> str:
+        """Where documents say that it comes from."""
+        return f"stins:{self.name}"
+
+
+class SettingSignal(OwnSignal):
     """One setting, named as its attribute; left out of the readings while the acquirer has none of that name."""
 
     def set(self, value: Any, **_: Any) -> DeviceStatus:
