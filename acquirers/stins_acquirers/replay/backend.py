@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stins import StinsError
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
 
 from ..backend import BackendError, Ending, Frame, Opening, refuse_trigger_mode, with_changes
@@ -28,7 +29,7 @@ class ReplayBackend:
 
     def __init__(self, settings: ReplaySettings) -> None:
         self.settings = settings
-        self._series = CapturedSeries(settings.capture)
+        self._series = _captured(settings)
         self._replay: _Replay | None = None
 
     def describe(self) -> FrameDescription | None:
@@ -39,7 +40,7 @@ class ReplayBackend:
         """Sets some settings; a file that is no capture is refused here already."""
         settings = with_changes(self.settings, changes)
         if settings.capture != self.settings.capture:
-            self._series = CapturedSeries(settings.capture)
+            self._series = _captured(settings)
         self.settings = settings
 
     def arm(self, request: ArmRequest) -> Opening:
@@ -85,6 +86,13 @@ class ReplayBackend:
         out = io.BytesIO()
         np.save(out, parts[0] if len(parts) == 1 else np.stack([part.reshape(part.shape[-2:]) for part in parts]))
         return out.getvalue()
+
+
+def _captured(settings: ReplaySettings) -> CapturedSeries:
+    try:
+        return CapturedSeries(settings.capture)
+    except StinsError as error:
+        raise BackendError(f"capture: {error}") from error
 
 
 class _Replay:
