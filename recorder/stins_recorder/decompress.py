@@ -3,15 +3,14 @@
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  # registers the filters
 import numpy as np
 from msgspec import UNSET
 
 from stins import Part
 from stins.messages import Payload
 
+from .datasets import create_dataset
 from .layout import frame_layout
-from .series_file import create_dataset
 
 __all__ = ["pixels"]
 

@@ -8,8 +8,10 @@ import numpy as np
 from msgspec import UNSET
 
 from stins import Data
+from stins.messages import frame_count
 
 from .columns import Column
+from .tree import safe_name
 
 __all__ = ["FrameNumbers"]
 
@@ -22,39 +24,40 @@ class FrameNumbers:
     """Columns for what the first frame carries; what doesn't fit a column later is kept as a line of JSON.
 
     Columns must exist before SWMR begins, so a number that first comes with a later frame can't have its own:
-    it goes to `notes`, one JSON object a line (`{"row": …, "key": value}`): no key is dropped.
+    it goes to `notes`, one JSON object a line (`{"row": …, "key": …, "value": …}`): no key is dropped.
     """
 
     def __init__(self, detector: h5py.Group, first: Data) -> None:
         self.sequence = Column(detector, "sequence_number", "<u8", 0)
-        self._timestamp = self._optional(detector, first, "timestamp", "<f8", _NAN, "s")
-        self._acquired = self._optional(detector, first, "acquisition_timestamp", "<i8", 0, "ns")
+        self._timestamp = self._optional(detector, first, "timestamp", dtype="<f8", fill=_NAN, units="s")
+        self._acquired = self._optional(detector, first, "acquisition_timestamp", dtype="<i8", fill=0, units="ns")
         if self._acquired:
             self._acquired.dataset.attrs["start"] = "1970-01-01T00:00:00Z"
         self._custom: dict[str, tuple[Column, type]] = {}
         group = detector.require_group("frame_specific")
         group.attrs["NX_class"] = "NXcollection"
         for key, value in (first.detector_specific or {}).items():
-            self._add_custom(group, key, value)
+            self._add_custom(group, key, _a_frame(value, frame_count(first))[0])
         self._notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
         self._notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
         self._new_notes = bytearray()
 
     @staticmethod
     def _optional(
-        detector: h5py.Group, first: Data, key: str, dtype: str, fill: float | int, units: str
+        detector: h5py.Group, first: Data, key: str, *, dtype: str, fill: float | int, units: str
     ) -> Column | None:
         return None if getattr(first, key) is UNSET else Column(detector, key, dtype, fill, units)
 
-    def _add_custom(self, group: h5py.Group, key: str, value: Any) -> None:
-        sample = value[0] if isinstance(value, list) and value else value
-        name = key.replace("/", "_").lstrip(".") or "_"
-        if isinstance(sample, bool) or name in group or name == "notes":
+    def _add_custom(self, group: h5py.Group, key: str, sample: Any) -> None:
+        name = safe_name(key)
+        if name in group or name == "notes":
             return
-        if isinstance(sample, int) and -(2**63) <= sample < 2**63:
+        if _fits(sample, int):
             self._custom[key] = (Column(group, name, "<i8", 0), int)
         elif isinstance(sample, float):
             self._custom[key] = (Column(group, name, "<f8", _NAN), float)
+        if name != key and key in self._custom:
+            self._custom[key][0].dataset.attrs["key"] = key.replace("\0", "\\0")
 
     def set(self, header: Data, row: int, count: int) -> None:
         """The numbers of frames `header.frame_number` … in rows `row` …"""
@@ -73,22 +76,21 @@ class FrameNumbers:
             return
         values = value if isinstance(value, tuple) else (value,)
         for index, item in enumerate(values):
-            if column is None:
+            if column is None or (key == "acquisition_timestamp" and not _fits(item, int)):
                 self._note(row + index, key, item)
             else:
                 column.set(row + index, item)
 
     def _set_custom(self, key: str, value: Any, row: int, count: int) -> None:
-        values = value if isinstance(value, list) and count > 1 else [value]
         column, kind = self._custom.get(key, (None, object))
-        for index, item in enumerate(values):
+        for index, item in enumerate(_a_frame(value, count)):
             if column is not None and _fits(item, kind):
                 column.set(row + index, item)
             else:
                 self._note(row + index, key, item)
 
     def _note(self, row: int, key: str, value: Any) -> None:
-        self._new_notes += msgspec.json.encode({"row": row, key: value}) + b"\n"
+        self._new_notes += msgspec.json.encode({"row": row, "key": key, "value": value}) + b"\n"
 
     def columns(self) -> list[Column]:
         """All columns."""
@@ -112,3 +114,8 @@ def _fits(value: Any, kind: type) -> bool:
     if kind is float:
         return isinstance(value, float) or (isinstance(value, int) and abs(value) <= 2**53)
     return isinstance(value, int) and -(2**63) <= value < 2**63
+
+
+def _a_frame(value: Any, count: int) -> list[Any]:
+    """The value of each of a message's frames: a list has one for each, or belongs to the first as it is."""
+    return value if isinstance(value, list) and len(value) == count else [value]

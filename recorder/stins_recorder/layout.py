@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from stins import FrameLayout, Part
-from stins.messages import SERIES_ARRAYS
+from stins.messages import SERIES_ARRAYS, Acquisition, Detector
 
 from .errors import RecorderError
 
@@ -20,6 +20,13 @@ _DTYPES = {
     "int8": "|i1", "int16": "<i2", "int32": "<i4", "int64": "<i8",
     "float32": "<f4", "float64": "<f8",
 }  # fmt: skip
+#: What else stands in the NXdetector group.
+_RESERVED = (
+    {"data", "sequence_number", "timestamp", "acquisition_timestamp", "gain_setting", "local_name"}
+    | {"frame_specific", "detector_specific", "detector_specific_end"}
+    | SERIES_ARRAYS
+    | {field.name for kind in (Detector, Acquisition) for field in msgspec.structs.fields(kind)}
+)
 
 
 class DatasetLayout(msgspec.Struct, frozen=True):
@@ -51,7 +58,6 @@ def frame_layout(parts: Sequence[Part], frame: FrameLayout | UnsetType) -> Frame
     Raises:
         RecorderError: a part that cannot be stored as it is.
     """
-    parts = [part for part in parts if part.name not in SERIES_ARRAYS]
     for part in parts:
         if part.dtype not in _DTYPES or part.compression not in FILTERS:
             raise RecorderError(
@@ -61,12 +67,21 @@ def frame_layout(parts: Sequence[Part], frame: FrameLayout | UnsetType) -> Frame
     if frame is not UNSET:
         return _one_dataset(parts, frame)
     datasets = tuple(
-        DatasetLayout(
-            "data" if index == 0 else part.name, part.shape, part.shape, _DTYPES[part.dtype], part.compression
-        )
-        for index, part in enumerate(parts)
+        DatasetLayout(name, part.shape, part.shape, _DTYPES[part.dtype], part.compression)
+        for name, part in zip(_names(parts), parts, strict=True)
     )
     return FrameWriterLayout(datasets, tuple(range(len(parts))), tuple((0,) * len(part.shape) for part in parts))
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    """The first part is the default plot; another keeps its name, if NXdetector doesn't need it for something else."""
+    names = ["data"] if parts else []
+    for part in parts[1:]:
+        name = part.name
+        while name in _RESERVED or name in names:
+            name += "_"
+        names.append(name)
+    return names
 
 
 def _one_dataset(parts: Sequence[Part], frame: FrameLayout) -> FrameWriterLayout:

@@ -1,4 +1,7 @@
-"""What supervisor and writer say to each other, as lines of JSON over a socket pair."""
+"""What supervisor and writer say to each other, as lines of JSON over a socket pair.
+
+Neither waits for the other: a stopped supervisor must not stall the stream, a hanging writer not the control.
+"""
 
 import socket
 from typing import Literal
@@ -49,24 +52,40 @@ class Link:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._socket.setblocking(False)
         self._rest = b""
+        self._unsent = b""
         self.closed = False
 
     def fileno(self) -> int:
         """For a poller."""
         return self._socket.fileno()
 
-    def send(self, line: Line) -> None:
-        """Sends one line; a peer that is gone is noticed by `receive`."""
+    def send(self, line: Line) -> bool:
+        """Sends one line; False if the peer reads nothing: then the line is dropped (a status comes again)."""
+        if self._unsent and not self._push():
+            return False
+        self._unsent = msgspec.json.encode(line) + b"\n"
+        self._push()
+        return True
+
+    def _push(self) -> bool:
+        """Sends what is left of a line; whether all of it has gone."""
         try:
-            self._socket.sendall(msgspec.json.encode(line) + b"\n")
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            return False
         except OSError:
-            self.closed = True
+            self.closed, self._unsent = True, b""
+        return True
 
     def receive(self) -> list[Line]:
-        """The lines that are there, waiting for the first; `closed` is set when the peer has gone."""
+        """The lines that are there; `closed` is set when the peer has gone."""
         try:
             received = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return []
         except OSError:
             received = b""
         if not received:

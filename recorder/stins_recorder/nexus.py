@@ -14,11 +14,13 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from stins import Part, SeriesStart
-from stins.messages import ITEM_BITS, SERIES_ARRAYS, Payload
+from stins.messages import SERIES_ARRAYS, Payload
 
-from .tree import store_tree
+from .decompress import pixels
+from .errors import RecorderError
+from .tree import store_tree, store_value
 
-__all__ = ["DETECTOR", "SERIES", "add_default_plot", "build_tree", "now_iso"]
+__all__ = ["DATA", "DETECTOR", "SERIES", "add_default_plot", "build_tree", "now_iso"]
 
 ENTRY, DETECTOR, DATA, SERIES = "/entry", "/entry/instrument/detector", "/entry/data", "/entry/series"
 _PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12398.419843320026  # CODATA 2018: h c / e, in eV angstrom
@@ -108,11 +110,11 @@ def _fields(detector: h5py.Group, start: SeriesStart) -> None:
     for key, value in {**_present(start.detector), **_present(start.acquisition)}.items():
         if key not in _NOT_IN_DETECTOR:
             name, units = _DETECTOR_FIELDS.get(key, (key, None))
-            detector[name] = value
+            field = store_value(detector, name, value)
             if units:
-                detector[name].attrs["units"] = units
+                field.attrs["units"] = units
     series = start.series
-    detector["local_name"] = series.source if series is not UNSET and series.source else "detector"
+    store_value(detector, "local_name", series.source if series is not UNSET and series.source else "detector")
 
 
 def _beam(instrument: h5py.Group, start: SeriesStart) -> None:
@@ -131,12 +133,16 @@ def _arrays(detector: h5py.Group, start: SeriesStart, payload: Sequence[Payload]
     """Pixel mask and flat field: the binary parts of the series-start."""
     described = [part for part in start.data or () if part.name in SERIES_ARRAYS]
     for part, content in zip(described, payload, strict=True):
-        detector.create_dataset(part.name, data=_array(part, content))
+        _store_array(detector, part, content)
 
 
-def _array(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
-    assert part.dtype in ITEM_BITS  # noqa: S101  # the codec has refused anything else
-    return np.frombuffer(content, np.dtype(part.dtype).newbyteorder("<")).reshape(part.shape)
+def _store_array(detector: h5py.Group, part: Part, content: Payload) -> None:
+    try:
+        detector.create_dataset(part.name, data=pixels(part, content))
+    except (RecorderError, OSError):
+        # No series is lost for its mask: the bytes are kept, with what was said of them.
+        raw = detector.create_dataset(part.name, data=np.frombuffer(content, np.uint8))
+        raw.attrs.update({"shape": part.shape, "dtype": part.dtype, "compression": part.compression})
 
 
 def _present(value: msgspec.Struct | UnsetType) -> dict[str, Any]:

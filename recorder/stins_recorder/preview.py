@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import zmq
 
-from stins import Data, Decoder, MessageError
+from stins import Data, Decoder
 from stins.control import Preview
 from stins.transport.sockets import harden
 
 from .decompress import pixels
-from .errors import RecorderError
 
 __all__ = ["PreviewReader"]
 
@@ -56,7 +55,8 @@ class PreviewReader:
                 row, *parts = self._latest()
                 try:
                     self._look(int(row), parts)
-                except (MessageError, RecorderError, OSError, ValueError) as error:
+                except Exception as error:
+                    # Whatever a frame holds: the next one gets its preview.
                     log.warning("no preview of row %s: %s", row, error)
 
     def _latest(self) -> list[bytes]:
@@ -75,12 +75,13 @@ class PreviewReader:
 
 
 def summary(frame_number: int, row: int, images: "list[np.ndarray[Any, Any]]") -> Preview:
-    """Total, maximum and mean of a frame in one or several parts."""
+    """Total, maximum and mean of a frame in one or several parts; of its finite pixels (JSON has no other numbers)."""
+    images = [image[np.isfinite(image)] if image.dtype.kind == "f" else image for image in images]
     total = float(sum(image.sum(dtype=np.float64 if image.dtype.kind == "f" else None) for image in images))
     return Preview(
         frame_number=frame_number,
         row=row,
         total=total,
-        maximum=float(max(image.max() for image in images)),
-        mean=total / sum(image.size for image in images),
+        maximum=float(max((image.max() for image in images if image.size), default=0.0)),
+        mean=total / max(1, sum(image.size for image in images)),
     )

@@ -4,31 +4,34 @@ Storage contract (docs/explanations/storage.md): HDF5 1.10 format, one chunk a p
 so far readable by other processes and safe from the death of this one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  # registers the filters that stored chunks name
 import numpy as np
 from msgspec import UNSET, UnsetType
 
 from stins import Data, SeriesResult, SeriesStart
-from stins.messages import Payload
+from stins.messages import SERIES_ARRAYS, Payload
 
+from .datasets import create_dataset
 from .errors import RecorderError, storage_error
 from .frame_numbers import FrameNumbers
 from .layout import DatasetLayout, FrameWriterLayout, frame_layout
-from .nexus import DETECTOR, SERIES, add_default_plot, build_tree, now_iso
+from .nexus import DATA, DETECTOR, SERIES, add_default_plot, build_tree, now_iso
 from .tree import store_tree
 
-__all__ = ["DATASET", "SeriesFile", "create_dataset"]
+__all__ = ["DATASET", "SeriesFile"]
 
 DATASET = f"{DETECTOR}/data"
 _LIBVER = ("v110", "v110")
 #: Extend by blocks of about this size: an extension is a change of metadata, a frame is not.
 _BLOCK_BYTES = 256 << 20
+#: HDF5 numbers the chunks of such a dataset with 32 bits.
+_MOST_CHUNKS = 2**32 - 1
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
@@ -46,14 +49,16 @@ class SeriesFile:
         self._datasets: list[Any] = []
         self._numbers: FrameNumbers | None = None
         self._described: Sequence[object] | UnsetType = UNSET
-        self._rows = 0
+        self.rows = 0
+        self._most_rows = _MOST_CHUNKS
         self._extent = 0
         expected = start.series.frames_expected if start.series is not UNSET else UNSET
-        self._expected = 0 if isinstance(expected, UnsetType) else expected
+        self._expected = 0 if isinstance(expected, UnsetType) else min(expected, _MOST_CHUNKS)
         self._file = self._create()
         try:
             build_tree(self._file, start, payload)
-            self._announced = frame_layout(start.data or (), start.frame)
+            frames = [part for part in start.data or () if part.name not in SERIES_ARRAYS]
+            self._announced = frame_layout(frames, start.frame)
         except RecorderError:
             self._discard()
             raise
@@ -75,17 +80,24 @@ class SeriesFile:
     # -- frames ---------------------------------------------------------------------------------
 
     def write(self, header: Data, payload: Sequence[Payload], row: int, count: int) -> None:
-        """Stores the parts of a frame in its row, untouched, and its numbers."""
+        """Stores the parts of a frame in its row, untouched, and its numbers.
+
+        Raises:
+            RecorderError: the frame does not look like the others; nothing of it was written.
+        """
+        if row + count > self._most_rows:
+            raise RecorderError(f"frame {header.frame_number}: got row {row}, a file holds {self._most_rows} at most")
         try:
             if self._numbers is None:
                 self._begin(header)
             assert self._numbers is not None  # noqa: S101
-            if payload:
+            if payload or self._datasets:
                 self._write_parts(header, payload, row)
             self._numbers.set(header, row, count)
         except _HDF5_ERRORS as error:
             raise storage_error("write", self.path, error) from error
-        self._rows = max(self._rows, row + count)
+        # What is taken again makes the rows behind it void.
+        self.rows = row + count if header.retake is True else max(self.rows, row + count)
 
     def _write_parts(self, header: Data, payload: Sequence[Payload], row: int) -> None:
         if header.data != self._described:
@@ -111,7 +123,7 @@ class SeriesFile:
     def close(self, result: SeriesResult, account: dict[str, Any]) -> None:
         """Cuts the datasets to their rows and writes the account and `end_time`; the file is closed in any case."""
         try:
-            self._cut(result.rows)
+            self._cut(min(result.rows, self.rows))
             self._file.close()
             self._write_account(result, account)
         except _HDF5_ERRORS as error:
@@ -148,11 +160,13 @@ class SeriesFile:
 
     def _empty_plot(self, file: h5py.File) -> None:
         """A series that ended before its first frame: the default plot is empty, not absent."""
+        sequence = file[DETECTOR].create_dataset("sequence_number", shape=(0,), dtype="<u8")
+        for layout in self._announced.datasets:
+            create_dataset(file[DETECTOR], layout)
         if self._announced.datasets:
-            file[DETECTOR].create_dataset("sequence_number", shape=(0,), dtype="<u8")
-            for layout in self._announced.datasets:
-                create_dataset(file[DETECTOR], layout)
             add_default_plot(file, "sequence_number", 1 + len(self._announced.datasets[0].shape))
+        else:
+            _plot_numbers(file, [sequence])
 
     # -- creation -------------------------------------------------------------------------------
 
@@ -180,73 +194,60 @@ class SeriesFile:
         if self._layout is not None:
             add_default_plot(self._file, "sequence_number", 1 + len(self._layout.datasets[0].shape))
         else:
-            self._plot_numbers()
+            _plot_numbers(self._file, [column.dataset for column in self._numbers.columns()])
         self._file.swmr_mode = True
-
-    def _plot_numbers(self) -> None:
-        """A source without images: its first number is the default plot."""
-        assert self._numbers is not None  # noqa: S101
-        data = self._file["/entry/data"]
-        columns = [column.dataset for column in self._numbers.columns()]
-        signal = next((c for c in columns if c.name.rpartition("/")[0].endswith("frame_specific")), columns[0])
-        name = signal.name.rpartition("/")[2]
-        data[name] = signal
-        data["frame_number"] = self._numbers.sequence.dataset
-        data.attrs.update({"signal": name, "axes": ["frame_number"], "frame_number_indices": 0})
-        signal.attrs["target"] = signal.name
 
     def _create_datasets(self, first: Data) -> None:
         layout = frame_layout(first.data or (), first.frame)
-        if self._announced.datasets:
-            self._compare(first, layout, self._announced, _shapes)
+        if self._announced.datasets and _shapes(layout) != _shapes(self._announced):
+            raise RecorderError(
+                f"frame {first.frame_number}: got {_shapes(layout)}, expected {_shapes(self._announced)} as announced"
+            )
         self._layout, self._described = layout, first.data
         self._datasets = [create_dataset(self._file[DETECTOR], dataset) for dataset in layout.datasets]
-        self._extend(max(1, self._expected))
+        for index, dataset in enumerate(self._datasets):
+            names = [
+                part.name for part, target in zip(first.data or (), layout.targets, strict=True) if target == index
+            ]
+            h5py.Dataset(dataset).attrs["part_names"] = names
+        self._most_rows = _MOST_CHUNKS // max(map(_chunks_a_frame, layout.datasets))
+        self._extend(max(1, min(self._expected, self._most_rows)))
 
     def _check_described(self, header: Data) -> None:
-        """Frames must look like the first one."""
+        """Frames must look like the first one; one that doesn't is refused by name, before it is written."""
+        got = frame_layout(header.data or (), header.frame)
         if self._layout is None:
-            raise RecorderError(f"frame {header.frame_number} has an image, the frames before it had none")
-        self._compare(header, frame_layout(header.data or (), header.frame), self._layout, _words)
+            raise RecorderError(f"frame {header.frame_number}: got an image, the frames before it had none")
+        if got != self._layout:
+            raise RecorderError(
+                f"frame {header.frame_number}: got {_words(got)}, expected {_words(self._layout)} as before"
+            )
         self._described = header.data
-
-    @staticmethod
-    def _compare(
-        header: Data, got: FrameWriterLayout, expected: FrameWriterLayout, say: Callable[[FrameWriterLayout], str]
-    ) -> None:
-        """Refuses by name a frame that does not look as announced, before it is written."""
-        if say(got) != say(expected):
-            raise RecorderError(f"frame {header.frame_number}: got {say(got)}, expected {say(expected)} as announced")
 
     def _extend(self, rows: int) -> None:
         assert self._layout is not None  # noqa: S101
-        for dataset, layout in zip(self._datasets, self._layout.datasets, strict=True):
-            frame_bytes = int(np.prod(layout.shape)) * np.dtype(layout.dtype).itemsize
-            block = max(1, min(1024, _BLOCK_BYTES // frame_bytes))
-            self._extent = -(-rows // block) * block
+        layouts = self._layout.datasets
+        frame_bytes = max(prod(layout.shape) * np.dtype(layout.dtype).itemsize for layout in layouts)
+        block = max(1, min(1024, _BLOCK_BYTES // frame_bytes))
+        self._extent = -(-rows // block) * block
+        for dataset, layout in zip(self._datasets, layouts, strict=True):
             dataset.set_extent((self._extent, *layout.shape))
 
 
-def create_dataset(group: h5py.Group, layout: DatasetLayout) -> Any:
-    """The low-level handle: the high-level one looks everything up again at each call (434 against 18 us a frame)."""
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_chunk((1, *layout.chunks))
-    dtype = np.dtype(layout.dtype)
-    properties.set_fill_value(np.array(_fill_value(dtype), dtype))
-    if layout.filter is not None:
-        # Options of bitshuffle: block size chosen by the library (0), LZ4 (2); plain LZ4 takes a block size (0).
-        properties.set_filter(layout.filter, h5py.h5z.FLAG_OPTIONAL, (0, 2) if layout.filter == 32008 else (0,))
-    unlimited = (h5py.h5s.UNLIMITED, *layout.shape)
-    space = h5py.h5s.create_simple((0, *layout.shape), unlimited)
-    name = layout.name.encode()
-    handle = h5py.h5d.create(group.id, name, h5py.h5t.py_create(dtype, logical=True), space, properties)
-    h5py.Dataset(handle).attrs["units"] = "counts"
-    return handle
+def _plot_numbers(file: h5py.File, columns: Sequence[h5py.Dataset]) -> None:
+    """A source without images: its first number is the default plot."""
+    data = file[DATA]
+    signal = next((c for c in columns if c.name.rpartition("/")[0].endswith("frame_specific")), columns[0])
+    name = signal.name.rpartition("/")[2]
+    name = name if name != "frame_number" else "value"
+    data[name] = signal
+    data["frame_number"] = columns[0]
+    data.attrs.update({"signal": name, "axes": ["frame_number"], "frame_number_indices": 0})
+    signal.attrs["target"] = signal.name
 
 
-def _fill_value(dtype: "np.dtype[Any]") -> Any:
-    """What a missing frame reads as: the largest unsigned number (as vendors mark invalid pixels), -1, NaN."""
-    return {"u": np.iinfo(dtype).max if dtype.kind == "u" else 0, "i": -1, "f": np.nan}[dtype.kind]
+def _chunks_a_frame(layout: DatasetLayout) -> int:
+    return prod(-(-side // chunk) for side, chunk in zip(layout.shape, layout.chunks, strict=True))
 
 
 def _shapes(layout: FrameWriterLayout) -> str:
@@ -255,4 +256,5 @@ def _shapes(layout: FrameWriterLayout) -> str:
 
 def _words(layout: FrameWriterLayout) -> str:
     kinds = ", ".join(f"{d.name} {list(d.shape)} {d.dtype} {d.compression}" for d in layout.datasets)
-    return f"{kinds} in {len(layout.offsets)} parts at {layout.offsets}"
+    parts = f" in {len(layout.targets)} parts at {list(map(list, layout.offsets))}" if len(layout.targets) > 1 else ""
+    return kinds + parts or "no image"

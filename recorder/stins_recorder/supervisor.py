@@ -49,6 +49,9 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._heard = 0.0
+        self._silent = False
+        # Why the writer before this one died: FAULT until somebody has seen it (/reset, /prepare) or a series begins.
+        self._death = ""
         self.board = StatusBoard(
             RecorderStatus(
                 name=config.name,
@@ -73,9 +76,8 @@ class Supervisor:
 
     def reset(self, _request: None = None) -> RecorderStatus:
         """Leaves FAULT."""
-        self._order("reset")
-        self._publish(state=RecorderState.IDLE, reason="")
-        return self.board.status
+        self._death = ""
+        return self._order("reset")
 
     def stop(self) -> None:
         """Lets `run` end."""
@@ -116,7 +118,8 @@ class Supervisor:
         while self.board.status.live is None:
             if not self._listen() or time.monotonic() > deadline:
                 raise RecorderError(
-                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s; see its messages above"
+                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s; see its "
+                    "messages above"
                 )
 
     def run(self) -> None:
@@ -126,7 +129,8 @@ class Supervisor:
                 self._bury()
                 self._stopping.wait(_RESTART_PAUSE_S)
                 self._spawn()
-            elif time.monotonic() - self._heard > _SILENCE_S:
+            elif not self._silent and time.monotonic() - self._heard > _SILENCE_S:
+                self._silent = True
                 self._fault(f"the writer has not answered for {_SILENCE_S:g} s; it may hang in a file system call")
 
     def _spawn(self) -> None:
@@ -148,7 +152,7 @@ class Supervisor:
             return False
         if select.select([link], [], [], _POLL_S)[0]:
             for line in link.receive():
-                self._heard = time.monotonic()
+                self._heard, self._silent = time.monotonic(), False
                 if isinstance(line, WriterStatus):
                     self._status(line)
                 elif isinstance(line, Answer) and line.number in self._answers:
@@ -157,13 +161,14 @@ class Supervisor:
 
     def _status(self, status: WriterStatus) -> None:
         old = self.board.status
-        kept = old.state is RecorderState.FAULT and status.series is None and status.state is RecorderState.IDLE
+        if status.series is not None or status.state is not RecorderState.IDLE:
+            self._death = ""
         new_series = status.series is not None and (
             old.series is None or status.series.series_id != old.series.series_id
         )
         self._publish(
-            state=RecorderState.FAULT if kept else status.state,
-            reason=old.reason if kept else status.reason,
+            state=RecorderState.FAULT if self._death else status.state,
+            reason=self._death or status.reason,
             live=status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
@@ -181,16 +186,17 @@ class Supervisor:
         if link is None or process is None:
             return
         link.close()
-        code = process.wait(_EXIT_DEADLINE_S)
+        code = self._end_of(process)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        self._fault(f"the writer (process {process.pid}) died: {how}; it is started again")
-
-    def _fault(self, reason: str) -> None:
-        log.error("%s: %s", self._config.name, reason)
+        self._death = f"the writer (process {process.pid}) died: {how}; it is started again"
         series = self.board.status.series
-        if series is not None and series.state is SeriesState.OPEN and "died" in reason:
-            series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=reason)
-        self._publish(state=RecorderState.FAULT, reason=reason, series=series)
+        if series is not None and series.state is SeriesState.OPEN:
+            series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._death)
+        self._fault(self._death, series=series)
+
+    def _fault(self, reason: str, **changes: object) -> None:
+        log.error("%s: %s", self._config.name, reason)
+        self._publish(state=RecorderState.FAULT, reason=reason, **changes)
 
     def _previewed(self, preview: Preview) -> None:
         self._publish(preview=preview)
@@ -205,10 +211,16 @@ class Supervisor:
         if self._link is not None:
             self._link.send(Order(number=0, what="exit"))
         if self._process is not None:
-            try:
-                self._process.wait(_EXIT_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                log.warning("%s: the writer did not end within %g s and is killed", self._config.name, _EXIT_DEADLINE_S)
-                self._process.kill()
-                self._process.wait()
+            self._end_of(self._process)
+        if self._link is not None:
+            self._link.close()
         self._preview.close()
+
+    def _end_of(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit status; a process that doesn't end is killed."""
+        try:
+            return process.wait(_EXIT_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            log.warning("%s: the writer did not end within %g s and is killed", self._config.name, _EXIT_DEADLINE_S)
+            process.kill()
+            return process.wait()

@@ -7,14 +7,17 @@ import h5py
 import msgspec
 import numpy as np
 
-__all__ = ["store_tree"]
+__all__ = ["safe_name", "store_tree", "store_value"]
+
+_LONGEST_NAME = 200
 
 
 def store_tree(group: h5py.Group, tree: Mapping[str, Any]) -> None:
     """Stores a mapping below `group`; nothing of it is dropped.
 
-    A `/` or a leading dot in a key becomes `_` (the key itself stands in the attribute `key`); what HDF5 has no type
-    for (null, mixed lists, integers beyond 64 bits) is kept as JSON text with the attribute `encoding` = "json".
+    A `/` or a leading dot in a key becomes `_`, a long key is cut (the key itself stands in the attribute `key`);
+    what HDF5 has no type for (null, mixed lists, integers beyond 64 bits) is kept as JSON text with the attribute
+    `encoding` = "json".
     """
     for key, value in tree.items():
         name = _free_name(group, key)
@@ -23,21 +26,26 @@ def store_tree(group: h5py.Group, tree: Mapping[str, Any]) -> None:
             child.attrs["NX_class"] = "NXcollection"
             store_tree(child, value)
         else:
-            child = _store_value(group, name, value)
+            child = store_value(group, name, value)
         if name != key:
-            child.attrs["key"] = key
+            child.attrs["key"] = key.replace("\0", "\\0")
+
+
+def safe_name(key: str) -> str:
+    """The key as one step of an HDF5 path."""
+    name = key.replace("/", "_").replace("\0", "_").strip()[:_LONGEST_NAME] or "_"
+    return "_" + name[1:] if name.startswith(".") else name
 
 
 def _free_name(group: h5py.Group, key: str) -> str:
-    name = key.replace("/", "_").replace("\0", "_").strip() or "_"
-    if name.startswith("."):
-        name = "_" + name[1:]
+    name = safe_name(key)
     while name in group:
         name += "_"
     return name
 
 
-def _store_value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
+def store_value(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
+    """Stores one value under a free name, as JSON text where HDF5 has no type for it."""
     array = None if isinstance(value, str | bool) else _numbers(value)
     if array is not None:
         return group.create_dataset(name, data=array)

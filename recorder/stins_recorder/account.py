@@ -1,0 +1,64 @@
+"""The published account of a series. Pure values."""
+
+import msgspec
+
+from stins import SeriesResult
+from stins.control import SeriesStatus
+
+from .series_file import DATASET, SeriesFile
+
+__all__ = ["closing", "counted", "line", "placed"]
+
+#: How many ranges of missing frames a status carries; the file has all of them.
+_LISTED_RANGES = 100
+
+
+def counted(
+    series: SeriesStatus,
+    result: SeriesResult,
+    missing: tuple[tuple[int, int], ...],
+    *,
+    refused: int,
+    recorded: bool,
+) -> SeriesStatus:
+    """The account with the machine's counts; `missing` has the frames too that came and could not be written."""
+    count = sum(last - first + 1 for first, last in missing)
+    unwritten = count - result.missing_count
+    return msgspec.structs.replace(
+        series,
+        frames_expected=result.frames_expected,
+        received=result.received - unwritten,
+        written=result.stored - unwritten if recorded else 0,
+        rows=series.rows if recorded else result.rows,
+        discarded=result.discarded,
+        retaken=result.retaken,
+        missing=count,
+        missing_frames=missing[:_LISTED_RANGES],
+        duplicates=result.duplicates,
+        refused=result.refused + refused,
+    )
+
+
+def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:
+    """The account with what stands where."""
+    series = msgspec.structs.replace(series, file=str(file.path), rows=min(rows, file.rows))
+    layout = file.frames_layout
+    if layout is None:
+        return series
+    return msgspec.structs.replace(
+        series, dataset=DATASET, shape=layout.shape, chunk_shape=file.chunk_shape, dtype=layout.dtype
+    )
+
+
+def closing(series: SeriesStatus) -> dict[str, object]:
+    """What the file says of itself in its end."""
+    keys = ("received", "written", "discarded", "retaken", "missing", "duplicates", "refused", "reason")
+    return {"outcome": series.state.value, **{key: getattr(series, key) for key in keys}}
+
+
+def line(series: SeriesStatus) -> str:
+    """One line a series for the log."""
+    counts = f"{series.received} received, {series.written} written, {series.discarded} discarded"
+    return (
+        f"series {series.series_id} {series.state.value}: {counts}, {series.missing} missing; {series.reason or 'ok'}"
+    )
