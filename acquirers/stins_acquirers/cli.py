@@ -31,12 +31,12 @@ def main(argv: list[str]) -> int:
     if options.config is None:
         print("stins acquirer: give --config FILE (or --describe BACKEND)", file=sys.stderr)
         return 2
-    _run(load_config(options.config, AcquirerConfig))
+    config = load_config(options.config, AcquirerConfig)
+    _run(config, make_backend(config.backend, config.settings, f"{options.config}: settings"))
     return 0
 
 
-def _run(config: AcquirerConfig) -> None:
-    backend = make_backend(config.backend, config.settings)
+def _run(config: AcquirerConfig, backend: Backend) -> None:
     stream = config.stream
     publisher = Publisher(stream.endpoint, budget_bytes=stream.budget_bytes, max_message_bytes=stream.max_message_bytes)
     service = Service(config.name, config.backend, backend, publisher, stream.peer_timeout_s)

@@ -46,6 +46,7 @@ def test_the_series_start_says_who_when_and_what(start: Callable[..., Any], cons
     assert opened.start.frame.shape == (2, 8, 8)
     assert opened.start.acquisition.incident_energy == 12_400
     assert len(opened.payload) == 2
+    det.service.abort()
 
 
 def test_a_software_series_waits_armed_between_its_triggers(
