@@ -31,7 +31,8 @@ from tqdm import tqdm
 
 from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, encode
 from stins.control import RecorderStatus, SeriesState
-from stins.daemon import DaemonClient, read_ready
+from stins.daemon import read_ready
+from stins.daemon.client import DaemonClient
 from stins.transport import Publisher
 
 SHAPES = {32 << 10: (128, 128), 512 << 10: (512, 512), 8 << 20: (2048, 2048)}

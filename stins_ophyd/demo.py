@@ -17,7 +17,7 @@ from ophyd.sim import SynAxis
 from tqdm import tqdm
 
 from stins.control import AcquirerStatus
-from stins.daemon import DaemonClient
+from stins.daemon.client import DaemonClient
 
 from .beamline import Beamline, BeamlineConfig, DetectorConfig, DetectorProcesses
 from .catalog import open_catalog, record_runs
@@ -27,6 +27,8 @@ from .plans import fly_series
 __all__ = ["Chain", "Verified", "chain", "detector_config"]
 
 DETECTOR = "sim"
+#: Frames in one request to the catalogue: each request costs some 30 ms, each frame little.
+_AT_ONCE = 20
 _SIMULATED = {
     "shape": [512, 512],
     "dtype": "uint16",
@@ -74,7 +76,7 @@ class Chain:
         table = BestEffortCallback()
         table.disable_plots()
         self._engine.subscribe(table)
-        self._engine.waiting_hook = ProgressBarManager()
+        self._engine.waiting_hook = ProgressBarManager()  # type: ignore[assignment]  # bluesky types it as None
         record_runs(self._engine, catalog, folder / "unsent-documents")
 
     def close(self) -> None:
@@ -104,8 +106,9 @@ class Chain:
         """Reads every frame back through the catalogue by the run's uid."""
         images = self._catalog[uid]["primary"][self.detector.image_key]
         identical = 0
-        for number in tqdm(range(len(images)), desc=f"reading {plan} back", unit="frame", leave=False):
-            identical += np.array_equal(images[number], self._sent(number))
+        for start in tqdm(range(0, len(images), _AT_ONCE), desc=f"reading {plan} back", leave=False, disable=None):
+            read = images[start : start + _AT_ONCE]
+            identical += sum(np.array_equal(frame, self._sent(start + index)) for index, frame in enumerate(read))
         recorder = self.detector.controller.snapshot.recorder
         assert recorder is not None and recorder.series is not None  # noqa: S101, PT018  # or there were no frames
         series = recorder.series

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from stins import StinsError
 from stins.control import ArmRequest, TriggerRequest
-from stins.daemon import Command, ControlServer, Document, Ready, announce, load_config, on_signal
+from stins.daemon import Ready, announce, load_config, on_signal
+from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 
 from .backend import Backend, HasReference

@@ -5,7 +5,8 @@ import logging
 from pathlib import Path
 
 from stins.control import PrepareRequest
-from stins.daemon import Command, ControlServer, Ready, announce, load_config, on_signal
+from stins.daemon import Ready, announce, load_config, on_signal
+from stins.daemon.server import Command, ControlServer
 
 from .config import RecorderConfig
 from .supervisor import Supervisor

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stins import RemoteError, StinsError
 from stins.control import AcquirerStatus, RecorderStatus
-from stins.daemon import DaemonClient
+from stins.daemon.client import DaemonClient
 
 from ..beamline import RunFile, load_beamline, running_beamlines
 

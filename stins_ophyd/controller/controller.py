@@ -24,7 +24,7 @@ from stins.control import (
     TriggerMode,
     TriggerRequest,
 )
-from stins.daemon import DaemonClient
+from stins.daemon.client import DaemonClient
 from stins.errors import RemoteError
 
 from .deadlines import Deadlines

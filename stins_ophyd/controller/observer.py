@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from stins.control import AcquirerStatus, RecorderStatus
-from stins.daemon import DaemonClient, Watch
+from stins.daemon.client import DaemonClient, Watch
 
 from .errors import ControllerError
 from .goal import SeriesProblem

@@ -20,7 +20,8 @@ from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 
 from stins import Decoder, EndSeries, OpenSeries, ReorderWindow, SeriesReceiver, StoreFrame
 from stins.control import AcquirerState, AcquirerStatus
-from stins.daemon import DaemonClient, Ready, read_ready
+from stins.daemon import Ready, read_ready
+from stins.daemon.client import DaemonClient
 from stins.transport import Publisher, Receiver
 
 DEADLINE_S = 20.0

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from stins.control import AcquirerStatus
-from stins.daemon import DaemonClient
+from stins.daemon.client import DaemonClient
 
 
 def status_of(stins, *arguments):
