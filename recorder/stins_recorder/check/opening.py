@@ -1,0 +1,79 @@
+"""Opening a file without trusting it, and without disturbing whoever writes it."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import h5py
+
+from .rules import Fault, Rule, Severity
+
+__all__ = [
+    "DIED",
+    "FILE_RULES",
+    "OPEN",
+    "SILENT",
+    "UNCHECKED",
+    "UNREADABLE",
+    "open_unlocked",
+    "state_of",
+]
+
+UNREADABLE = Rule("file.unreadable", Severity.ERROR, "the file is HDF5 and can be opened")
+UNCHECKED = Rule("file.unchecked", Severity.ERROR, "the file can be read as far as each rule looks")
+SILENT = Rule("file.timeout", Severity.ERROR, "reading the file goes on: no call to HDF5 hangs or dies")
+DIED = Rule("file.died", Severity.ERROR, "the file has an end_time; without one its recorder died")
+OPEN = Rule("file.open", Severity.NOTE, "the series has ended; while it runs, only what is written so far is checked")
+FILE_RULES: Final = (UNREADABLE, UNCHECKED, SILENT, DIED, OPEN)
+
+#: A recorder flushes at least every 0.2 s while frames come; ten seconds forgive a slow network file system.
+_FRESH_S = 10.0
+_FLAGS_BYTE = 11  # of superblock version 3: HDF5 File Format Specification, II.A
+_WRITING, _SWMR = 1, 4
+
+
+def open_unlocked(path: Path) -> h5py.File | None:
+    """The file for reading; None while it has nothing to read (created, and its first frame has not come).
+
+    Raises:
+        OSError: it is no HDF5 file, or it cannot be opened.
+    """
+    flags = _flags(path)
+    if flags & _WRITING and not flags & _SWMR:
+        return None
+    # locking=False: a lock of ours could keep the recorder from closing its file.
+    return h5py.File(path, "r", swmr=bool(flags & _SWMR), locking=False)
+
+
+def state_of(path: Path) -> tuple[Rule, Fault]:
+    """What it means that this file has no end_time: it is being written, or its recorder died."""
+    if holder := next(_writers(path), None):
+        return OPEN, Fault(
+            str(path), f"a file that process {holder} is writing", "nothing: look again when it has ended"
+        )
+    age = time.time() - path.stat().st_mtime
+    if age < _FRESH_S:
+        return OPEN, Fault(str(path), f"a file that grew {age:.0f} s ago", "nothing: look again when it has ended")
+    got = f"no end_time, and nothing written for {age:.0f} s"
+    return DIED, Fault("/entry/end_time", got, "the time of the end, which a recorder writes last")
+
+
+def _flags(path: Path) -> int:
+    with path.open("rb") as file:
+        head = file.read(_FLAGS_BYTE + 1)
+    return head[_FLAGS_BYTE] if len(head) > _FLAGS_BYTE and head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] >= 3 else 0
+
+
+def _writers(path: Path) -> Iterator[int]:
+    """Processes of this machine (as far as we may look) that have the file open for writing."""
+    file = path.stat()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError, ValueError, StopIteration):
+            if os.path.samestat(entry.stat(), file):
+                info = (entry.parent.parent / "fdinfo" / entry.name).read_text()
+                flags = next(line.split()[1] for line in info.splitlines() if line.startswith("flags:"))
+                if int(flags, 8) & os.O_ACCMODE != os.O_RDONLY:
+                    yield int(entry.parent.parent.name)

@@ -1,0 +1,185 @@
+"""A file as the rules see it: small, typed questions, each answered without trust in the content."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import msgspec
+import numpy as np
+
+from ..nexus import DETECTOR, SERIES
+from .chunks import ChunkScan, scan_chunks
+
+__all__ = ["Account", "Node", "RecordedFile", "spans_text"]
+
+_MOST_NODES = 100_000
+#: 10^8 rows of frame numbers are 800 MB, and more than an hour at 24,000 frames/s.
+_MOST_ROWS = 10**8
+_COUNTS = ("received", "written", "discarded", "retaken", "missing")
+#: What HDF5 raises for content that it cannot read.
+_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One name in the tree: `object` is None where its link leads nowhere, `link` is the target of a soft link."""
+
+    path: str
+    object: Any
+    link: str | None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What the file says of itself: numbers of frames."""
+
+    outcome: str
+    reason: str
+    received: int
+    written: int
+    discarded: int
+    retaken: int
+    missing: int
+
+
+class RecordedFile:
+    """An open file. `ended`: it has an end_time, so its recorder has finished with it."""
+
+    def __init__(self, h5: h5py.File, path: Path, progress: Callable[[str, int, int], None]) -> None:
+        self.h5 = h5
+        self.path = path
+        self.progress = progress
+        self.ended = "/entry/end_time" in h5
+
+    # -- single values --------------------------------------------------------------------------
+
+    def attribute(self, path: str, name: str) -> str | None:
+        """An attribute as text; None if the object or the attribute is absent."""
+        thing = self.h5.get(path)
+        if thing is None or name not in thing.attrs:
+            return None
+        value = thing.attrs[name]
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+    def dataset(self, path: str) -> h5py.Dataset | None:
+        """The dataset, if there is one."""
+        thing = self.h5.get(path)
+        return thing if isinstance(thing, h5py.Dataset) else None
+
+    def text(self, path: str) -> str | None:
+        """A scalar as text."""
+        dataset = self.dataset(path)
+        if dataset is None or dataset.shape != ():
+            return None
+        value = dataset[()]
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+    def number(self, path: str) -> int | None:
+        """A scalar integer."""
+        dataset = self.dataset(path)
+        if dataset is None or dataset.shape != () or dataset.dtype.kind not in "iu":
+            return None
+        return int(dataset[()])
+
+    # -- the whole ------------------------------------------------------------------------------
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """All names below the root; a group with several names is entered once."""
+        found: list[Node] = []
+        entered: set[int] = set()
+        waiting: list[h5py.Group] = [self.h5]
+        while waiting and len(found) < _MOST_NODES:
+            group = waiting.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address not in entered:
+                entered.add(address)
+                below = list(_nodes_in(group))
+                found += below
+                waiting += [node.object for node in below if isinstance(node.object, h5py.Group)]
+        return found
+
+    @cached_property
+    def account(self) -> Account | None:
+        """The account that closes the file, where it is whole."""
+        numbers = {key: self.number(f"{SERIES}/{key}") for key in _COUNTS}
+        outcome = self.text(f"{SERIES}/outcome")
+        if outcome is None or self.missing is None or None in numbers.values():
+            return None
+        counts = {key: value for key, value in numbers.items() if value is not None}
+        return Account(outcome=outcome, reason=self.text(f"{SERIES}/reason") or "", **counts)
+
+    @cached_property
+    def missing(self) -> "np.ndarray[Any, Any] | None":
+        """The ranges of missing frames, one [first, last] a row."""
+        return self._rows_of(f"{SERIES}/missing_frames", width=2)
+
+    @cached_property
+    def numbers(self) -> "np.ndarray[Any, Any]":
+        """The frame number of each row; 0 beyond the first row stands for a row without number."""
+        rows = self._rows_of(f"{DETECTOR}/sequence_number", width=None)
+        return np.empty(0, np.int64) if rows is None else rows
+
+    def _rows_of(self, path: str, width: int | None) -> "np.ndarray[Any, Any] | None":
+        dataset = self.dataset(path)
+        fits = dataset is not None and dataset.dtype.kind in "iu" and dataset.ndim == (1 if width is None else 2)
+        if dataset is None or not fits or dataset.shape[0] > _MOST_ROWS or (width and dataset.shape[1] != width):
+            return None
+        values: np.ndarray[Any, Any] = dataset[()].astype(np.int64)
+        return values
+
+    # -- frames ---------------------------------------------------------------------------------
+
+    @cached_property
+    def frames(self) -> list[h5py.Dataset]:
+        """The datasets that hold frames: in the detector, growing along the first axis."""
+        detector = self.h5.get(DETECTOR)
+        names = detector if isinstance(detector, h5py.Group) else ()
+        datasets = [self.dataset(f"{DETECTOR}/{name}") for name in names]
+        return [d for d in datasets if d is not None and d.ndim >= 2 and d.chunks and d.maxshape[0] is None]
+
+    @property
+    def columns(self) -> list[h5py.Dataset]:
+        """The numbers that come with each frame."""
+        group = self.h5.get(f"{DETECTOR}/frame_specific")
+        names = [f"{DETECTOR}/timestamp", f"{DETECTOR}/acquisition_timestamp"]
+        if isinstance(group, h5py.Group):
+            names += [f"{DETECTOR}/frame_specific/{name}" for name in group if name != "notes"]
+        return [dataset for name in names if (dataset := self.dataset(name)) is not None]
+
+    @cached_property
+    def _scans(self) -> dict[str, ChunkScan]:
+        return {}
+
+    def scan(self, dataset: h5py.Dataset) -> ChunkScan:
+        """One look at all stored chunks of a dataset."""
+        if dataset.name not in self._scans:
+            self._scans[dataset.name] = scan_chunks(dataset, self.path, len(self.numbers), self.progress)
+        return self._scans[dataset.name]
+
+    def declared_missing(self) -> "np.ndarray[Any, Any]":
+        """For each row: whether its frame is among the missing, or it has no number at all."""
+        empty: np.ndarray[Any, Any] = (self.numbers == 0) & (np.arange(len(self.numbers)) > 0)
+        for first, last in () if self.missing is None else self.missing:
+            low, high = np.searchsorted(np.where(empty, np.iinfo(np.int64).max, self.numbers), [first, last + 1])
+            empty[low:high] = True
+        return empty
+
+
+def _nodes_in(group: h5py.Group) -> Iterator[Node]:
+    base = "" if group.name == "/" else group.name
+    for name in group:
+        try:
+            link = group.get(name, getlink=True)
+            thing = group.get(name)
+        except _UNREADABLE:
+            link, thing = None, None
+        yield Node(f"{base}/{name}", thing, getattr(link, "path", None))
+
+
+def spans_text(rows: "np.ndarray[Any, Any]", most: int = 5) -> str:
+    """Row numbers in ascending order as ranges: `3-7, 9`."""
+    edges = np.flatnonzero(np.diff(rows) != 1)
+    firsts, lasts = rows[np.r_[0, edges + 1]], rows[np.r_[edges, len(rows) - 1]]
+    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(firsts[:most], lasts[:most], strict=True)]
+    return ", ".join(words) + (", …" if len(firsts) > most else "")

@@ -1,0 +1,91 @@
+"""A report for people (a table a severity) and for programs (one JSON object)."""
+
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .opening import FILE_RULES
+from .reader import FILE_CHECKS
+from .rules import Finding, Report, Rule, Severity
+from .stream_rules import STREAM_RULES
+
+__all__ = ["ALL_RULES", "as_json", "print_report", "print_rules"]
+
+ALL_RULES: Final[tuple[Rule, ...]] = (*FILE_RULES, *(check.rule for check in FILE_CHECKS), *STREAM_RULES)
+_STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+#: Where the output is no terminal: wide enough for paths and numbers side by side.
+_FILE_WIDTH = 160
+
+
+def as_json(report: Report) -> str:
+    """One line of JSON. `counts` says what was looked at, and how many findings are counted but not listed."""
+    findings = report.findings
+    content: dict[str, Any] = {
+        "target": report.target,
+        "kind": report.kind,
+        "errors": findings.count(Severity.ERROR),
+        "warnings": findings.count(Severity.WARNING),
+        "findings": [_as_mapping(finding) for finding in findings.listed],
+        "counts": {
+            **report.counts,
+            "notes": findings.count(Severity.NOTE),
+            "unlisted": sum(findings.unlisted.values()),
+        },
+    }
+    return msgspec.json.encode(content).decode()
+
+
+def _as_mapping(finding: Finding) -> dict[str, str]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "where": finding.where,
+        "message": finding.message,
+    }
+
+
+def print_report(report: Report) -> None:
+    """Tables of findings, errors first; the last line is the sum."""
+    console = _console()
+    for severity in Severity:
+        if listed := [finding for finding in report.findings.listed if finding.severity is severity]:
+            console.print(_table(severity, listed))
+    for rule, count in report.findings.unlisted.items():
+        console.print(f"… and {count} more of {rule}", markup=False)
+    looked = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in report.counts.items())
+    console.print(Text(f"{report.kind} {report.target}: {looked or 'nothing could be read'}"), soft_wrap=True)
+    console.print(_sum(report), highlight=False)
+
+
+def _sum(report: Report) -> str:
+    counts = [(severity.value, report.findings.count(severity)) for severity in Severity]
+    # Errors and warnings are always named, notes only where there are some.
+    return ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts if n or name != Severity.NOTE.value)
+
+
+def _table(severity: Severity, findings: list[Finding]) -> Table:
+    table = Table(title=f"{severity.value}s", title_justify="left", title_style=_STYLES[severity])
+    for column in ("rule", "where", "got", "expected"):
+        table.add_column(column, overflow="fold", no_wrap=column == "rule")
+    for finding in findings:
+        # Text: what a file or a stream says is never read as markup.
+        table.add_row(finding.rule, Text(finding.where), Text(finding.got), Text(finding.expected))
+    return table
+
+
+def print_rules() -> None:
+    """All rules, with what they ask for."""
+    table = Table(title="rules", title_justify="left")
+    for column in ("rule", "severity", "how it should be"):
+        table.add_column(column, overflow="fold", no_wrap=column == "rule")
+    for rule in ALL_RULES:
+        table.add_row(rule.id, Text(rule.severity.value, _STYLES[rule.severity]), rule.description)
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
