@@ -1,5 +1,6 @@
 """The controller of a STINS detector and its faces: ophyd devices, plans, a catalogue."""
 
+from .beamline import Beamline, find_controller, load_beamline
 from .catalog import open_catalog, record_runs
 from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
 from .device import StinsDetector
@@ -10,6 +11,7 @@ from .status import ProgressStatus
 from .trigger_info import TriggerInfo
 
 __all__ = [
+    "Beamline",
     "CombinedState",
     "Controller",
     "ControllerError",
@@ -23,7 +25,9 @@ __all__ = [
     "StaticPathProvider",
     "StinsDetector",
     "TriggerInfo",
+    "find_controller",
     "fly_series",
+    "load_beamline",
     "open_catalog",
     "record_runs",
 ]

@@ -1,0 +1,96 @@
+"""The documentation's examples run, its links lead somewhere, its files load."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stins.daemon import load_config
+from stins_ophyd.beamline import BeamlineConfig, load_beamline
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name / "README.md" for name in (".", "recorder", "acquirers")),
+]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def user_folder(tmp_path: Path) -> Path:
+    """A folder of a user's, with the examples in it."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def run_python(code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=100,
+        check=False,
+        env={**os.environ, "MPLBACKEND": "agg", "XDG_STATE_HOME": str(folder / "state")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_readme_begins_with_the_two_commands():
+    commands = blocks(ROOT / "README.md", "sh")[:2]
+    assert commands == ["pip install uv && uv run stins demo\n", "pip install uv && uv run pytest\n"]
+
+
+def test_the_readmes_python_example_runs(user_folder):
+    (code,) = blocks(ROOT / "README.md", "python")
+    said = run_python(code, user_folder)
+    assert (user_folder / "stins-data") in Path(said.splitlines()[-1]).parents
+
+
+def test_the_tutorial_runs_as_it_is_written(user_folder):
+    page = ROOT / "docs" / "tutorials" / "first-series.md"
+    assert "uv run stins up examples/simulated.yaml\n" in blocks(page, "sh")
+    up = subprocess.Popen(
+        [sys.executable, "-m", "stins.cli", "up", "examples/simulated.yaml"],
+        cwd=user_folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_STATE_HOME": str(user_folder / "state")},
+    )
+    try:
+        assert up.stdout is not None
+        for line in up.stdout:
+            if "up;" in line:
+                break
+        said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()"]), user_folder)
+    finally:
+        up.terminate()
+        up.communicate(timeout=60)
+    assert "(5, 512, 512)" in said
+    assert "b'complete' (5, 512, 512)" in said
+    assert "written=200" in said
+
+
+def test_the_example_beamlines_load(user_folder):
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        assert load_beamline(path).detectors
+
+
+def test_the_yaml_of_the_how_to_is_a_beamline(tmp_path):
+    (text,) = blocks(ROOT / "docs" / "how-to" / "run-a-beamline.md", "yaml")
+    (tmp_path / "b.yaml").write_text(text)
+    assert load_config(tmp_path / "b.yaml", BeamlineConfig).detectors.keys() == {"sim"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
