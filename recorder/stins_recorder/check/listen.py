@@ -26,7 +26,8 @@ def check_stream(endpoint: str, *, pull: bool, seconds: float, watch: Callable[[
         TransportError: the endpoint is none.
     """
     check = StreamCheck()
-    with zmq.Context() as context, _socket(context, endpoint, pull=pull) as socket:
+    with zmq.Context() as context, _socket(context, pull=pull) as socket:
+        connect(socket, endpoint)
         began = time.monotonic()
         try:
             _listen(socket, check, began + seconds, watch)
@@ -36,14 +37,13 @@ def check_stream(endpoint: str, *, pull: bool, seconds: float, watch: Callable[[
     return Report(endpoint, "stream", check.findings, check.counts)
 
 
-def _socket(context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, *, pull: bool) -> "zmq.Socket[bytes]":
+def _socket(context: "zmq.Context[zmq.Socket[bytes]]", *, pull: bool) -> "zmq.Socket[bytes]":
     socket = context.socket(zmq.PULL if pull else zmq.SUB)
     harden(socket)
     socket.rcvhwm = high_water_mark(DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES)
     socket.maxmsgsize = DEFAULT_MAX_MESSAGE_BYTES
     if not pull:
         socket.subscribe(b"")
-    connect(socket, endpoint)
     return socket
 
 

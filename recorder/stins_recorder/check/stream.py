@@ -94,7 +94,7 @@ class StreamCheck:
             self.findings.fault(SILENT, "the stream", f"nothing for {seconds:g} s", "a message; is something sending?")
         elif not self._started:
             self.findings.fault(NO_SERIES, "the stream", f"no series-start in {seconds:g} s", "one; listen for longer")
-        if (account := self._machine.account()) is not None:
+        if not self.ended and (account := self._machine.account()) is not None:
             got = f"no series-end in {seconds:g} s"
             self.findings.fault(OPEN, "the series", got, "its end; only what came so far is checked")
             self._missing(account)
