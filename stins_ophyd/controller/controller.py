@@ -11,15 +11,12 @@ from uuid import uuid4
 import numpy as np
 
 from stins.control import (
-    AcquirerState,
     AcquirerStatus,
     ArmRequest,
     FrameDescription,
     PrepareRequest,
     Preview,
-    RecorderState,
     RecorderStatus,
-    SeriesState,
     SeriesStatus,
     TriggerMode,
     TriggerRequest,
@@ -27,11 +24,21 @@ from stins.control import (
 from stins.daemon.client import DaemonClient
 from stins.errors import RemoteError
 
+from .awaited import (
+    is_armed,
+    until_closed,
+    until_heard,
+    until_idle,
+    until_open,
+    until_preview,
+    until_recorded,
+    until_settled,
+)
 from .deadlines import Deadlines
 from .goal import Goal
-from .observer import Awaited, Observer
+from .observer import Observer
 from .series import Series
-from .snapshot import Role, Snapshot
+from .snapshot import Snapshot
 from .states import CombinedState
 
 __all__ = ["Controller"]
@@ -95,16 +102,7 @@ class Controller:
     def connect(self) -> Snapshot:
         """Begins to watch both processes and waits until both were heard. Connecting twice does no harm."""
         self._observer.open()
-        timeout = self.deadlines.connect_s
-        return self._observer.wait(
-            Awaited(
-                step="connect",
-                done=lambda now: now.state is not CombinedState.OFFLINE,
-                owed=lambda now: (now.culprit or "acquirer", now.reason),
-                timeout_s=timeout,
-                despite_fault=True,
-            )
-        )
+        return self._observer.wait(until_heard(self.deadlines.connect_s))
 
     def close(self) -> None:
         """Stops watching; a series that is armed is aborted. Closing twice does no harm."""
@@ -145,7 +143,7 @@ class Controller:
         )
         with self._lock:
             snapshot = self._make_idle()
-            self._follow(_series_of(request, snapshot))
+            self._follow(Series.of(request, snapshot))
             try:
                 return self._arm(request, snapshot)
             except RemoteError:
@@ -171,14 +169,7 @@ class Controller:
         `progress` is called with the number of frames that are flushed, each time it grows. There is no limit for
         the whole; what is limited is how long nothing comes.
         """
-        acquirer = self.snapshot.acquirer
-        awaited = Awaited(
-            step="record the frames",
-            done=goal.reached,
-            owed=goal.owed,
-            timeout_s=self.deadlines.stall_of(acquirer.settings if acquirer else {}),
-            progress=goal.progress,
-        )
+        awaited = until_recorded(goal, self._stall_s())
         forget = self.subscribe(_growth(goal, progress)) if progress else lambda: None
         try:
             snapshot = self._observer.wait(awaited)
@@ -214,7 +205,7 @@ class Controller:
             self._acquirer.post("/reset", timeout_s=self.deadlines.close_s)
             self._recorder.post("/reset", timeout_s=self.deadlines.close_s)
             self._follow(None)
-            return self._wait_idle("reset", self.deadlines.close_s, despite_fault=True)
+            return self._observer.wait(until_idle("reset", self.deadlines.close_s, despite_fault=True))
 
     def interrupt(self, reason: str) -> None:
         """Ends every wait that is under way; the series stays as it is."""
@@ -229,14 +220,8 @@ class Controller:
 
     def wait_for_preview(self, row: int, stale: Preview | None, timeout_s: float) -> Preview | None:
         """The preview of that row, other than `stale`, if it comes in time; else whatever there is of that row."""
-
-        def done(now: Snapshot) -> bool:
-            preview = now.recorder.preview if now.recorder else None
-            return preview is not None and preview.row == row and preview != stale
-
-        owed: tuple[Role, str] = ("recorder", f"no preview of row {row}")
         try:
-            self._observer.wait(Awaited(step="preview", done=done, owed=lambda _: owed, timeout_s=timeout_s))
+            self._observer.wait(until_preview(row, stale, timeout_s))
         except RemoteError as error:
             log.debug("%s", error)
         recorder = self.snapshot.recorder
@@ -248,20 +233,9 @@ class Controller:
     def _make_idle(self) -> Snapshot:
         self.connect()
         stale = self.snapshot.acquirer
-        if self._series is not None or (stale and stale.series_id == self._last_id and _is_armed(stale)):
+        if self._series is not None or (stale and stale.series_id == self._last_id and is_armed(stale)):
             self._abandon("a new series is armed")
-        return self._wait_idle("arm", self.deadlines.command_s)
-
-    def _wait_idle(self, step: str, timeout_s: float, *, despite_fault: bool = False) -> Snapshot:
-        return self._observer.wait(
-            Awaited(
-                step=step,
-                done=lambda now: now.state is CombinedState.IDLE and not _is_armed(now.acquirer),
-                owed=_busy,
-                timeout_s=timeout_s,
-                despite_fault=despite_fault,
-            )
-        )
+        return self._observer.wait(until_idle("arm", self.deadlines.command_s))
 
     def _arm(self, request: ArmRequest, snapshot: Snapshot) -> SeriesStatus:
         deadline = self.deadlines
@@ -270,20 +244,13 @@ class Controller:
             series_id=request.series_id,
             filename=request.filename,
             frames_expected=request.frames_expected,
-            frame_bytes=_bytes_of(frame),
+            frame_bytes=_frame_bytes(frame),
         )
         self._recorder.post("/prepare", prepare, timeout_s=deadline.command_s)
         self._acquirer.post("/arm", request, timeout_s=deadline.arm_s)
-        opened = self._observer.wait(
-            Awaited(
-                step="arm (open the file)",
-                done=lambda now: _is_open(now, request.series_id),
-                owed=lambda _: ("recorder", f"series {request.series_id} has not reached it; see its sources"),
-                timeout_s=deadline.arm_s,
-            )
-        )
+        opened = self._observer.wait(until_open(request.series_id, deadline.arm_s))
         account = opened.series(request.series_id)
-        assert account is not None  # noqa: S101  # _is_open says so
+        assert account is not None  # noqa: S101  # until_open says so
         return account
 
     def _armed(self, step: str) -> Series:
@@ -294,27 +261,15 @@ class Controller:
     # -- triggering -----------------------------------------------------------------------------
 
     def _settled(self, series: Series) -> Snapshot:
-        """The snapshot once the frames of the trigger before (an interrupted one, maybe) have all arrived."""
+        return self._observer.wait(until_settled(series.id, self._stall_s()))
 
-        def done(now: Snapshot) -> bool:
-            account = now.series(series.id)
-            armed = now.acquirer is not None and now.acquirer.state is AcquirerState.ARMED
-            return bool(armed and account and now.acquirer and account.received >= now.acquirer.frames_sent)
-
+    def _stall_s(self) -> float:
         acquirer = self.snapshot.acquirer
-        return self._observer.wait(
-            Awaited(
-                step="trigger",
-                done=done,
-                owed=lambda _: ("acquirer", "the frames of the trigger before have not all arrived"),
-                timeout_s=self.deadlines.stall_of(acquirer.settings if acquirer else {}),
-                progress=lambda now: (now.acquirer, now.series(series.id)),
-            )
-        )
+        return self.deadlines.stall_of(acquirer.settings if acquirer else {})
 
     def _goal(self, series: Series, snapshot: Snapshot, first_frame: int | None) -> Goal:
         account, acquirer = snapshot.series(series.id), snapshot.acquirer
-        assert account is not None and acquirer is not None  # noqa: S101, PT018  # _settled says so
+        assert account is not None and acquirer is not None  # noqa: S101, PT018  # until_settled says so
         closes = series.trigger_mode != "software"
         frames = (series.frames_expected or 0) if closes else series.frames_per_trigger
         return Goal(
@@ -338,13 +293,7 @@ class Controller:
             problem = error
             self._recorder.post("/stop", step="stop", timeout_s=self.deadlines.command_s)
         closed = self._observer.wait(
-            Awaited(
-                step=f"{step} (close the file)",
-                done=lambda now: _is_closed(now, series.id, heed_acquirer=problem is None),
-                owed=lambda _: ("recorder", f"series {series.id} is still open"),
-                timeout_s=self.deadlines.close_s,
-                despite_fault=True,
-            )
+            until_closed(step, series.id, self.deadlines.close_s, heed_acquirer=problem is None)
         )
         self._follow(None)
         if problem is not None:
@@ -367,47 +316,7 @@ class Controller:
         self._observer.follow(series)
 
 
-def _series_of(request: ArmRequest, snapshot: Snapshot) -> Series:
-    assert snapshot.acquirer is not None and snapshot.recorder is not None  # noqa: S101, PT018  # both were heard
-    return Series(
-        id=request.series_id,
-        filename=request.filename,
-        trigger_mode=request.trigger_mode,
-        frames_per_trigger=request.frames_per_trigger,
-        triggers=request.triggers,
-        acquirer_boot=snapshot.acquirer.boot_id,
-        recorder_boot=snapshot.recorder.boot_id,
-    )
-
-
-def _is_armed(acquirer: AcquirerStatus | None) -> bool:
-    return acquirer is not None and acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
-
-
-def _is_open(now: Snapshot, series_id: str) -> bool:
-    account, recorder = now.series(series_id), now.recorder
-    recording = recorder is not None and recorder.state is RecorderState.RECORDING
-    return bool(recording and account and account.state is SeriesState.OPEN and _is_armed(now.acquirer))
-
-
-def _is_closed(now: Snapshot, series_id: str, *, heed_acquirer: bool) -> bool:
-    if now.recorder is None or (heed_acquirer and _is_armed(now.acquirer)):
-        return False
-    account = now.series(series_id)
-    recording = now.recorder.state in (RecorderState.RECORDING, RecorderState.READY)
-    return not recording and (account is None or account.state is not SeriesState.OPEN)
-
-
-def _busy(now: Snapshot) -> tuple[Role, str]:
-    acquirer, recorder = now.acquirer, now.recorder
-    if acquirer is not None and _is_armed(acquirer):
-        problem = f"it is {acquirer.state.value} for series {acquirer.series_id}; reset() ends that series"
-        return "acquirer", problem
-    state = recorder.state.value if recorder else "offline"
-    return "recorder", f"it is {state}, expected idle; reset() ends its series"
-
-
-def _bytes_of(frame: FrameDescription | None) -> int | None:
+def _frame_bytes(frame: FrameDescription | None) -> int | None:
     if frame is None or frame.dtype == "mono12p":
         return None
     return math.prod(frame.shape) * np.dtype(frame.dtype).itemsize

@@ -11,29 +11,16 @@ import msgspec
 from stins.control import AcquirerStatus, RecorderStatus
 from stins.daemon.client import DaemonClient, Watch
 
+from .awaited import Awaited
 from .errors import ControllerError
 from .goal import SeriesProblem
 from .series import Series, fault_of
 from .snapshot import UNHEARD, Role, Snapshot, combine
 from .states import CombinedState
 
-__all__ = ["Awaited", "Observer"]
+__all__ = ["Observer"]
 
 log = logging.getLogger(__name__)
-
-
-class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody waits for: `done` says when, `owed` who is behind with what.
-
-    `timeout_s` begins anew whenever `progress` changes. A FAULT ends the wait unless `despite_fault`.
-    """
-
-    step: str
-    done: Callable[[Snapshot], bool]
-    owed: Callable[[Snapshot], tuple[Role, str]]
-    timeout_s: float
-    progress: Callable[[Snapshot], object] = lambda _: None
-    despite_fault: bool = False
 
 
 class Observer:
@@ -120,7 +107,7 @@ class Observer:
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
         if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:
             raise self.error(snapshot.culprit or "acquirer", awaited.step, f"{snapshot.reason}; reset() leaves FAULT")
-        if offline_s >= self._offline_s:
+        if offline_s >= self._offline_s and not awaited.despite_offline:
             problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
             raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
         if still_s >= awaited.timeout_s:

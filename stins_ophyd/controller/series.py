@@ -2,9 +2,9 @@
 
 import msgspec
 
-from stins.control import SeriesState, TriggerMode
+from stins.control import ArmRequest, SeriesState, TriggerMode
 
-from .snapshot import Heard, Role
+from .snapshot import Heard, Role, Snapshot
 
 __all__ = ["Series", "fault_of"]
 
@@ -19,6 +19,20 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     triggers: int | None
     acquirer_boot: str
     recorder_boot: str
+
+    @classmethod
+    def of(cls, request: ArmRequest, snapshot: Snapshot) -> "Series":
+        """The series of that request, with the processes as they are."""
+        assert snapshot.acquirer is not None and snapshot.recorder is not None  # noqa: S101, PT018  # both were heard
+        return cls(
+            id=request.series_id,
+            filename=request.filename,
+            trigger_mode=request.trigger_mode,
+            frames_per_trigger=request.frames_per_trigger,
+            triggers=request.triggers,
+            acquirer_boot=snapshot.acquirer.boot_id,
+            recorder_boot=snapshot.recorder.boot_id,
+        )
 
     @property
     def frames_expected(self) -> int | None:

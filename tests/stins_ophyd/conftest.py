@@ -1,104 +1,17 @@
 """Real processes for the tests of the controller and its faces: a simulated detector and a recorder."""
 
-import io
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import event_model
-import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynAxis
 
-from stins.control import AcquirerStatus
-from stins.daemon import DaemonClient
-from stins_ophyd import Controller, DaemonProcess, Deadlines, StaticPathProvider, StinsDetector
-
-SHAPE = (32, 48)
-#: What a test may change, and what it is before the next one.
-SETTINGS: dict[str, Any] = {"exposure_s": 0.001, "period_s": 0.0, "incident_energy": 12_400.0, "faults": []}
-#: Short, so that a failure shows in seconds; long against what a healthy chain on a busy machine takes.
-QUICK = Deadlines(connect_s=10, command_s=4, arm_s=8, stall_s=4, close_s=8)
-
-
-class Chain:
-    """An acquirer and a recorder that can be ended and brought back at their addresses."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "data"
-        self.acquirer = DaemonProcess("acquirer", acquirer_config(), folder=folder)
-        recorder = {
-            "name": "writer",
-            "roots": [self.root],
-            "sources": [self.acquirer.ready.stream],
-            "sender_gone_s": 1.0,
-            "order": {"gap_timeout_s": 0.5},
-        }
-        self.recorder = DaemonProcess("recorder", recorder, folder=folder)
-
-    def controller(self) -> Controller:
-        """A controller that is connected to both."""
-        return Controller(self.acquirer.ready.control, self.recorder.ready.control, deadlines=QUICK)
-
-    def revive(self) -> None:
-        """Starts again what has ended, where it was."""
-        if self.acquirer.ended():
-            self.acquirer.stop()
-            self.acquirer = DaemonProcess("acquirer", self.acquirer.pinned, folder=self.folder)
-        if self.recorder.ended():
-            self.recorder.stop()
-            self.recorder = DaemonProcess("recorder", self.recorder.pinned, folder=self.folder)
-
-    def reference(self, frame: int) -> np.ndarray:
-        """The pixels of a frame, as the acquirer says they are."""
-        client = DaemonClient("acquirer", self.acquirer.ready.control, AcquirerStatus)
-        try:
-            return np.load(io.BytesIO(client.get(f"/reference/{frame}")))
-        finally:
-            client.close()
-
-    def stop(self) -> None:
-        """Ends both."""
-        self.acquirer.stop()
-        self.recorder.stop()
-
-
-def acquirer_config() -> dict[str, Any]:
-    """A small, fast detector."""
-    settings = {"shape": list(SHAPE), "pool": 4, **SETTINGS}
-    return {"name": "sim", "backend": "simulated", "settings": settings, "stream": {"peer_timeout_s": 2.0}}
-
-
-class Documents:
-    """The documents of the runs so far, each one valid by its schema."""
-
-    def __init__(self) -> None:
-        self.all: list[tuple[str, dict[str, Any]]] = []
-        self.router = event_model.DocumentRouter()
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Takes a document from the RunEngine."""
-        event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
-        self.all.append((name, doc))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        """Those of one kind."""
-        return [doc for kind, doc in self.all if kind == name]
-
-    @property
-    def indices(self) -> list[tuple[int, int]]:
-        """What the StreamDatum documents cover."""
-        return [(doc["indices"]["start"], doc["indices"]["stop"]) for doc in self.of("stream_datum")]
-
-    @property
-    def stop(self) -> dict[str, Any]:
-        """The last run's stop document."""
-        return self.of("stop")[-1]
+from stins_ophyd import Controller, StaticPathProvider, StinsDetector
+from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,149 @@
+"""What the controller waits for, and who is behind with it: functions of a snapshot. No I/O."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from stins.control import AcquirerState, AcquirerStatus, Preview, RecorderState, SeriesState
+
+from .goal import Goal
+from .snapshot import Role, Snapshot
+from .states import CombinedState
+
+__all__ = [
+    "Awaited",
+    "is_armed",
+    "until_closed",
+    "until_heard",
+    "until_idle",
+    "until_open",
+    "until_preview",
+    "until_recorded",
+    "until_settled",
+]
+
+
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody waits for: `done` says when, `owed` who is behind with what.
+
+    `timeout_s` begins anew whenever `progress` changes. A FAULT ends the wait unless `despite_fault`, a process that
+    stays away unless `despite_offline`.
+    """
+
+    step: str
+    done: Callable[[Snapshot], bool]
+    owed: Callable[[Snapshot], tuple[Role, str]]
+    timeout_s: float
+    progress: Callable[[Snapshot], object] = lambda _: None
+    despite_fault: bool = False
+    despite_offline: bool = False
+
+
+def is_armed(acquirer: AcquirerStatus | None) -> bool:
+    """Whether it has a series open."""
+    return acquirer is not None and acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+
+
+def until_heard(timeout_s: float) -> Awaited:
+    """Both processes have said how they are."""
+    return Awaited(
+        step="connect",
+        done=lambda now: now.state is not CombinedState.OFFLINE,
+        owed=lambda now: (now.culprit or "acquirer", now.reason),
+        timeout_s=timeout_s,
+        despite_fault=True,
+        despite_offline=True,
+    )
+
+
+def until_idle(step: str, timeout_s: float, *, despite_fault: bool = False) -> Awaited:
+    """Neither has a series."""
+    return Awaited(
+        step=step,
+        done=lambda now: now.state is CombinedState.IDLE and not is_armed(now.acquirer),
+        owed=_busy,
+        timeout_s=timeout_s,
+        despite_fault=despite_fault,
+    )
+
+
+def until_open(series_id: str, timeout_s: float) -> Awaited:
+    """The series-start has reached the recorder, and the file is open."""
+
+    def done(now: Snapshot) -> bool:
+        account, recorder = now.series(series_id), now.recorder
+        recording = recorder is not None and recorder.state is RecorderState.RECORDING
+        return bool(recording and account and account.state is SeriesState.OPEN and is_armed(now.acquirer))
+
+    return Awaited(
+        step="arm (open the file)",
+        done=done,
+        owed=lambda _: ("recorder", f"series {series_id} has not reached it; is the acquirer one of its sources?"),
+        timeout_s=timeout_s,
+    )
+
+
+def until_settled(series_id: str, timeout_s: float) -> Awaited:
+    """The acquirer is ready for a trigger, and what it sent before (for an interrupted one, maybe) has arrived."""
+
+    def done(now: Snapshot) -> bool:
+        account, acquirer = now.series(series_id), now.acquirer
+        if account is None or acquirer is None or acquirer.state is not AcquirerState.ARMED:
+            return False
+        return account.received >= acquirer.frames_sent
+
+    return Awaited(
+        step="trigger",
+        done=done,
+        owed=lambda _: ("acquirer", "the frames of the trigger before have not all arrived"),
+        timeout_s=timeout_s,
+        progress=lambda now: (now.acquirer, now.series(series_id)),
+    )
+
+
+def until_recorded(goal: Goal, timeout_s: float) -> Awaited:
+    """Every frame of the goal is flushed."""
+    return Awaited(
+        step="record the frames", done=goal.reached, owed=goal.owed, timeout_s=timeout_s, progress=goal.progress
+    )
+
+
+def until_preview(row: int, stale: Preview | None, timeout_s: float) -> Awaited:
+    """There is a preview of that row, another than `stale`."""
+
+    def done(now: Snapshot) -> bool:
+        preview = now.recorder.preview if now.recorder else None
+        return preview is not None and preview.row == row and preview != stale
+
+    return Awaited(
+        step="preview", done=done, owed=lambda _: ("recorder", f"no preview of row {row}"), timeout_s=timeout_s
+    )
+
+
+def until_closed(step: str, series_id: str, timeout_s: float, *, heed_acquirer: bool) -> Awaited:
+    """The recorder has closed the file; `heed_acquirer`: and the acquirer has ended the series too."""
+
+    def done(now: Snapshot) -> bool:
+        recorder, account = now.recorder, now.series(series_id)
+        if recorder is None or (heed_acquirer and is_armed(now.acquirer)):
+            return False
+        recording = recorder.state in (RecorderState.RECORDING, RecorderState.READY)
+        return not recording and (account is None or account.state is not SeriesState.OPEN)
+
+    return Awaited(
+        step=f"{step} (close the file)",
+        done=done,
+        owed=lambda _: ("recorder", f"series {series_id} is still open"),
+        timeout_s=timeout_s,
+        despite_fault=True,
+        despite_offline=not heed_acquirer,
+    )
+
+
+def _busy(now: Snapshot) -> tuple[Role, str]:
+    acquirer, recorder = now.acquirer, now.recorder
+    if acquirer is not None and is_armed(acquirer):
+        problem = f"it is {acquirer.state.value} for series {acquirer.series_id}; reset() ends that series"
+        return "acquirer", problem
+    state = recorder.state.value if recorder else "offline"
+    return "recorder", f"it is {state}, expected idle; reset() ends its series"

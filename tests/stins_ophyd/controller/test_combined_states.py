@@ -1,0 +1,73 @@
+"""The combined state is a table without holes."""
+
+import itertools
+
+import msgspec
+import pytest
+
+from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins_ophyd.controller import COMBINED, CombinedState
+from stins_ophyd.controller.series import Series, fault_of
+from stins_ophyd.controller.snapshot import UNHEARD, Heard, combine
+
+ACQUIRER = AcquirerStatus(
+    name="sim", backend="simulated", state=AcquirerState.IDLE, boot_id="a1", pid=1, stream="tcp://127.0.0.1:1"
+)
+RECORDER = RecorderStatus(name="writer", state=RecorderState.IDLE, boot_id="r1", pid=2)
+SERIES = Series(
+    id="s", filename="f", trigger_mode="software", frames_per_trigger=1, triggers=None,
+    acquirer_boot="a1", recorder_boot="r1",
+)  # fmt: skip
+
+
+def heard(acquirer: AcquirerState = AcquirerState.IDLE, recorder: RecorderState = RecorderState.IDLE) -> Heard:
+    """Both processes in these states."""
+    return Heard(
+        msgspec.structs.replace(ACQUIRER, state=acquirer, reason="hot"),
+        msgspec.structs.replace(RECORDER, state=recorder, reason="full"),
+    )
+
+
+def test_every_pair_of_states_has_a_row() -> None:
+    assert set(COMBINED) == set(itertools.product([*AcquirerState, None], [*RecorderState, None]))
+
+
+def test_every_combined_state_can_be_reached() -> None:
+    assert set(COMBINED.values()) == set(CombinedState)
+
+
+def test_an_armed_acquirer_is_not_armed_before_the_file_is_open() -> None:
+    assert combine(heard(AcquirerState.ARMED, RecorderState.READY)).state is not CombinedState.ARMED
+
+
+@pytest.mark.parametrize(
+    ("state", "culprit", "reason"),
+    [
+        (heard(AcquirerState.FAULT), "acquirer", "acquirer 'sim': hot"),
+        (heard(recorder=RecorderState.FAULT), "recorder", "recorder 'writer': full"),
+        (heard(AcquirerState.FAULT, RecorderState.FAULT), "acquirer", "acquirer 'sim': hot; recorder 'writer': full"),
+    ],
+)
+def test_a_fault_says_whose_it_is_and_why(state: Heard, culprit: str, reason: str) -> None:
+    snapshot = combine(state)
+    assert (snapshot.state, snapshot.culprit, snapshot.reason) == (CombinedState.FAULT, culprit, reason)
+
+
+def test_offline_says_who_is_missing_and_why() -> None:
+    snapshot = combine(Heard(ACQUIRER, None, "", "recorder: gone"))
+    assert (snapshot.state, snapshot.culprit, snapshot.reason) == (CombinedState.OFFLINE, "recorder", "recorder: gone")
+    assert "acquirer: nothing heard yet; recorder: nothing heard yet" in combine(UNHEARD).reason
+
+
+def test_a_new_boot_id_in_the_middle_of_a_series_is_its_fault() -> None:
+    reborn = Heard(msgspec.structs.replace(ACQUIRER, boot_id="a2"), RECORDER)
+    fault = fault_of(SERIES, reborn)
+    assert fault == ("acquirer", "acquirer 'sim' restarted in the middle of series s")
+    assert combine(reborn, fault).state is CombinedState.FAULT
+    assert fault_of(SERIES, Heard(ACQUIRER, RECORDER)) is None
+
+
+def test_a_series_that_could_not_be_recorded_is_the_recorders_fault() -> None:
+    failed = SeriesStatus(series_id="s", state=SeriesState.FAILED, reason="no room")
+    fault = fault_of(SERIES, Heard(ACQUIRER, msgspec.structs.replace(RECORDER, series=failed)))
+    assert fault == ("recorder", "recorder 'writer' could not record series s: no room")

@@ -1,0 +1,103 @@
+"""What counts as done, and what can never be done any more."""
+
+import msgspec
+import pytest
+
+from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins_ophyd.controller import Deadlines, Goal, Snapshot
+from stins_ophyd.controller.goal import SeriesProblem
+from stins_ophyd.controller.snapshot import Heard, combine
+
+#: The frames 3, 4 and 5, after three that are there already.
+GOAL = Goal(series_id="s", first=3, frames=3, sent=6, received=6)
+WHOLE = msgspec.structs.replace(GOAL, first=0, frames=6, closes=True)
+DONE = {"received": 6, "written": 6, "rows": 6, "file": "/data/f.nxs"}
+
+
+def snapshot(
+    acquirer: AcquirerState = AcquirerState.ARMED,
+    series_state: SeriesState = SeriesState.OPEN,
+    dropped: int = 0,
+    **account: object,
+) -> Snapshot:
+    """The chain with this account of series s."""
+    recorder = RecorderState.RECORDING if series_state is SeriesState.OPEN else RecorderState.IDLE
+    series = msgspec.structs.replace(SeriesStatus(series_id="s", state=series_state), **account)
+    sender = AcquirerStatus(
+        name="sim", backend="b", state=acquirer, boot_id="a", pid=1, stream="", frames_sent=6, frames_dropped=dropped
+    )
+    return combine(Heard(sender, RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series)))
+
+
+def test_frames_that_are_flushed_are_done() -> None:
+    assert GOAL.reached(snapshot(**DONE))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        {**DONE, "received": 5},
+        {**DONE, "written": 5},
+        {**DONE, "rows": 5},
+        {**DONE, "acquirer": AcquirerState.ACQUIRING},
+    ],
+)
+def test_a_frame_that_was_not_received_sent_or_flushed_keeps_it_waiting(behind: dict[str, object]) -> None:
+    assert not GOAL.reached(snapshot(**behind))  # type: ignore[arg-type]  # a table of keywords
+
+
+def test_frames_taken_again_count_when_they_are_flushed_again() -> None:
+    again = msgspec.structs.replace(GOAL, first=0, received=9)
+    assert not again.reached(snapshot(**{**DONE, "received": 7, "retaken": 6, "written": 1, "rows": 1}))
+    assert again.reached(snapshot(**{**DONE, "received": 9, "retaken": 6, "written": 3, "rows": 3}))
+
+
+def test_another_series_is_not_ours() -> None:
+    assert not msgspec.structs.replace(GOAL, series_id="t").reached(snapshot(**DONE))
+
+
+def test_a_missing_frame_is_named() -> None:
+    with pytest.raises(SeriesProblem, match=r"2 frames are missing: 3, 5; the file /data/f.nxs"):
+        GOAL.reached(snapshot(**{**DONE, "missing": 2, "missing_frames": ((3, 3), (5, 5))}))
+
+
+def test_a_dropped_frame_is_the_acquirers() -> None:
+    with pytest.raises(SeriesProblem, match="drop 1 frames") as raised:
+        GOAL.reached(snapshot(dropped=1, **DONE))
+    assert raised.value.role == "acquirer"
+
+
+def test_a_whole_series_is_done_when_its_file_is_closed_and_complete() -> None:
+    assert not WHOLE.reached(snapshot(**DONE))
+    assert WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.COMPLETE, **DONE))
+
+
+@pytest.mark.parametrize(
+    ("goal", "state", "rows", "said"),
+    [
+        (WHOLE, SeriesState.INCOMPLETE, 4, "the series ended incomplete with 4 rows: aborted"),
+        (WHOLE, SeriesState.COMPLETE, 4, "the file has 4 rows, expected 6"),
+        (GOAL, SeriesState.COMPLETE, 6, "the series ended complete with 6 rows"),
+    ],
+)
+def test_a_series_that_ended_otherwise_never_gets_there(goal: Goal, state: SeriesState, rows: int, said: str) -> None:
+    with pytest.raises(SeriesProblem, match=said):
+        goal.reached(snapshot(AcquirerState.IDLE, state, reason="aborted", **{**DONE, "rows": rows}))
+
+
+def test_who_is_behind_is_named() -> None:
+    more = msgspec.structs.replace(GOAL, sent=9, received=9)
+    assert more.owed(snapshot(**DONE)) == ("acquirer", "3 of 3 frames are recorded; it has sent 6 of 9")
+    lost = GOAL.owed(snapshot(**{**DONE, "received": 4, "rows": 4}))
+    assert lost == ("recorder", "1 of 3 frames are recorded; 2 of those sent did not arrive")
+    assert GOAL.owed(combine(Heard(snapshot().acquirer))) == (
+        "recorder",
+        "0 of 3 frames are recorded; it does not have series s",
+    )
+
+
+def test_the_stall_deadline_follows_the_exposure() -> None:
+    deadlines = Deadlines(stall_s=5)
+    assert deadlines.stall_of({}) == 5
+    assert deadlines.stall_of({"exposure_s": 30.0, "period_s": 31}) == 67
+    assert deadlines.stall_of({"exposure_s": None}) == 5
