@@ -16,6 +16,7 @@ from bluesky.utils import FailedStatus, ProgressBarManager
 from ophyd.sim import SynAxis
 from tqdm import tqdm
 
+from stins import StinsError
 from stins.control import AcquirerStatus
 from stins.daemon.client import DaemonClient
 
@@ -69,7 +70,12 @@ class Chain:
 
     def __init__(self, processes: DetectorProcesses, catalog: Any, folder: Path) -> None:
         self.detector = StinsDetector(name=DETECTOR, controller=processes.controller())
-        self.detector.controller.connect()
+        acquirer = self.detector.controller.connect().acquirer
+        if acquirer is None or acquirer.frame is None:
+            raise StinsError(
+                "this capture has numbers but no images, and the demo compares images; record it with a "
+                "beamline file whose detector has the backend `replay` (docs/how-to/run-a-beamline.md)"
+            )
         self._acquirer = DaemonClient("acquirer", processes.acquirer.ready.control, AcquirerStatus)
         self._catalog = catalog
         self._engine = RunEngine({})
