@@ -105,7 +105,7 @@ def _rows(file: RecordedFile) -> Iterator[Fault]:
     if not account or file.missing is None:
         return
     last = int(file.numbers.max(initial=-1))
-    before_last = sum(max(0, min(int(end), last) - int(begin) + 1) for begin, end in file.missing)
+    before_last = int((np.minimum(file.missing[:, 1], last) - file.missing[:, 0] + 1).clip(0).sum())
     # A frame that was to be discarded keeps its empty row when it came late.
     low, high = account.written + before_last, account.written + before_last + account.discarded
     if not low <= rows <= high:

@@ -70,8 +70,14 @@ def _check_file(path: Path, options: argparse.Namespace) -> Report:
 
 
 def _shown_steps(bar: "tqdm[NoReturn]") -> Callable[[Step], None]:
+    shown = ""
+
     def show(step: Step) -> None:
-        bar.set_description_str(step.what, refresh=False)
+        nonlocal shown
+        if step.what != shown:
+            shown = step.what
+            bar.reset()
+            bar.set_description_str(step.what, refresh=False)
         bar.total, bar.n = step.total, step.done
         bar.refresh()
 

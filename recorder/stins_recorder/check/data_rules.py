@@ -29,7 +29,7 @@ def _layout(file: RecordedFile) -> Iterator[Fault]:
 
 @file_rule("data.chunks", _ERROR, "every frame that is not declared missing is stored, with all its chunks", ended=True)
 def _chunks(file: RecordedFile) -> Iterator[Fault]:
-    missing = file.declared_missing()
+    missing = file.declared_missing
     for dataset in file.frames:
         scan = file.scan(dataset)
         partial = np.flatnonzero((scan.per_row > 0) & (scan.per_row != scan.whole) & ~missing)
@@ -55,7 +55,7 @@ def _missing(file: RecordedFile) -> Iterator[Fault]:
     if account is None or account.retaken or account.discarded:
         return
     for dataset in file.frames:
-        present = np.flatnonzero((file.scan(dataset).per_row > 0) & file.declared_missing())
+        present = np.flatnonzero((file.scan(dataset).per_row > 0) & file.declared_missing)
         if len(present):
             got = f"{len(present)} rows with pixels: {spans_text(present)}"
             yield Fault(dataset.name, got, "none, their frames are declared missing")

@@ -157,12 +157,17 @@ class RecordedFile:
             self._scans[dataset.name] = scan_chunks(dataset, self.path, len(self.numbers), self.progress)
         return self._scans[dataset.name]
 
+    @cached_property
     def declared_missing(self) -> "np.ndarray[Any, Any]":
         """For each row: whether its frame is among the missing, or it has no number at all."""
-        empty: np.ndarray[Any, Any] = (self.numbers == 0) & (np.arange(len(self.numbers)) > 0)
-        for first, last in () if self.missing is None else self.missing:
-            low, high = np.searchsorted(np.where(empty, np.iinfo(np.int64).max, self.numbers), [first, last + 1])
-            empty[low:high] = True
+        numbers = self.numbers
+        bare: np.ndarray[Any, Any] = (numbers == 0) & (np.arange(len(numbers)) > 0)
+        if self.missing is None or not len(self.missing):
+            return bare
+        firsts, lasts = self.missing[np.argsort(self.missing[:, 0])].T
+        span = np.searchsorted(firsts, numbers, side="right") - 1
+        inside: np.ndarray[Any, Any] = (span >= 0) & (numbers <= lasts[span])
+        empty: np.ndarray[Any, Any] = bare | inside
         return empty
 
 

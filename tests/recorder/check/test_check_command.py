@@ -1,10 +1,13 @@
 """`stins check` as a person runs it, and the how-to's own commands."""
 
 import json
+import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -138,6 +141,18 @@ def test_a_rule_that_is_broken_a_thousand_times_is_listed_fifty_times_and_counte
     for number in range(1000):
         findings.fault(Rule("a.rule", Severity.ERROR, ""), str(number), "this", "that")
     assert (len(findings.listed), findings.count(Severity.ERROR), findings.unlisted) == (50, 1000, {"a.rule": 950})
+
+
+def test_a_terminal_sees_at_what_the_check_is(make: Make) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    os.set_blocking(ours, False)
+    command = [sys.executable, "-m", "stins.cli", "check", str(make())]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=theirs, timeout=60, check=False)
+    seen = os.read(ours, 65536)
+    os.close(theirs)
+    os.close(ours)
+    assert (done.returncode, b"opening the file" in seen) == (0, True)
 
 
 def test_the_checker_needs_neither_ophyd_nor_bluesky_nor_tango() -> None:
