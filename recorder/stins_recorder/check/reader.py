@@ -59,14 +59,15 @@ class FileReader:
         self._say(Step("opening the file"))
         try:
             h5 = open_unlocked(self._path)
-        except (OSError, RuntimeError) as error:
+            file = None if h5 is None else RecordedFile(h5, self._path, self._progress)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             self._say(finding(UNREADABLE, Fault(str(self._path), " ".join(str(error).split()), "a whole HDF5 file")))
             return {}
-        if h5 is None:
+        if file is None:
             self._say(finding(*state_of(self._path)))
             return {}
-        with h5:
-            return self._check(RecordedFile(h5, self._path, self._progress))
+        with file.h5:
+            return self._check(file)
 
     def _check(self, file: RecordedFile) -> dict[str, int]:
         if not file.ended:

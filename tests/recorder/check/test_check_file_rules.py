@@ -247,6 +247,13 @@ def test_a_file_that_is_no_hdf5_is_unreadable(tmp_path: Path, broken: Broken) ->
     assert broken(tmp_path / "text.h5") == {"file.unreadable"}
 
 
+def test_a_file_with_a_torn_tree_is_unreadable(make: Make, broken: Broken) -> None:
+    path = make()
+    content = path.read_bytes()
+    _overwrite(path, content.index(b"program_name"), b"*")
+    assert "file.unreadable" in broken(path)
+
+
 def test_an_open_file_is_noted_as_such_and_nothing_else(recorder: Any, found: Callable[..., list[Finding]]) -> None:
     recorder.start()
     recorder.frame(0)
