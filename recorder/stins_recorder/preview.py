@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import zmq
 
@@ -24,9 +25,9 @@ _POLL_MS = 200
 
 
 class PreviewReader:
-    """A thread that reads frames from an ipc socket of its own and reports their numbers."""
+    """A thread that reads frames from an ipc socket of its own and reports their numbers, with their series' id."""
 
-    def __init__(self, report: Callable[[Preview], None]) -> None:
+    def __init__(self, report: Callable[[str | None, Preview], None]) -> None:
         self._report = report
         # A folder that only this user can enter: nobody else can feed or read frames.
         self._folder = tempfile.TemporaryDirectory(prefix="stins-")
@@ -52,12 +53,13 @@ class PreviewReader:
     def _run(self) -> None:
         while not self._closed.is_set():
             if self._socket.poll(_POLL_MS):
-                row, *parts = self._latest()
+                first, *parts = self._latest()
                 try:
-                    self._look(int(row), parts)
+                    row, series_id = msgspec.json.decode(first, type=tuple[int, str | None])
+                    self._look(row, series_id, parts)
                 except Exception as error:
                     # Whatever a frame holds: the next one gets its preview.
-                    log.warning("no preview of row %s: %s", row, error)
+                    log.warning("no preview of row and series %s: %s", first, error)
 
     def _latest(self) -> list[bytes]:
         parts = self._socket.recv_multipart()
@@ -65,13 +67,13 @@ class PreviewReader:
             parts = self._socket.recv_multipart()
         return parts
 
-    def _look(self, row: int, parts: list[bytes]) -> None:
+    def _look(self, row: int, series_id: str | None, parts: list[bytes]) -> None:
         packet = self._decoder.decode(parts)
         header = packet.header
         if not isinstance(header, Data) or not header.data:
             return
         images = [pixels(part, content) for part, content in zip(header.data, packet.payload, strict=True)]
-        self._report(summary(header.frame_number, row, images))
+        self._report(series_id, summary(header.frame_number, row, images))
 
 
 def summary(frame_number: int, row: int, images: "list[np.ndarray[Any, Any]]") -> Preview:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import zmq
 
 from stins import StoreFrame, encode
@@ -21,14 +22,14 @@ class PreviewFeed:
         self._socket.connect(endpoint)
         self._offered: StoreFrame | None = None
 
-    def offer(self, frame: StoreFrame) -> None:
+    def offer(self, frame: StoreFrame | None, series_id: str | None) -> None:
         """Sends a frame if there is room; the same one is not sent twice."""
-        if frame is self._offered:
+        if frame is None or frame is self._offered:
             return
-        self._offered = frame
-        row = str(frame.row).encode()
+        first = msgspec.json.encode((frame.row, series_id))
         with suppress(zmq.Again):
-            self._socket.send_multipart([row, encode(frame.header), *frame.packet.payload], zmq.NOBLOCK, copy=False)
+            self._socket.send_multipart([first, encode(frame.header), *frame.packet.payload], zmq.NOBLOCK, copy=False)
+            self._offered = frame
 
     def close(self) -> None:
         """Closes the socket. Closing twice does no harm."""

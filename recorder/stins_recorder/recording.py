@@ -222,7 +222,7 @@ class Recording:
             for first, count in self._unflushed:
                 self._unwritten.add(first, first + count - 1)
             file.abandon()
-            self._refresh(result, file)
+            self._refresh(result)
         else:
             self._refresh(result, file)
             self._settle(SeriesState.FAILED, (self._failure,))

@@ -4,6 +4,7 @@ Storage contract (docs/explanations/storage.md): HDF5 1.10 format, one chunk a p
 so far readable by other processes and safe from the death of this one.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
@@ -32,6 +33,11 @@ _LIBVER = ("v110", "v110")
 _BLOCK_BYTES = 256 << 20
 #: HDF5 numbers the chunks of such a dataset with 32 bits.
 _MOST_CHUNKS = 2**32 - 1
+#: Cutting a dataset takes HDF5 20 ns for each chunk that could have been there: 0.02 s for what was expected and did
+#: not come, 1.3 s for a jump of the frame number; a wider jump is a wrong number.
+_CHUNKS_AHEAD, _LONGEST_JUMP = 1 << 20, 1 << 26
+#: What the account takes, end meta data (256 KiB at most) included; HDF5 cuts the file to its size.
+_ROOM_TO_CLOSE = 1 << 20
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
@@ -50,10 +56,10 @@ class SeriesFile:
         self._numbers: FrameNumbers | None = None
         self._described: Sequence[object] | UnsetType = UNSET
         self.rows = 0
-        self._most_rows = _MOST_CHUNKS
+        self._chunks_a_frame = 1
         self._extent = 0
         expected = start.series.frames_expected if start.series is not UNSET else UNSET
-        self._expected = 0 if isinstance(expected, UnsetType) else min(expected, _MOST_CHUNKS)
+        self._expected = 0 if isinstance(expected, UnsetType) else expected
         self._file = self._create()
         try:
             build_tree(self._file, start, payload)
@@ -85,8 +91,8 @@ class SeriesFile:
         Raises:
             RecorderError: the frame does not look like the others; nothing of it was written.
         """
-        if row + count > self._most_rows:
-            raise RecorderError(f"frame {header.frame_number}: got row {row}, a file holds {self._most_rows} at most")
+        if (row + count - self.rows) * self._chunks_a_frame > _LONGEST_JUMP:
+            raise RecorderError(f"frame {header.frame_number}: got row {row} after {self.rows} rows, which is too far")
         try:
             if self._numbers is None:
                 self._begin(header)
@@ -147,6 +153,7 @@ class SeriesFile:
     def _write_account(self, result: SeriesResult, account: dict[str, Any]) -> None:
         # SWMR allows no new objects, so the account is written by opening the file once more. Readers that have it
         # open don't matter to us (locking=False): nobody else writes.
+        self._make_room(len(result.missing))
         with h5py.File(self.path, "r+", libver=_LIBVER, locking=False) as file:
             if self._numbers is None:
                 self._empty_plot(file)
@@ -157,6 +164,11 @@ class SeriesFile:
                 store_tree(file[DETECTOR].require_group("detector_specific_end"), result.end.detector_specific)
                 file[DETECTOR]["detector_specific_end"].attrs["NX_class"] = "NXcollection"
             file["/entry/end_time"] = now_iso()
+
+    def _make_room(self, ranges: int) -> None:
+        """Fails before HDF5 begins: a full disk in the middle of it would leave a file that nobody can open."""
+        with self.path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), self.path.stat().st_size, _ROOM_TO_CLOSE + 16 * ranges)
 
     def _empty_plot(self, file: h5py.File) -> None:
         """A series that ended before its first frame: the default plot is empty, not absent."""
@@ -210,8 +222,8 @@ class SeriesFile:
                 part.name for part, target in zip(first.data or (), layout.targets, strict=True) if target == index
             ]
             h5py.Dataset(dataset).attrs["part_names"] = names
-        self._most_rows = _MOST_CHUNKS // max(map(_chunks_a_frame, layout.datasets))
-        self._extend(max(1, min(self._expected, self._most_rows)))
+        self._chunks_a_frame = max(map(_chunks_a_frame, layout.datasets))
+        self._extend(max(1, min(self._expected, _CHUNKS_AHEAD // self._chunks_a_frame)))
 
     def _check_described(self, header: Data) -> None:
         """Frames must look like the first one; one that doesn't is refused by name, before it is written."""
@@ -229,7 +241,10 @@ class SeriesFile:
         layouts = self._layout.datasets
         frame_bytes = max(prod(layout.shape) * np.dtype(layout.dtype).itemsize for layout in layouts)
         block = max(1, min(1024, _BLOCK_BYTES // frame_bytes))
-        self._extent = -(-rows // block) * block
+        extent = -(-rows // block) * block
+        if extent * self._chunks_a_frame > _MOST_CHUNKS:
+            raise RecorderError(f"got {rows} rows, expected at most {_MOST_CHUNKS // self._chunks_a_frame} in one file")
+        self._extent = extent
         for dataset, layout in zip(self._datasets, layouts, strict=True):
             dataset.set_extent((self._extent, *layout.shape))
 

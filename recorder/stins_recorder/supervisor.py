@@ -62,6 +62,7 @@ class Supervisor:
                 root=str(config.roots[0]),
             )
         )
+        self._preview_of: tuple[str | None, Preview | None] = (None, None)
         self._preview = PreviewReader(self._previewed)
 
     # -- commands, from any thread --------------------------------------------------------------
@@ -160,22 +161,17 @@ class Supervisor:
         return not link.closed
 
     def _status(self, status: WriterStatus) -> None:
-        old = self.board.status
         if status.series is not None or status.state is not RecorderState.IDLE:
             self._death = ""
-        new_series = status.series is not None and (
-            old.series is None or status.series.series_id != old.series.series_id
-        )
         self._publish(
             state=RecorderState.FAULT if self._death else status.state,
             reason=self._death or status.reason,
             live=status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
-            series=status.series or old.series,
+            series=status.series or self.board.status.series,
             notes=status.notes,
             writer_pid=self._process.pid if self._process else None,
-            **({"preview": None} if new_series else {}),
         )
 
     def _bury(self) -> None:
@@ -198,13 +194,18 @@ class Supervisor:
         log.error("%s: %s", self._config.name, reason)
         self._publish(state=RecorderState.FAULT, reason=reason, **changes)
 
-    def _previewed(self, preview: Preview) -> None:
-        self._publish(preview=preview)
+    def _previewed(self, series_id: str | None, preview: Preview) -> None:
+        self._preview_of = (series_id, preview)
+        self._publish()
 
     def _publish(self, **changes: object) -> None:
         with self._lock:
             # Inside the lock: a preview published beside a status would put the older account back.
-            self.board.publish(msgspec.structs.replace(self.board.status, **changes))
+            status = msgspec.structs.replace(self.board.status, **changes)
+            # A preview may overtake the account of its series, and must not outlive it.
+            series_id, preview = self._preview_of
+            fits = status.series is not None and status.series.series_id == series_id
+            self.board.publish(msgspec.structs.replace(status, preview=preview if fits else None))
 
     def shut_down(self) -> None:
         """The writer closes its file and ends; one that doesn't is killed. Doing it twice does no harm."""

@@ -13,7 +13,6 @@ import time
 import zmq
 
 from stins import Decoder, MessageError, ReorderWindow, SeriesReceiver
-from stins.control import RecorderState
 from stins.receiver import Instruction
 from stins.transport import LivePublisher, Receiver
 
@@ -61,7 +60,7 @@ class Writer:
         self._poller.register(link.fileno(), zmq.POLLIN)
         self._exit = False
         self._flushed = self._told = 0.0
-        self._told_state = (RecorderState.IDLE, "")
+        self._told_what = self._what()
 
     def stop(self) -> None:
         """Lets `run` end after the present batch."""
@@ -110,8 +109,9 @@ class Writer:
         self._live.watch_subscribers()
         if self._recording.dirty and now - self._flushed >= self._config.flush_interval_s:
             self._flush(now)
-        changed = (self._recording.state, self._recording.reason) != self._told_state
-        if changed or now - self._told >= (_STATUS_S if self._recording.dirty else _HEARTBEAT_S):
+        if self._what() != self._told_what or now - self._told >= (
+            _STATUS_S if self._recording.dirty else _HEARTBEAT_S
+        ):
             self._tell(now)
 
     def _quiet(self, now: float) -> None:
@@ -120,11 +120,16 @@ class Writer:
             if not self._poll(_QUIET_MS):
                 self._flush(now)
             return
+        self._offer_preview()
         gone = self._receiver.alone_for()
         if gone > self._config.sender_gone_s:
             sources = ", ".join(self._config.sources)
             self._execute(self._machine.sender_gone(f"the sender at {sources} has been gone for {gone:.1f} s"))
         self._poll(_SLEEP_MS)
+
+    def _offer_preview(self) -> None:
+        series = self._recording.series
+        self._preview.offer(self._recording.last_stored, series.series_id if series else None)
 
     def _poll(self, timeout_ms: int) -> bool:
         """Waits for the stream or the supervisor; whether it is the stream."""
@@ -137,8 +142,7 @@ class Writer:
     def _flush(self, now: float) -> None:
         self._flushed = now
         self._recording.flush()
-        if (last := self._recording.last_stored) is not None:
-            self._preview.offer(last)
+        self._offer_preview()
         # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
         self._tell(now)
 
@@ -167,9 +171,14 @@ class Writer:
         elif order.what == "exit":
             self._exit = True
 
+    def _what(self) -> tuple[object, ...]:
+        """What is told at once when it changes; a series that begins and ends in one batch is such a change too."""
+        recording, series = self._recording, self._recording.series
+        return recording.state, recording.reason, series and (series.series_id, series.state)
+
     def _tell(self, now: float) -> None:
         recording = self._recording
-        self._told, self._told_state = now, (recording.state, recording.reason)
+        self._told, self._told_what = now, self._what()
         try:
             free = recording.free_bytes()
         except RecorderError:

@@ -1,0 +1,272 @@
+"""What the recorder's tests are made of: a recorder without sockets, and one as a process of its own."""
+
+import json
+import resource
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from msgspec import UNSET
+from stins_recorder.recording import Recording
+
+from stins import (
+    Decoder,
+    FrameLayout,
+    Part,
+    SeriesHeader,
+    SeriesInfo,
+    SeriesReceiver,
+    SeriesSender,
+    encode,
+)
+from stins.control import RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins.daemon import read_ready
+from stins.daemon.client import DaemonClient
+from stins.transport import Publisher
+
+SHAPE = (8, 12)
+IMAGE = Part(name="image", shape=SHAPE, dtype="uint16")
+DATA = "/entry/instrument/detector/data"
+NUMBERS = "/entry/instrument/detector/sequence_number"
+
+
+def image(number: int, shape: tuple[int, ...] = SHAPE) -> "np.ndarray[Any, Any]":
+    """A frame whose every pixel depends on its number."""
+    return (np.arange(np.prod(shape)).reshape(shape) + 1000 * number).astype("<u2")
+
+
+def compressed(number: int, filter_options: Any, shape: tuple[int, ...] = SHAPE) -> bytes:
+    """The frame as HDF5's own filter stores it."""
+    with h5py.File.in_memory() as file:
+        dataset = file.create_dataset("d", shape, "<u2", chunks=shape, **filter_options)
+        dataset[...] = image(number, shape)
+        return dataset.id.read_direct_chunk((0,) * len(shape))[1]
+
+
+def header(filename: str | None, **values: Any) -> SeriesHeader:
+    """A series-start; what belongs to `series` may stand among the others."""
+    info = {key: values.pop(key) for key in ("frames_expected", "record", "id", "source") if key in values}
+    values.setdefault("data", (IMAGE,))
+    return SeriesHeader(series=SeriesInfo(**{"id": "s1", "source": "test", **info}, filename=filename), **values)
+
+
+def balanced(series: SeriesStatus) -> SeriesStatus:
+    """The account, after a look at its sums; they hold for a series that was to have a file."""
+    if series.file is None and series.state is not SeriesState.FAILED:
+        return series
+    assert series.received == series.written + series.discarded + series.retaken, series
+    if series.frames_expected is not None:
+        assert series.frames_expected == series.written + series.discarded + series.missing, series
+    assert sum(last - first + 1 for first, last in series.missing_frames) == series.missing, series
+    return series
+
+
+def wait_until(condition: Callable[[], object], deadline_s: float = 10) -> None:
+    """For what tells nobody when it happens."""
+    deadline, pause = time.monotonic() + deadline_s, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {deadline_s} s"
+        pause.wait(0.02)
+
+
+class Stream:
+    """Messages of a sender, given to whatever takes them."""
+
+    def __init__(self, take: Callable[[list[bytes]], None]) -> None:
+        self._take = take
+        self._sender = SeriesSender()
+
+    def start(self, filename: str | None = "a.h5", payload: Sequence[bytes] = (), **values: Any) -> None:
+        self._take([encode(self._sender.start(header(filename, **values))), *payload])
+
+    def frame(self, number: int, *payload: bytes, **values: Any) -> None:
+        """One frame; without payload that of its number."""
+        values.setdefault("data", (IMAGE,))
+        content = payload or ((image(number).tobytes(),) if values["data"] else ())
+        values = {key: value if value != () else UNSET for key, value in values.items()}
+        self._take([encode(self._sender.data(number, **values)), *content])
+
+    def frames(self, *numbers: int, **values: Any) -> None:
+        for number in numbers:
+            self.frame(number, **values)
+
+    def lose(self, number: int, data: Sequence[Part] = (IMAGE,)) -> None:
+        """A frame that is sent and never comes."""
+        self._sender.data(number, data=tuple(data) or UNSET)
+
+    def drop(self, first: int, last: int) -> None:
+        self._sender.drop(first, last)
+
+    def end(self, **values: Any) -> None:
+        self._take([encode(self._sender.end(**values))])
+
+    def series(self, filename: str | None, numbers: Sequence[int], **values: Any) -> None:
+        self.start(filename, **values)
+        self.frames(*numbers)
+        self.end()
+
+
+class Desk(Stream):
+    """Decoder, machine and recording in this process, without any socket."""
+
+    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+        super().__init__(self._give)
+        self.root = root
+        self.machine = SeriesReceiver()
+        self.recording = Recording([root], self.machine, reserve_bytes)
+        self._decoder = Decoder()
+
+    def _give(self, parts: list[bytes]) -> None:
+        for instruction in self.machine.receive(self._decoder.decode(parts), 0.0):
+            self.recording.execute(instruction)
+
+    def give_up(self, why: str = "the sender is gone") -> None:
+        for instruction in self.machine.sender_gone(why):
+            self.recording.execute(instruction)
+
+    @property
+    def account(self) -> SeriesStatus:
+        assert self.recording.series is not None
+        return self.recording.series
+
+    @property
+    def path(self) -> Path:
+        assert self.account.file is not None
+        return Path(self.account.file)
+
+
+def module_parts(grid: tuple[int, int], compression: str = "none") -> tuple[tuple[Part, ...], FrameLayout]:
+    """One frame in grid[0] x grid[1] modules of SHAPE."""
+    rows, columns = SHAPE
+    parts = tuple(
+        Part(
+            name=f"module_{i}_{j}", shape=SHAPE, dtype="uint16", compression=compression, offset=(i * rows, j * columns)
+        )
+        for i in range(grid[0])
+        for j in range(grid[1])
+    )
+    return parts, FrameLayout(shape=(grid[0] * rows, grid[1] * columns), chunks=SHAPE)
+
+
+@contextmanager
+def disk_full_beyond(size_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond that size: the write fails (EFBIG), as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class RecorderProcess:
+    """`stins recorder` with its writer, and everything its status said."""
+
+    def __init__(self, folder: Path, wrapper: Sequence[str] = (), **config: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "recorder.yaml"
+        # JSON is YAML.
+        path.write_text(json.dumps(config))
+        command = [*wrapper, sys.executable, "-m", "stins.cli", "recorder", "--config", str(path)]
+        with (folder / "recorder.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self._log = folder / "recorder.log"
+        ready = self._ready_line()
+        self.live, self.pid = ready.live, ready.pid
+        self.client: DaemonClient[RecorderStatus] = DaemonClient("recorder", ready.control, RecorderStatus)
+        self._changed = threading.Condition()
+        self.status = self.client.status()
+        self._watch = self.client.watch(self._told, lambda _why: None)
+
+    def _ready_line(self, deadline_s: float = 30) -> Any:
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], deadline_s)[0], self.log
+        ready = read_ready(self.process.stdout.readline())
+        assert ready is not None, self.log
+        return ready
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def _told(self, status: RecorderStatus) -> None:
+        with self._changed:
+            self.status = status
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 10) -> RecorderStatus:
+        """The first pushed status of which it is true."""
+        with self._changed:
+            met = self._changed.wait_for(lambda: condition(self.status), deadline_s)
+            assert met, f"not within {deadline_s} s: {self.status}\n{self.log}"
+            return self.status
+
+    def wait_for_end(self, series_id: str, deadline_s: float = 10) -> SeriesStatus:
+        """The account of a series that has ended (one that failed still counts), after a look at its sums."""
+        status = self.wait_for(lambda s: ended(s, series_id), deadline_s)
+        assert status.series is not None
+        return balanced(status.series)
+
+    def close(self) -> int:
+        """Ends the process; its exit status."""
+        self.process.terminate()
+        try:
+            code = self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._watch.close()
+            self.client.close()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+        return code
+
+
+def ended(status: RecorderStatus, series_id: str) -> bool:
+    series = status.series
+    if series is None or series.series_id != series_id or series.state is SeriesState.OPEN:
+        return False
+    counted = series.written + series.discarded + series.missing
+    return series.frames_expected is None or counted == series.frames_expected
+
+
+class Chain(Stream):
+    """A sender in this process and a recorder in its own, over loopback."""
+
+    def __init__(self, folder: Path, wrapper: Sequence[str] = (), **config: Any) -> None:
+        self.publisher = Publisher("tcp://127.0.0.1:0")
+        super().__init__(self._send)
+        self.root = folder / "data"
+        config = {"roots": [str(self.root)], "sources": [self.publisher.endpoint]} | config
+        try:
+            self.recorder = RecorderProcess(folder, wrapper, **config)
+        except BaseException:
+            self.publisher.close(0)
+            raise
+
+    def _send(self, parts: list[bytes]) -> None:
+        assert self.publisher.send(parts, 10), "nobody took the message within 10 s"
+
+    def flushed(self, rows: int) -> RecorderStatus:
+        """Waits until so many rows are flushed."""
+        return self.recorder.wait_for(lambda s: s.series and s.series.rows >= rows)
+
+    def settle(self) -> None:
+        """Back to IDLE, whatever a test did."""
+        if self.recorder.status.state is not RecorderState.IDLE:
+            self.recorder.client.post("/stop")
+            self.recorder.client.post("/reset")
+            self.recorder.wait_for(lambda s: s.state is RecorderState.IDLE)
+
+    def close(self) -> int:
+        self.publisher.close(0)
+        return self.recorder.close()

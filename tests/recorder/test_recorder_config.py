@@ -1,0 +1,43 @@
+"""The recorder's configuration file."""
+
+from pathlib import Path
+
+import pytest
+from stins_recorder.config import OrderConfig, RecorderConfig
+
+from stins.daemon import ConfigError, check_config, load_config
+
+EXAMPLE = Path(__file__).parents[2] / "recorder" / "recorder.yaml"
+README = EXAMPLE.with_name("README.md")
+
+
+def test_the_example_is_valid() -> None:
+    config = load_config(EXAMPLE, RecorderConfig)
+    assert config.roots == [Path("data")]
+    assert config.sources == ["tcp://127.0.0.1:9999"]
+
+
+@pytest.mark.parametrize("model", [RecorderConfig, OrderConfig])
+def test_every_field_is_described_here_and_in_the_readme(model: type[RecorderConfig]) -> None:
+    text = README.read_text()
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert f"`{name}`" in text or f".{name}`" in text, f"recorder/README.md does not describe {name}"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ({}, "roots: missing"),
+        ({"roots": [], "sources": ["x"]}, r"roots: got \[\]: .*at least 1 item"),
+        ({"roots": ["d"], "sources": ["x"], "rots": 1}, "rots: unknown field; allowed: budget_bytes, .*roots"),
+        (
+            {"roots": ["d"], "sources": ["x"], "order": {"windw": 1}},
+            "order.windw: unknown field; allowed: gap_timeout_s",
+        ),
+        ({"roots": ["d"], "sources": ["x"], "sender_gone_s": -1}, "sender_gone_s: got -1: .*greater than 0"),
+    ],
+)
+def test_a_wrong_config_names_the_field_and_what_is_allowed(content: dict[str, object], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        check_config(content, RecorderConfig, "r.yaml")
