@@ -90,6 +90,7 @@ class StinsDetector(Device):
     def unstage(self) -> list[object]:
         """Ends the series and waits until its file is closed: aborted if something was under way, or paused."""
         staging, self._staging = self._staging, None
+        self._worker.abandon()
         try:
             if staging is not None:
                 staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")

@@ -60,6 +60,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
         self._thread: threading.Thread | None = None
+        self._abandoned = threading.Event()
 
     @property
     def busy(self) -> bool:
@@ -69,6 +70,7 @@ class Worker:
     def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
         """Does `work` once what came before is over; what it raises fails the status, which is returned."""
         before = self._thread
+        abandoned = self._abandoned = threading.Event()
 
         def body() -> None:
             if before is not None:
@@ -76,13 +78,21 @@ class Worker:
             try:
                 work()
             except Exception as error:  # whatever it is, it must reach whoever waits
-                status.set_exception(error)
+                if not abandoned.is_set():
+                    status.set_exception(error)
             else:
                 status.set_finished()
 
         self._thread = threading.Thread(target=body, name=self._name, daemon=True)
         self._thread.start()
         return status
+
+    def abandon(self) -> None:
+        """What is being done may fail from now on without failing its Status, for which nobody waits any more.
+
+        A Status that fails while a plan is being cleaned up is thrown into the cleaning up, and breaks it off.
+        """
+        self._abandoned.set()
 
     def join(self) -> None:
         """Waits until nothing is being done."""

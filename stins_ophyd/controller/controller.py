@@ -38,7 +38,7 @@ from .deadlines import Deadlines
 from .goal import Goal
 from .observer import Observer
 from .series import Series
-from .snapshot import Snapshot
+from .snapshot import Role, Snapshot
 from .states import CombinedState
 
 __all__ = ["Controller"]
@@ -287,7 +287,7 @@ class Controller:
         """Tells the acquirer, else the recorder, and waits until the file is closed."""
         problem: RemoteError | None = None
         try:
-            self._acquirer.post(f"/{step}", step=step, timeout_s=self.deadlines.close_s)
+            self._acquirer.post(f"/{step}", step=step, timeout_s=self._ending_s("acquirer"))
         except RemoteError as error:
             # The series-end will not come: the recorder has to close the file without it.
             problem = error
@@ -300,12 +300,20 @@ class Controller:
             raise problem
         return closed.series(series.id)
 
+    def _ending_s(self, role: Role) -> float:
+        """A process that has fallen silent is still told to end (it may come to itself), but hardly waited for."""
+        return self.deadlines.offline_s if getattr(self.snapshot, role) is None else self.deadlines.close_s
+
     def _abandon(self, why: str) -> None:
         """Ends what is armed as well as that can be done; never raises, so that the first error is the one seen."""
         log.warning("series %s is abandoned: %s", self._last_id, why)
-        for client, path in ((self._acquirer, "/abort"), (self._recorder, "/stop")):
+        steps: list[tuple[Role, DaemonClient[Any], str]] = [
+            ("acquirer", self._acquirer, "/abort"),
+            ("recorder", self._recorder, "/stop"),
+        ]
+        for role, client, path in steps:
             try:
-                client.post(path, step="abort", timeout_s=self.deadlines.command_s)
+                client.post(path, step="abort", timeout_s=min(self._ending_s(role), self.deadlines.command_s))
             except RemoteError as error:
                 log.warning("%s", error)
         self._follow(None)

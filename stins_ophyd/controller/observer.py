@@ -83,20 +83,24 @@ class Observer:
         with self._changed:
             interruptions, moved, offline = len(self._interruptions), time.monotonic(), None
             progress = awaited.progress(self.snapshot)
-            while not self._is_done(awaited):
-                snapshot, now = self.snapshot, time.monotonic()
+            while True:
                 if len(self._interruptions) > interruptions:
-                    raise self.error("acquirer", awaited.step, f"interrupted: {self._interruptions[-1]}")
+                    raise self._interrupted(awaited.step, self._interruptions[-1])
+                if self._is_done(awaited):
+                    return self.snapshot
+                snapshot, now = self.snapshot, time.monotonic()
                 if (latest := awaited.progress(snapshot)) != progress:
                     progress, moved = latest, now
                 offline = (offline or now) if snapshot.state is CombinedState.OFFLINE else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
                 self._changed.wait(self._patience(awaited, now, moved, offline))
-            return self.snapshot
 
     def error(self, role: Role, step: str, problem: str) -> ControllerError:
         """The error of that process at that step."""
         return ControllerError(role, step, self._clients[role].url, problem)
+
+    def _interrupted(self, step: str, why: str) -> ControllerError:
+        return ControllerError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
 
     def _is_done(self, awaited: Awaited) -> bool:
         try:

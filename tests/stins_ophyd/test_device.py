@@ -1,0 +1,268 @@
+"""The device outside a RunEngine: its protocols, its descriptions, its settings, staging and its end."""
+
+import math
+import threading
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from bluesky import protocols
+from ophyd.device import RedundantStaging, Staged
+from ophyd.utils import InvalidState
+
+from stins import StinsError
+from stins.control import SeriesState
+from stins_ophyd import CombinedState, Controller, ControllerError, Deadlines, PathInfo, StinsDetector, TriggerInfo
+from tests.stins_ophyd.chain import SHAPE, Chain
+
+PROTOCOLS = [
+    "Readable", "Triggerable", "Stageable", "Preparable", "Flyable", "Collectable", "WritesStreamAssets",
+    "Stoppable", "Pausable", "HasHints", "Configurable",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_detector_is_everything_that_a_detector_is_asked_for(detector: StinsDetector, name: str) -> None:
+    assert isinstance(detector, getattr(protocols, name))
+
+
+def test_a_detector_that_writes_stream_assets_has_no_second_kind(detector: StinsDetector) -> None:
+    """The RunEngine never calls collect() of such a class: having it would only mislead."""
+    assert not isinstance(detector, protocols.EventCollectable)
+
+
+def test_the_image_is_described_before_anything_is_armed(detector: StinsDetector) -> None:
+    assert detector.describe()["det_image"] == {
+        "source": "stins:sim",
+        "dtype": "array",
+        "dtype_numpy": "<u2",
+        "shape": list(SHAPE),
+        "external": "STREAM:",
+    }
+
+
+def test_several_frames_of_a_point_have_an_axis_of_their_own(detector: StinsDetector) -> None:
+    detector.frames.put(5)
+    assert detector.describe()["det_image"]["shape"] == [5, *SHAPE]
+
+
+def test_the_image_is_never_hinted(detector: StinsDetector) -> None:
+    assert detector.hints == {"fields": ["det_total", "det_maximum"]}
+
+
+def test_settings_are_read_with_their_units(detector: StinsDetector) -> None:
+    detector.configure({"exposure_s": 0.002})
+    read, described = detector.read_configuration(), detector.describe_configuration()
+    assert read.keys() == described.keys()
+    assert read["det_exposure_s"]["value"] == 0.002
+    assert {name: described[f"det_{name}"].get("units") for name in ("exposure_s", "incident_energy", "distance")} == {
+        "exposure_s": "s",
+        "incident_energy": "eV",
+        "distance": "m",
+    }
+
+
+def test_a_setting_is_in_the_acquirer_once_its_status_is_done(controller: Controller, detector: StinsDetector) -> None:
+    detector.incident_energy.set(9000.0).wait(10)
+    assert controller.configure({}).settings["incident_energy"] == 9000.0
+    assert detector.incident_energy.get() == 9000.0
+
+
+def test_a_setting_that_is_refused_fails_its_status_by_name(detector: StinsDetector) -> None:
+    status = detector.exposure_s.set(-1.0)
+    with pytest.raises(StinsError, match="exposure_s: got -1"):
+        status.wait(10)
+    assert "exposure_s: got -1" in str(status)
+
+
+def test_a_setting_that_the_acquirer_lacks_is_left_out(detector: StinsDetector) -> None:
+    assert detector.exposure_s.kind.name == "config"
+    acquirer = detector.controller.snapshot.acquirer
+    assert acquirer is not None
+    detector.configure({})
+    detector.period_s.heard(type(acquirer)(**{**_fields(acquirer), "settings": {}}))
+    assert "det_period_s" not in super(StinsDetector, detector).read_configuration()
+
+
+def test_stage_settings_are_set_and_put_back(detector: StinsDetector) -> None:
+    detector.configure({})
+    detector.stage_sigs["exposure_s"] = 0.004
+    detector.stage()
+    assert detector.exposure_s.get() == 0.004
+    detector.unstage()
+    assert detector.exposure_s.get() == 0.001
+
+
+def test_staging_twice_is_refused_and_unstaging_twice_is_not(detector: StinsDetector) -> None:
+    detector.stage()
+    with pytest.raises(RedundantStaging):
+        detector.stage()
+    assert detector.unstage() == [detector]
+    assert detector.unstage() == [detector]
+
+
+def test_a_staging_that_fails_leaves_nothing_staged(chain: Chain, controller: Controller) -> None:
+    detector = StinsDetector(
+        name="det", controller=controller, path_provider=lambda _=None: PathInfo(Path("/elsewhere"), "x")
+    )
+    with pytest.raises(
+        StinsError, match=rf"got folder /elsewhere, expected one below the recorder's root {chain.root}"
+    ):
+        detector.stage()
+    assert detector._staged is Staged.no
+    detector.unstage()
+
+
+def test_staging_without_processes_names_them() -> None:
+    nowhere = Controller("http://127.0.0.1:9", "http://127.0.0.1:9", deadlines=Deadlines(connect_s=0.5))
+    detector = StinsDetector(name="det", controller=nowhere)
+    with pytest.raises(ControllerError, match=r"acquirer: connect failed at http://127.0.0.1:9"):
+        detector.stage()
+    detector.destroy()
+
+
+def test_nothing_is_armed_and_no_file_made_by_staging_alone(chain: Chain, detector: StinsDetector) -> None:
+    before = set(chain.root.iterdir()) if chain.root.exists() else set()
+    detector.stage()
+    detector.unstage()
+    assert set(chain.root.iterdir()) == before
+
+
+@pytest.mark.parametrize("call", ["trigger", "kickoff", "complete"])
+def test_what_needs_staging_says_so(detector: StinsDetector, call: str) -> None:
+    with pytest.raises(StinsError, match=rf"det: {call}: not staged; stage it first"):
+        getattr(detector, call)()
+
+
+def test_a_trigger_is_done_when_its_frames_are_in_the_file(chain: Chain, detector: StinsDetector) -> None:
+    detector.frames.put(3)
+    detector.stage()
+    status = detector.trigger()
+    status.wait(20)
+    account = detector.controller.snapshot.recorder.series
+    assert detector.get_index() == 1
+    with h5py.File(account.file, swmr=True) as file:
+        assert np.array_equal(file["/entry/data/data"][2], chain.reference(2))
+    assert not math.isnan(detector.total.get())
+    detector.unstage()
+    assert detector.controller.snapshot.recorder.series.state is SeriesState.COMPLETE
+
+
+def test_documents_come_only_with_something_new(detector: StinsDetector) -> None:
+    detector.stage()
+    assert list(detector.collect_asset_docs(0)) == []
+    detector.trigger().wait(20)
+    assert [name for name, _ in detector.collect_asset_docs(1)] == ["stream_resource", "stream_datum"]
+    assert list(detector.collect_asset_docs(1)) == []
+    detector.unstage()
+
+
+def test_a_point_that_was_not_read_is_taken_again(detector: StinsDetector) -> None:
+    detector.stage()
+    for _ in range(3):
+        detector.trigger().wait(20)
+    assert detector.get_index() == 1
+    detector.unstage()
+    series = detector.controller.snapshot.recorder.series
+    assert (series.rows, series.retaken) == (1, 2)
+
+
+def test_a_status_is_finished_once_and_no_more(detector: StinsDetector) -> None:
+    detector.stage()
+    status = detector.trigger()
+    status.wait(20)
+    with pytest.raises(InvalidState):
+        status.set_finished()
+    detector.unstage()
+
+
+def test_progress_counts_the_frames(detector: StinsDetector) -> None:
+    detector.configure({"frames": 4, "exposure_s": 0.02, "period_s": 0.02})
+    detector.stage()
+    status = detector.trigger()
+    seen: list[dict[str, object]] = []
+    status.watch(lambda **progress: seen.append(progress))
+    status.wait(20)
+    detector.unstage()
+    assert seen[-1].keys() >= {"name", "current", "initial", "target", "unit", "precision", "fraction"}
+    assert (seen[-1]["name"], seen[-1]["current"], seen[-1]["target"], seen[-1]["fraction"]) == ("det", 4, 4, 0.0)
+
+
+def test_stopping_ends_a_point_under_way_and_says_why(detector: StinsDetector) -> None:
+    detector.configure({"exposure_s": 5.0, "period_s": 5.0})
+    detector.stage()
+    status = detector.trigger()
+    armed = threading.Event()
+    forget = detector.controller.subscribe(lambda now: armed.set() if now.state is CombinedState.ACQUIRING else None)
+    assert armed.wait(10)
+    detector.stop()
+    forget()
+    with pytest.raises(StinsError, match="stopped"):
+        status.wait(10)
+    assert "stopped" in str(status)
+    detector.stop()
+    detector.unstage()
+    series = detector.controller.snapshot.recorder.series
+    assert series.state is SeriesState.INCOMPLETE
+
+
+@pytest.mark.parametrize("frames", [0, -1, 2.5, "many"])
+def test_a_number_of_frames_that_makes_no_sense_is_refused(detector: StinsDetector, frames: object) -> None:
+    detector.stage()
+    detector.frames.put(frames)
+    with pytest.raises(StinsError, match=r"det_frames: got .*, expected a whole number"):
+        detector.trigger()
+    detector.unstage()
+
+
+def test_frames_cannot_change_within_a_staging(detector: StinsDetector) -> None:
+    detector.stage()
+    detector.trigger().wait(20)
+    detector.frames.put(2)
+    with pytest.raises(StinsError, match="got 2 frames, expected 1 as armed; unstage first"):
+        detector.trigger().wait(20)
+    detector.unstage()
+
+
+def test_software_trigger_info_leaves_step_mode_and_sets_the_times(detector: StinsDetector) -> None:
+    detector.stage()
+    detector.prepare(TriggerInfo(trigger="software", livetime=0.003)).wait(20)
+    assert detector.exposure_s.get() == 0.003
+    detector.trigger().wait(20)
+    detector.unstage()
+
+
+def test_a_staging_has_one_series(detector: StinsDetector) -> None:
+    detector.stage()
+    detector.prepare(3).wait(20)
+    with pytest.raises(StinsError, match=r"prepare: the detector is prepared to fly, expected staged"):
+        detector.prepare(3)
+    with pytest.raises(StinsError, match=r"complete: the detector is prepared to fly, expected flying"):
+        detector.complete()
+    detector.kickoff().wait(20)
+    detector.complete().wait(20)
+    with pytest.raises(StinsError, match=r"kickoff: the detector is flown"):
+        detector.kickoff()
+    detector.unstage()
+
+
+def test_unstaging_a_prepared_series_aborts_it(detector: StinsDetector) -> None:
+    detector.stage()
+    detector.prepare(3).wait(20)
+    detector.unstage()
+    series = detector.controller.snapshot.recorder.series
+    assert series.state is SeriesState.INCOMPLETE
+    assert detector.controller.snapshot.state is CombinedState.IDLE
+
+
+@pytest.mark.parametrize("value", [0, "ten", None, True])
+def test_preparing_for_nothing_is_refused(detector: StinsDetector, value: object) -> None:
+    detector.stage()
+    with pytest.raises(StinsError, match=r"prepare: got|number_of_events: got 0"):
+        detector.prepare(value)
+    detector.unstage()
+
+
+def _fields(status: object) -> dict[str, object]:
+    return {name: getattr(status, name) for name in status.__struct_fields__ if name != "kind"}

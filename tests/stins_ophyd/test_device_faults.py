@@ -1,0 +1,159 @@
+"""A chain that fails under the device: the run fails with the real reason, the file is closed, the next run works."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import bluesky.plans as bp
+import h5py
+import pytest
+from bluesky import RunEngine
+from bluesky.utils import FailedStatus
+
+from stins.control import SeriesState, SeriesStatus
+from stins_ophyd import CombinedState, StinsDetector, fly_series
+from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> None:
+    """Off in this module: its chain is revived within tests and lives on; whoever made the chain ends all of it."""
+
+
+@pytest.fixture
+def detector(fragile: Chain) -> Iterator[StinsDetector]:
+    """A detector of a chain whose processes may die; afterwards they live again."""
+    fragile.revive()
+    detector = StinsDetector(name="det", controller=fragile.controller())
+    detector.controller.make_ready()
+    detector.configure(SETTINGS)
+    yield detector
+    if not fragile.acquirer.ended():
+        fragile.acquirer.send_signal(signal.SIGCONT)
+    fragile.revive()
+    detector.destroy()
+
+
+def faults(detector: StinsDetector, **fault: Any) -> None:
+    """Makes the simulated detector fail in its next series."""
+    detector.configure({"faults": [fault]})
+
+
+def fails(engine: RunEngine, plan: Any) -> str:
+    """Why the run failed."""
+    with pytest.raises(FailedStatus) as raised:
+        engine(plan)
+    return str(raised.value)
+
+
+def account(detector: StinsDetector) -> SeriesStatus:
+    """The recorder's account of the last series."""
+    recorder = detector.controller.snapshot.recorder
+    assert recorder is not None
+    assert recorder.series is not None
+    return recorder.series
+
+
+def works(engine: RunEngine, detector: StinsDetector, documents: Documents) -> None:
+    """The next run works, with the same device."""
+    engine(bp.count([detector], 2))
+    assert documents.stop["exit_status"] == "success"
+    assert account(detector).state is SeriesState.COMPLETE
+
+
+def test_a_frame_lost_within_a_point_fails_the_point_by_name(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"frames": 3})
+    faults(detector, kind="drop", frame=4)
+    why = fails(engine, bp.count([detector], 3))
+    assert "1 frames are missing: 4" in why
+    assert documents.stop["exit_status"] == "fail"
+    assert documents.stop["reason"] == why
+    assert documents.indices == [(0, 1)]
+    assert account(detector).state is SeriesState.INCOMPLETE
+    assert detector.controller.snapshot.state is CombinedState.IDLE
+    detector.configure({"faults": []})
+    works(engine, detector, documents)
+
+
+def test_a_points_last_frame_that_never_comes_ends_at_the_stall_deadline(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    faults(detector, kind="drop", frame=1)
+    why = fails(engine, bp.count([detector], 3))
+    assert "recorder: record the frames failed" in why
+    assert "0 of 1 frames are recorded; 1 of those sent did not arrive; nothing moved for" in why
+    assert documents.indices == [(0, 1)]
+
+
+def test_a_frame_lost_in_flight_fails_the_series_and_keeps_the_frames_before_it(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"exposure_s": 0.01, "period_s": 0.01})
+    faults(detector, kind="drop", frame=20)
+    why = fails(engine, fly_series(detector, 200, flush_period_s=0.05))
+    assert "missing: 20" in why
+    assert documents.indices[-1][1] == 20
+    series = account(detector)
+    assert series.state is SeriesState.INCOMPLETE
+    with h5py.File(series.file) as file:
+        assert len(file["/entry/data/data"]) >= 20
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "reorder", "delay"])
+def test_disorder_that_the_recorder_mends_is_no_failure(
+    engine: RunEngine, detector: StinsDetector, documents: Documents, kind: str
+) -> None:
+    faults(detector, kind=kind, frame=5, seconds=0.1)
+    detector.configure({"exposure_s": 0.01, "period_s": 0.01})
+    engine(fly_series(detector, 30))
+    assert documents.indices[-1][1] == 30
+    assert account(detector).state is SeriesState.COMPLETE
+
+
+def test_a_detector_that_dies_in_flight_fails_the_run_with_the_frames_that_are_there(
+    fragile: Chain, engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"exposure_s": 0.01, "period_s": 0.01})
+    faults(detector, kind="die", frame=40)
+    why = fails(engine, fly_series(detector, 500, flush_period_s=0.05))
+    assert why.startswith("det complete failed: acquirer: record the frames failed at http://")
+    series = account(detector)
+    assert series.state is SeriesState.INCOMPLETE
+    assert 0 < documents.indices[-1][1] <= series.written
+    with h5py.File(series.file) as file:
+        assert len(file["/entry/data/data"]) == series.written
+    fragile.revive()
+    works(engine, detector, documents)
+
+
+def test_a_detector_that_freezes_fails_the_point_by_name(
+    fragile: Chain, engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    faults(detector, kind="freeze", frame=1)
+    why = fails(engine, bp.count([detector], 3))
+    assert why.startswith("det trigger failed: acquirer:")
+    assert f"failed at {fragile.acquirer.ready.control}" in why
+    fragile.acquirer.send_signal(signal.SIGCONT)
+    detector.controller.make_ready()
+    detector.configure({"faults": []})
+    works(engine, detector, documents)
+
+
+def test_a_recorder_that_loses_its_writer_fails_the_run_and_is_reset_by_the_next_stage(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"exposure_s": 0.01, "period_s": 0.01})
+
+    def kill_writer(name: str, doc: dict[str, Any]) -> None:
+        if name == "stream_datum" and len(documents.indices) == 1:
+            os.kill(detector.controller.snapshot.recorder.writer_pid, signal.SIGKILL)
+
+    token = engine.subscribe(kill_writer)
+    why = fails(engine, fly_series(detector, 500, flush_period_s=0.05))
+    engine.unsubscribe(token)
+    assert "died: signal SIGKILL" in why
+    assert account(detector).state is SeriesState.FAILED
+    works(engine, detector, documents)

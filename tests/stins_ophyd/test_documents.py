@@ -1,0 +1,51 @@
+"""The documents of a series: in order, each once, and none that points at nothing."""
+
+import event_model
+import msgspec
+import pytest
+
+from stins import StinsError
+from stins.control import FrameDescription, SeriesState, SeriesStatus
+from stins_ophyd import TriggerInfo
+from stins_ophyd.documents import ImageStream, image_data_key
+
+ACCOUNT = SeriesStatus(
+    series_id="s", state=SeriesState.OPEN, file="/data/f.nxs", dataset="/entry/data/data", chunk_shape=(1, 4, 6)
+)
+
+
+def test_indices_are_consecutive_and_the_resource_comes_once() -> None:
+    stream = ImageStream("det_image")
+    documents = [doc for index in (0, 2, 2, 5, 4) for doc in stream.documents(ACCOUNT, index)]
+    assert [name for name, _ in documents] == ["stream_resource", "stream_datum", "stream_datum"]
+    assert [doc["indices"] for _, doc in documents[1:]] == [{"start": 0, "stop": 2}, {"start": 2, "stop": 5}]
+    assert documents[1][1]["seq_nums"] == {"start": 0, "stop": 0}
+    assert documents[1][1]["descriptor"] == ""
+    assert {doc["stream_resource"] for _, doc in documents[1:]} == {documents[0][1]["uid"]}
+
+
+@pytest.mark.parametrize(
+    "lacking", [{"file": None}, {"dataset": None}, {"chunk_shape": (0, 4, 6)}, {"chunk_shape": None}]
+)
+def test_a_file_that_could_not_be_read_back_is_not_announced(lacking: dict[str, object]) -> None:
+    with pytest.raises(StinsError, match="expected all three, no chunk of length 0"):
+        list(ImageStream("det_image").documents(msgspec.structs.replace(ACCOUNT, **lacking), 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("uint8", "|u1"), ("uint16", "<u2"), ("uint32", "<u4"), ("float32", "<f4"), ("mono12p", "<u2")],
+)
+def test_a_data_key_has_the_type_that_stands_in_the_file(dtype: str, expected: str) -> None:
+    key = image_data_key("stins:sim", FrameDescription(shape=(4, 6), dtype=dtype), 1)
+    assert (key["dtype_numpy"], key["shape"]) == (expected, [4, 6])
+    event_model.schema_validators[event_model.DocumentNames.descriptor].validate(
+        {"uid": "u", "run_start": "r", "time": 0.0, "data_keys": {"det_image": key}}
+    )
+
+
+def test_trigger_info_counts_frames_and_names_what_it_refuses() -> None:
+    info = TriggerInfo(number_of_events=3, frames_per_event=4, livetime=0.2, deadtime=0.05)
+    assert (info.frames, info.times) == (12, {"exposure_s": 0.2, "period_s": 0.25})
+    with pytest.raises(StinsError, match=r"TriggerInfo.trigger: got 'laser'"):
+        TriggerInfo(trigger="laser")

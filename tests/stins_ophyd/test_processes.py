@@ -1,0 +1,56 @@
+"""Daemons as child processes: they say where they are, why they ended, and never stay behind."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stins_ophyd import DaemonProcess, ProcessError
+
+SIMULATED = {"name": "sim", "backend": "simulated", "settings": {"shape": [8, 8], "pool": 1}}
+
+
+def test_a_daemon_says_where_it_is_and_ends_with_its_context() -> None:
+    with DaemonProcess("acquirer", SIMULATED) as process:
+        assert process.ready.pid == process.pid
+        assert process.ready.control.startswith("http://127.0.0.1:")
+        assert process.ended() is None
+    assert not psutil.pid_exists(process.pid)
+    assert not process.log_file.exists()
+
+
+def test_a_daemon_that_is_killed_says_how_it_ended_and_comes_back_where_it_was(tmp_path: Path) -> None:
+    with DaemonProcess("acquirer", SIMULATED, folder=tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(5)
+        assert "acquirer 'sim' (process" in process.ended()
+        assert "was ended by SIGKILL" in process.ended()
+        process.stop()
+        with DaemonProcess("acquirer", process.pinned, folder=tmp_path) as again:
+            assert (again.ready.control, again.ready.stream) == (process.ready.control, process.ready.stream)
+
+
+def test_a_daemon_that_does_not_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match=r"(?s)acquirer 'sim' .* ended with status 2.*no acquirer backend 'nosuch'"):
+        DaemonProcess("acquirer", {"name": "sim", "backend": "nosuch"}, folder=tmp_path)
+
+
+def test_a_daemon_that_is_too_slow_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match=r"acquirer 'sim' was not ready within 0.05 s"):
+        DaemonProcess("acquirer", SIMULATED, folder=tmp_path, deadline_s=0.05)
+    assert not [child for child in psutil.Process().children() if "acquirer" in child.cmdline()]
+
+
+def test_a_stopped_daemon_can_be_ended(tmp_path: Path) -> None:
+    with DaemonProcess("acquirer", SIMULATED, folder=tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)
+        process.stop()
+        assert "ended with status 0" in process.ended()
+        process.stop()
+
+
+def test_a_daemon_does_not_get_our_ctrl_c(tmp_path: Path) -> None:
+    with DaemonProcess("acquirer", SIMULATED, folder=tmp_path) as process:
+        assert os.getpgid(process.pid) != os.getpgrp()
