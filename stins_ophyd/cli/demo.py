@@ -25,6 +25,7 @@ def main(argv: list[str]) -> int:
     if options.capture and not options.capture.is_file():
         raise StinsError(f"--capture: no file {options.capture}")
     logging.basicConfig(level="WARNING")
+    logging.disable(logging.INFO)  # Tiled greets at this level, whatever is set
     # A capture that ends too early fails its plan; what failed is in the report, not in a traceback.
     logging.getLogger("bluesky").setLevel("CRITICAL")
     warnings.filterwarnings("ignore", module=r"(tiled|bluesky|ophyd|databroker)\b")  # theirs, and nothing to act on
