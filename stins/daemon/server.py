@@ -5,6 +5,7 @@ rebind its name to us) and nothing with a foreign Origin changes state.
 """
 
 import asyncio
+import re
 import secrets
 import socket
 import threading
@@ -27,6 +28,8 @@ __all__ = ["Command", "ControlServer", "Document"]
 
 _HEARTBEAT_S = 1.0
 _START_DEADLINE_S = 10.0
+#: What a Host header has behind the host.
+_HOST = re.compile(r":[0-9]*$")
 _JSON = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -162,14 +165,14 @@ class ControlServer:
     # -- safety ---------------------------------------------------------------------------------
 
     async def _guard(self, request: Request, call_next: Callable[[Request], Any]) -> Response:
-        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        host = _HOST.sub("", request.headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
             return _error(403, f"Host: got {host!r}, expected one of {sorted(self._hosts)}")
         if request.method != "GET" and "origin" in request.headers:
             return _error(403, f"Origin: got {request.headers['origin']!r}; a web page may not control a daemon")
         if self._token is not None:
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not secrets.compare_digest(given.encode(), self._token.encode()):
+            given = request.headers.get("authorization", "")
+            if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
                 return _error(401, "Authorization: expected 'Bearer' and the content of the token file")
         response: Response = await call_next(request)
         return response
@@ -213,9 +216,12 @@ def _private_text(path: Path) -> str:
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"http.token_file: {path} can be read by others; chmod 600 it")
-        return path.read_text().strip()
+        text = path.read_text().strip()
     except OSError as error:
         raise ConfigError(f"http.token_file: {path} cannot be read: {error.strerror}") from error
+    if not text:
+        raise ConfigError(f"http.token_file: {path} is empty, expected a secret")
+    return text
 
 
 def _listen(config: HttpConfig) -> socket.socket:
