@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +45,8 @@ from .states import CombinedState
 __all__ = ["Controller"]
 
 log = logging.getLogger(__name__)
+
+_AGAIN_S = 0.25
 
 
 class Controller:
@@ -203,7 +206,7 @@ class Controller:
         self._observer.interrupt("reset on request")
         with self._lock:
             self._acquirer.post("/reset", timeout_s=self.deadlines.close_s)
-            self._recorder.post("/reset", timeout_s=self.deadlines.close_s)
+            self._insist(lambda: self._recorder.post("/reset", timeout_s=self.deadlines.close_s))
             self._follow(None)
             return self._observer.wait(until_idle("reset", self.deadlines.close_s, despite_fault=True))
 
@@ -299,6 +302,18 @@ class Controller:
         if problem is not None:
             raise problem
         return closed.series(series.id)
+
+    def _insist(self, command: Callable[[], object]) -> None:
+        """Gives a command again while it is refused: a recorder that starts its writer again refuses for a moment."""
+        deadline = time.monotonic() + self.deadlines.command_s
+        while True:
+            try:
+                command()
+                return
+            except RemoteError:
+                if time.monotonic() > deadline:
+                    raise
+            self._observer.rest(_AGAIN_S)
 
     def _ending_s(self, role: Role) -> float:
         """A process that has fallen silent is still told to end (it may come to itself), but hardly waited for."""

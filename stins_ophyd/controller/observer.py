@@ -95,6 +95,11 @@ class Observer:
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
                 self._changed.wait(self._patience(awaited, now, moved, offline))
 
+    def rest(self, timeout_s: float) -> None:
+        """Waits until something changes, at most that long."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
     def error(self, role: Role, step: str, problem: str) -> ControllerError:
         """The error of that process at that step."""
         return ControllerError(role, step, self._clients[role].url, problem)
