@@ -1,14 +1,22 @@
-"""The controller of a STINS detector and its faces: ophyd devices, plans, a catalogue."""
+"""The controller of a STINS detector and its faces: ophyd devices, plans, a catalogue.
 
-from .beamline import Beamline, find_controller, load_beamline
-from .catalog import open_catalog, record_runs
-from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
-from .device import StinsDetector
-from .paths import PathInfo, PathProvider, StaticPathProvider
-from .plans import fly_series
-from .processes import DaemonProcess, ProcessError
-from .status import ProgressStatus
-from .trigger_info import TriggerInfo
+Names are loaded when they are first used: ophyd and bluesky take seconds to import, and `stins status` or a program
+that only needs the controller has no use for them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .beamline import Beamline, find_controller, load_beamline
+    from .catalog import open_catalog, record_runs
+    from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
+    from .device import StinsDetector
+    from .paths import PathInfo, PathProvider, StaticPathProvider
+    from .plans import fly_series
+    from .processes import DaemonProcess, ProcessError
+    from .status import ProgressStatus
+    from .trigger_info import TriggerInfo
 
 __all__ = [
     "Beamline",
@@ -31,3 +39,28 @@ __all__ = [
     "open_catalog",
     "record_runs",
 ]
+
+_MODULES = {
+    "beamline": ("Beamline", "find_controller", "load_beamline"),
+    "catalog": ("open_catalog", "record_runs"),
+    "controller": ("CombinedState", "Controller", "ControllerError", "Deadlines", "Snapshot"),
+    "device": ("StinsDetector",),
+    "paths": ("PathInfo", "PathProvider", "StaticPathProvider"),
+    "plans": ("fly_series",),
+    "processes": ("DaemonProcess", "ProcessError"),
+    "status": ("ProgressStatus",),
+    "trigger_info": ("TriggerInfo",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

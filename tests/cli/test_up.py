@@ -7,7 +7,9 @@ import psutil
 import pytest
 
 from stins.control import AcquirerStatus
+from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
+from stins_ophyd.beamline import load_beamline
 
 
 def status_of(stins, *arguments):
@@ -78,21 +80,28 @@ def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
         ("detectors: {}", "detectors: got {}"),
         ("detector: 3", "detector: unknown field; allowed: data, detectors, name"),
         ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
-        ("detectors: {sim: {acquirer: {backend: simulatd}}}", "no acquirer backend 'simulatd'; installed: "),
-        (
-            "detectors: {sim: {acquirer: {backend: simulated, settings: {periods: 1}}}}",
-            "periods: unknown field; allowed:",
-        ),
-        (
-            "detectors: {sim: {acquirer: {backend: simulated}, recorder: {flush_interval_s: no}}}",
-            "flush_interval_s: got ",
-        ),
         ("detectors: [", "not YAML"),
     ],
 )
-def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(stins, tmp_path, text, said):
+def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(tmp_path, text, said):
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_beamline(path)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("acquirer", "recorder", "said"),
+    [
+        ("{backend: simulatd}", "{}", "no acquirer backend 'simulatd'; installed: "),
+        ("{backend: simulated, settings: {periods: 1}}", "{}", "periods: unknown field; allowed:"),
+        ("{backend: simulated}", "{flush_interval_s: no}", "flush_interval_s: got "),
+    ],
+)
+def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path, acquirer, recorder, said):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(f"detectors: {{sim: {{acquirer: {acquirer}, recorder: {recorder}}}}}")
     done = stins("up", path)
     assert done.returncode == 2
     assert said in done.stderr
