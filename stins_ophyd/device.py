@@ -11,7 +11,7 @@ from ophyd import Device, Kind
 from stins import StinsError
 from stins.control import AcquirerStatus, FrameDescription
 
-from .controller import CombinedState, Controller
+from .controller import Controller
 from .documents import ImageStream, image_data_key
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
@@ -68,6 +68,7 @@ class StinsDetector(Device):
         """Checks that both processes are there and idle (a FAULT is reset), and names the file."""
         if self._staging is None:
             self.controller.make_ready()
+            self._hear(self.controller.read_acquirer())
         staged: list[object] = super().stage()
         try:
             self._begin()
@@ -80,9 +81,8 @@ class StinsDetector(Device):
         snapshot = self.controller.snapshot
         root = snapshot.recorder.root if snapshot.recorder else ""
         filename = relative_name(self.path_provider(self.image_key), root)
-        if snapshot.acquirer:
-            self._hear(snapshot.acquirer)
         self._staging = Staging(self.controller, filename)
+        self._worker = Worker(f"{self.name}-worker")
         self._images = ImageStream(self.image_key)
         self._published, self._paused, self._refusal = 0, False, ""
         self._show("software")
@@ -208,7 +208,7 @@ class StinsDetector(Device):
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
-        self._hear_now()
+        self._hear(self.controller.read_acquirer())
         old = self.read_configuration()
         known = self._acquirer.settings if self._acquirer else {}
         settings = {name: value for name, value in d.items() if name in known}
@@ -258,12 +258,6 @@ class StinsDetector(Device):
         self._acquirer, self._heard_at = status, time.time()
         for signal in self._settings():
             signal.heard(status)
-
-    def _hear_now(self) -> None:
-        if self.controller.snapshot.state is CombinedState.OFFLINE:
-            self.controller.connect()
-        if self.controller.snapshot.acquirer:
-            self._hear(self.controller.snapshot.acquirer)
 
     def _settings(self) -> list[SettingSignal]:
         signals = (getattr(self, name) for name in self.component_names)

@@ -190,5 +190,9 @@ class _EndOnFailure:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
-            self._staging.fail(error)
+        if not isinstance(error, Exception):
+            return
+        if self._staging.step is Step.ENDED:
+            # Somebody ended it meanwhile: that is the reason, what was raised is only how it showed.
+            raise StinsError(f"the series was ended ({self._staging.why}): {error}") from error
+        self._staging.fail(error)

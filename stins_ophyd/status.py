@@ -60,16 +60,17 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
         self._thread: threading.Thread | None = None
+        self._status: DeviceStatus | None = None
         self._abandoned = threading.Event()
 
     @property
     def busy(self) -> bool:
         """Whether something is being done."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._status is not None and not self._status.done
 
     def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
         """Does `work` once what came before is over; what it raises fails the status, which is returned."""
-        before = self._thread
+        before, self._status = self._thread, status
         abandoned = self._abandoned = threading.Event()
 
         def body() -> None:

@@ -122,6 +122,10 @@ class Controller:
         with self._lock:
             return self._acquirer.post("/configure", dict(changes), timeout_s=self.deadlines.command_s)
 
+    def read_acquirer(self) -> AcquirerStatus:
+        """The acquirer's status now: what is pushed may be some milliseconds behind what was just set."""
+        return self._acquirer.status(self.deadlines.command_s)
+
     def arm(
         self,
         filename: str | None,
