@@ -113,8 +113,9 @@ class DaemonProcess:
                 self._process.kill()
                 self._process.wait(_KILL_DEADLINE_S)
         self._reader.join(_KILL_DEADLINE_S)
-        if self._process.stdout:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
         if self._temporary:
             self._temporary.cleanup()
 
@@ -122,12 +123,13 @@ class DaemonProcess:
         self._folder.mkdir(parents=True, exist_ok=True)
         config_file = self._folder / f"{self.name}.yaml"
         config_file.write_text(yaml.safe_dump(_plain(self.config), sort_keys=False))
-        command = [sys.executable, "-m", "stins.cli", self.kind, "--config", str(config_file)]
+        # It ends with us, however we end: its stdin is a pipe that closes then.
+        command = [sys.executable, "-m", "stins.cli", self.kind, "--config", str(config_file), "--end-with-stdin"]
         with self.log_file.open("a") as log:
             # A group of its own: Ctrl-C pauses the scan in this process, it must not end the detector.
             return subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from stins import StinsError
 from stins.control import ArmRequest, TriggerRequest
-from stins.daemon import Ready, announce, load_config, on_signal
+from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 
@@ -33,16 +33,19 @@ def main(argv: list[str]) -> int:
         print("stins acquirer: give --config FILE (or --describe BACKEND)", file=sys.stderr)
         return 2
     config = load_config(options.config, AcquirerConfig)
-    _run(config, make_backend(config.backend, config.settings, f"{options.config}: settings"))
+    backend = make_backend(config.backend, config.settings, f"{options.config}: settings")
+    _run(config, backend, end_with_stdin=options.end_with_stdin)
     return 0
 
 
-def _run(config: AcquirerConfig, backend: Backend) -> None:
+def _run(config: AcquirerConfig, backend: Backend, *, end_with_stdin: bool) -> None:
     stream = config.stream
     publisher = Publisher(stream.endpoint, budget_bytes=stream.budget_bytes, max_message_bytes=stream.max_message_bytes)
     service = Service(config.name, config.backend, backend, publisher, stream.peer_timeout_s)
     server = ControlServer(config.name, config.http, service.board, _commands(service), _documents(backend))
     on_signal(service.stop)
+    if end_with_stdin:
+        on_stdin_closed(service.stop)
     server.start()
     status = service.board.status
     announce(Ready(process=config.name, kind="acquirer", control=server.url, pid=status.pid, stream=publisher.endpoint))
@@ -98,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; see acquirers/README.md")
     parser.add_argument(
         "--describe", metavar="BACKEND", help=f"list a backend's settings; installed: {', '.join(installed())}"
+    )
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="end when stdin is closed, as when a parent process dies"
     )
     parser.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING or ERROR (default INFO)")
     return parser

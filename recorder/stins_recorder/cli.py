@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from stins.control import PrepareRequest
-from stins.daemon import Ready, announce, load_config, on_signal
+from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer
 
 from .config import RecorderConfig
@@ -18,15 +18,17 @@ def main(argv: list[str]) -> int:
     """Runs one recorder until it is told to stop."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _run(load_config(options.config, RecorderConfig))
+    _run(load_config(options.config, RecorderConfig), end_with_stdin=options.end_with_stdin)
     return 0
 
 
-def _run(config: RecorderConfig) -> None:
+def _run(config: RecorderConfig, *, end_with_stdin: bool) -> None:
     for root in config.roots:
         root.mkdir(parents=True, exist_ok=True)
     supervisor = Supervisor(config)
     on_signal(supervisor.stop)
+    if end_with_stdin:
+        on_stdin_closed(supervisor.stop)
     server = ControlServer(config.name, config.http, supervisor.board, _commands(supervisor))
     try:
         supervisor.start()
@@ -60,5 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: stins recorder --config recorder/recorder.yaml",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file; see recorder/README.md")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="end when stdin is closed, as when a parent process dies"
+    )
     parser.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING or ERROR (default INFO)")
     return parser

@@ -6,7 +6,7 @@ framework and the HTTP client take most of a second each, which the recorder's w
 
 from .board import StatusBoard
 from .config import ConfigError, HttpConfig, Model, check_config, is_loopback, load_config
-from .process import Ready, announce, on_signal, read_ready
+from .process import Ready, announce, on_signal, on_stdin_closed, read_ready
 
 __all__ = [
     "ConfigError",
@@ -19,5 +19,6 @@ __all__ = [
     "is_loopback",
     "load_config",
     "on_signal",
+    "on_stdin_closed",
     "read_ready",
 ]

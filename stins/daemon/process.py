@@ -1,5 +1,6 @@
 """How a daemon process says that it is there, and how it ends."""
 
+import os
 import signal
 import sys
 import threading
@@ -8,7 +9,7 @@ from typing import TextIO
 
 import msgspec
 
-__all__ = ["Ready", "announce", "on_signal", "read_ready"]
+__all__ = ["Ready", "announce", "on_signal", "on_stdin_closed", "read_ready"]
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +46,15 @@ def on_signal(stop: Callable[[], None]) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
         signal.signal(signal.SIGINT, handler)
+
+
+def on_stdin_closed(stop: Callable[[], None]) -> None:
+    """Calls `stop`, from a thread of its own, once stdin is at its end: whoever held the other end has gone."""
+
+    def wait() -> None:
+        # Unbuffered: a thread that waits inside sys.stdin would hold its lock when the interpreter ends.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        stop()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()

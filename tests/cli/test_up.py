@@ -111,3 +111,13 @@ def test_a_missing_beamline_file_is_named(stins, tmp_path):
     done = stins("up", tmp_path / "none.yaml")
     assert done.returncode == 2
     assert "none.yaml: cannot be read: No such file" in done.stderr
+
+
+def test_the_processes_of_a_killed_up_end_by_themselves(start, stins, beamline_file):
+    up = start("up", beamline_file)
+    up.line("up;")
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert len(children) == 3  # acquirer, recorder, and its writer
+    up.process.kill()
+    _, alive = psutil.wait_procs(children, 30)
+    assert alive == []
