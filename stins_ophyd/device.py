@@ -100,7 +100,7 @@ class StinsDetector(Device):
             unstaged: list[object] = super().unstage()
         return unstaged
 
-    def stop(self, *, success: bool = False) -> None:
+    def stop(self, success: bool = False) -> None:
         """Ends the series, and whatever waits for it; the file is closed."""
         if (staging := self._staging) is not None:
             staging.end(aborted=not success or self._worker.busy, why="stopped")

@@ -25,6 +25,9 @@ def fly_series(
 ) -> Generator[Msg, Any, Any]:
     """Runs one series at the detector's own pace, as one run.
 
+    bluesky's own `fly` does not do for such a detector: it neither stages nor declares the stream. A pause ends the
+    run (exit status `fail`), and whatever fails, the run's documents point at the frames that were flushed before.
+
     Parameters
     ----------
     detector : Readable

@@ -1,6 +1,7 @@
 """Real processes for the tests of the controller and its faces: a simulated detector and a recorder."""
 
 import gc
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,6 +53,26 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     chain = Chain(tmp_path_factory.mktemp("fragile"))
     yield chain
     chain.stop()
+
+
+@pytest.fixture(scope="session")
+def fragile_controller(fragile: Chain) -> Iterator[Controller]:
+    """One controller for all deaths of that chain: none of them needs another."""
+    with fragile.controller() as controller:
+        yield controller
+
+
+@pytest.fixture
+def revived(fragile: Chain, fragile_controller: Controller) -> Iterator[Controller]:
+    """That controller, with both processes alive and idle before and alive after."""
+    fragile.revive()
+    fragile_controller.make_ready()
+    fragile_controller.configure(SETTINGS)
+    yield fragile_controller
+    for process in (fragile.acquirer, fragile.recorder):
+        if not process.ended():
+            process.send_signal(signal.SIGCONT)
+    fragile.revive()
 
 
 @pytest.fixture

@@ -31,10 +31,11 @@ pytestmark = [
 def catalog(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A new catalogue that may read the recorder's files."""
     catalog = open_catalog(tmp_path_factory.mktemp("catalogue"), readable=[chain.root])
-    # Tiled brings a million objects that last; without this each later test's leak check would walk all of them.
-    gc.freeze()
     yield catalog
     catalog.context.close()
+    # Tiled brings a million objects that last; without this each later test's leak check would walk all of them.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

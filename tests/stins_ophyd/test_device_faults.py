@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import bluesky.plans as bp
@@ -12,8 +11,8 @@ from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
 from stins.control import SeriesState, SeriesStatus
-from stins_ophyd import CombinedState, StinsDetector, fly_series
-from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
+from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
+from tests.stins_ophyd.chain import Chain, Documents
 
 
 @pytest.fixture(autouse=True)
@@ -22,17 +21,9 @@ def leak_check() -> None:
 
 
 @pytest.fixture
-def detector(fragile: Chain) -> Iterator[StinsDetector]:
-    """A detector of a chain whose processes may die; afterwards they live again."""
-    fragile.revive()
-    detector = StinsDetector(name="det", controller=fragile.controller())
-    detector.controller.make_ready()
-    detector.configure(SETTINGS)
-    yield detector
-    if not fragile.acquirer.ended():
-        fragile.acquirer.send_signal(signal.SIGCONT)
-    fragile.revive()
-    detector.destroy()
+def detector(revived: Controller) -> StinsDetector:
+    """A detector of the chain whose processes may die."""
+    return StinsDetector(name="det", controller=revived)
 
 
 def faults(detector: StinsDetector, **fault: Any) -> None:
