@@ -2,10 +2,10 @@
 
 __all__ = ["DEFAULT_BUDGET_BYTES", "DEFAULT_MAX_MESSAGE_BYTES", "high_water_mark"]
 
-DEFAULT_BUDGET_BYTES = 512 << 20
-#: The largest message taken: 64 MiB holds a 16-Mpixel frame of uint32. 512 MiB / 64 MiB = 8 messages in a queue,
-#: which costs nothing measurable at 512 KiB and above (docs/explanations/decisions/0005).
-DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
+DEFAULT_BUDGET_BYTES = 1 << 30
+#: The largest part taken: an EIGER 16M's frame of uint32 has 4150 x 4371 x 4 = 72,558,600 bytes. 1 GiB / 128 MiB =
+#: 8 messages in a queue, which costs nothing measurable at 512 KiB and above (docs/explanations/decisions/0005).
+DEFAULT_MAX_MESSAGE_BYTES = 128 << 20
 
 
 def high_water_mark(budget_bytes: int, max_message_bytes: int) -> int:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import zmq
 
+from ..errors import StinsError
 from ..messages import Payload
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
 from .sockets import bind, harden
@@ -36,11 +37,16 @@ class Publisher:
         self._context = context or zmq.Context.instance()
         self._socket = self._context.socket(zmq.PUSH)
         harden(self._socket)
+        self._max_message_bytes = max_message_bytes
         self._socket.sndhwm = high_water_mark(budget_bytes, max_message_bytes)
         self.endpoint = bind(self._socket, endpoint)
 
     def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
-        """Queues one message; False if no peer had room for it within `timeout_s` (0: does not wait)."""
+        """Queues one message; False if no peer had room for it within `timeout_s` (0: does not wait).
+
+        Raises `StinsError` for a part above `max_message_bytes`: a receiver's ZeroMQ would drop the connection.
+        """
+        self._check_sizes(parts)
         if timeout_s > 0 and not self.wait_for_room(timeout_s):
             return False
         try:
@@ -48,6 +54,16 @@ class Publisher:
         except zmq.Again:
             return False
         return True
+
+    def _check_sizes(self, parts: Sequence[Payload]) -> None:
+        for index, part in enumerate(parts):
+            # The length of a memoryview is that of its first axis.
+            size = part.nbytes if isinstance(part, memoryview) else len(part)
+            if size > self._max_message_bytes:
+                raise StinsError(
+                    f"part {index}: got {size} bytes, expected at most {self._max_message_bytes} "
+                    "(stream.max_message_bytes)"
+                )
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Whether a peer is connected and takes a message within `timeout_s`."""

@@ -11,7 +11,16 @@ import psutil
 import pytest
 import zmq
 
-from stins.transport import LivePublisher, Publisher, Receiver, TransportError, high_water_mark
+from stins import StinsError
+from stins.transport import (
+    DEFAULT_BUDGET_BYTES,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    LivePublisher,
+    Publisher,
+    Receiver,
+    TransportError,
+    high_water_mark,
+)
 
 MIB = 1 << 20
 
@@ -121,6 +130,24 @@ def test_connections_are_counted_and_loneliness_is_timed(stack: ExitStack) -> No
     publisher(stack, two.endpoint)
     wait_until(lambda: connected(taker, 1))
     assert taker.alone_for() == 0
+
+
+@pytest.mark.parametrize("part", [bytes(MIB + 1), memoryview(bytes(2 * MIB)).cast("B", (2, MIB))])
+def test_a_part_that_no_receiver_would_take_is_not_sent(stack: ExitStack, part: bytes | memoryview) -> None:
+    sender = publisher(stack, max_message_bytes=MIB)
+    taker = receiver(stack, sender.endpoint, max_message_bytes=MIB)
+    size = memoryview(part).nbytes
+    with pytest.raises(
+        StinsError, match=rf"^part 1: got {size} bytes, expected at most 1048576 \(stream.max_message_bytes\)$"
+    ):
+        sender.send([b"{}", part], 10)
+    assert sender.send([b"{}", bytes(MIB)], 10)
+    assert next_message(taker) == [b"{}", bytes(MIB)]
+
+
+def test_the_default_limit_takes_the_largest_frame_in_the_field() -> None:
+    assert DEFAULT_MAX_MESSAGE_BYTES > 4150 * 4371 * 4, "EIGER 16M, uint32"
+    assert high_water_mark(DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES) == 8
 
 
 def test_a_message_larger_than_allowed_is_refused_and_the_next_ones_arrive(
