@@ -10,7 +10,16 @@ from msgspec import UnsetType
 from .errors import MessageError
 from .messages import COMPRESSIONS, ITEM_BITS, PART_NAME, SERIES_ARRAYS, Data, FrameLayout, Part, Payload
 
-__all__ = ["Limits", "check_depth", "check_frame", "check_parts", "check_payload", "check_rows", "part_bytes"]
+__all__ = [
+    "Limits",
+    "check_depth",
+    "check_dropped",
+    "check_frame",
+    "check_parts",
+    "check_payload",
+    "check_rows",
+    "part_bytes",
+]
 
 _NAME = re.compile(PART_NAME)
 _FILTER_HEADER_BYTES = 12
@@ -161,6 +170,13 @@ def _check_filter_header(index: int, part: Part, size: int, payload: Payload) ->
         )
     if not 0 < block <= 1 << 30:
         raise MessageError(f"data[{index}]: {kind} header says blocks of {block} bytes, expected 1 to 2^30")
+
+
+def check_dropped(dropped: Sequence[tuple[int, int]]) -> None:
+    """Ranges go upwards: one that goes down would take frames out of the account."""
+    for index, (first, last) in enumerate(dropped):
+        if first > last:
+            raise MessageError(f"frames_dropped[{index}]: got [{first}, {last}], expected [first, last], first <= last")
 
 
 def check_rows(header: Data, count: int) -> None:

@@ -10,7 +10,16 @@ from typing import NoReturn
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .checks import Limits, check_depth, check_frame, check_parts, check_payload, check_rows, part_bytes
+from .checks import (
+    Limits,
+    check_depth,
+    check_dropped,
+    check_frame,
+    check_parts,
+    check_payload,
+    check_rows,
+    part_bytes,
+)
 from .errors import MessageError
 from .explain import move_unknown, refuse, refuse_depth
 from .messages import (
@@ -111,6 +120,8 @@ class Decoder:
             raise MessageError(f"data: got {len(parts) - 1} binary parts, expected {len(described)}")
         for index, size in enumerate(self._sizes):
             check_payload(index, described[index], size, parts[index + 1])
+        if header.frames_dropped:
+            check_dropped(header.frames_dropped)
         if type(header.timestamp) is tuple or type(header.acquisition_timestamp) is tuple:
             check_rows(header, frame_count(header))
 
@@ -119,6 +130,8 @@ class Decoder:
         sizes = check_parts(described, self._limits)
         if isinstance(header, SeriesStart):
             check_frame(header.frame, described, self._limits)
+        elif isinstance(header, SeriesEnd) and header.frames_dropped:
+            check_dropped(header.frames_dropped)
         arrays = [i for i, part in enumerate(described) if part.name in SERIES_ARRAYS]
         if len(parts) - 1 != len(arrays):
             raise MessageError(f"data: got {len(parts) - 1} binary parts, expected {len(arrays)}")

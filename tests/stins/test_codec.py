@@ -260,6 +260,14 @@ REFUSED = {
         [text(timestamp=[0.1, 0.2], acquisition_timestamp=[1, 2, 3])],
         ["acquisition_timestamp", "3", "2"],
     ),
+    "dropped frames counted downwards": (
+        [text(frames_dropped=[[1, 2], [5, 3]])],
+        ["frames_dropped[1]", "got [5, 3]", "first <= last"],
+    ),
+    "dropped frames counted downwards at the end": (
+        [text("series-end", frames_dropped=[[5, 3]])],
+        ["frames_dropped[0]", "got [5, 3]"],
+    ),
     "an empty list": ([text(acquisition_timestamp=[])], ["acquisition_timestamp", "empty"]),
     "several time stamps for one image": ([text(timestamp=[1, 2], data=[PART]), PIXELS], ["timestamp", "got 2"]),
 }
