@@ -1,6 +1,7 @@
 """The recorder's end of the stream: PULL sockets connected to the senders, payloads handed out uncopied."""
 
 import logging
+import socket as network
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,17 +43,24 @@ class Receiver:
         self.socket.rcvhwm = high_water_mark(budget_bytes // max(1, len(endpoints)), max_message_bytes)
         self.socket.maxmsgsize = max_message_bytes
         self._monitor = self.socket.get_monitor_socket(_EVENTS)
-        self._endpoints = tuple(endpoints)
+        # Connecting twice to one sender brings nothing, and its events could not be told apart.
+        self._endpoints = tuple(dict.fromkeys(endpoints))
         self._max_message_bytes = max_message_bytes
         self._cut: dict[str, float] = {}  # endpoints that were disconnected, until ZeroMQ tries again: since when
-        self.connections = 0
+        self._connected: set[str] = set()  # as ZeroMQ names them
+        self._resolved: dict[str, str] = {}
         self._alone_since: float | None = None
         try:
-            for endpoint in endpoints:
+            for endpoint in self._endpoints:
                 connect(self.socket, endpoint)
         except TransportError:
             self.close()
             raise
+
+    @property
+    def connections(self) -> int:
+        """How many senders are connected: a port that only accepts, and does not speak ZeroMQ, is none."""
+        return len(self._connected)
 
     def receive(self) -> list[memoryview] | None:
         """The parts of the next message, uncopied, or None if nothing waits."""
@@ -66,30 +74,32 @@ class Receiver:
         """Reads what became of the connections; call it now and then."""
         while self._monitor.poll(0):
             message = parse_monitor_message(self._monitor.recv_multipart())
-            event, endpoint = message["event"], self._named(message["endpoint"].decode())
+            event, peer = message["event"], message["endpoint"].decode()
             if event == zmq.EVENT_CONNECT_RETRIED:
-                self._cut.pop(endpoint, None)
+                self._cut.pop(self._named(peer), None)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.connections += 1
+                self._connected.add(peer)
                 self._alone_since = None
             else:
-                self._cut[endpoint] = time.monotonic()
-                self._count_down()
+                self._cut[self._named(peer)] = time.monotonic()
+                self._gone(peer)
         for endpoint in [e for e, since in self._cut.items() if time.monotonic() - since > _GIVEN_UP_S]:
             self._connect_again(endpoint)
 
-    def _count_down(self) -> None:
-        if self.connections > 0:
-            self.connections -= 1
-            if self.connections == 0:
+    def _gone(self, peer: str) -> None:
+        """Only who had shaken hands can leave the receiver alone."""
+        if peer in self._connected:
+            self._connected.remove(peer)
+            if not self._connected:
                 self._alone_since = time.monotonic()
 
-    def _named(self, endpoint: str) -> str:
+    def _named(self, peer: str) -> str:
         """The endpoint as it was given: ZeroMQ's events resolve a host's name."""
-        if endpoint in self._endpoints:
-            return endpoint
-        port = endpoint.rpartition(":")[2]
-        return next((given for given in self._endpoints if given.endswith(f":{port}")), endpoint)
+        if peer in self._endpoints:
+            return peer
+        if peer not in self._resolved:
+            self._resolved[peer] = _given(peer, self._endpoints)
+        return self._resolved[peer]
 
     def _connect_again(self, endpoint: str) -> None:
         del self._cut[endpoint]
@@ -113,3 +123,18 @@ class Receiver:
             self.socket.disable_monitor()
             self._monitor.close()
             self.socket.close()
+
+
+def _given(peer: str, endpoints: Sequence[str]) -> str:
+    """Which of the endpoints, given by name, is this address; several hosts may use one port."""
+    host, _, port = peer.removeprefix("tcp://").rpartition(":")
+    same_port = [given for given in endpoints if given.endswith(f":{port}")]
+    if len(same_port) == 1:
+        return same_port[0]
+    for given in same_port:
+        name = given.removeprefix("tcp://").rpartition(":")[0]
+        # ZeroMQ has just resolved the same name.
+        with suppress(OSError):
+            if host.strip("[]") in {str(found[4][0]) for found in network.getaddrinfo(name.strip("[]"), None)}:
+                return given
+    return peer

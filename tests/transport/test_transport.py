@@ -1,11 +1,13 @@
 """STINS over ZeroMQ: real sockets on loopback, bounded on both sides."""
 
+import socket as network
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 
 import psutil
 import pytest
@@ -150,6 +152,57 @@ def test_the_default_limit_takes_the_largest_frame_in_the_field() -> None:
     assert high_water_mark(DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES) == 8
 
 
+@pytest.fixture
+def slammed_doors() -> Iterator[tuple[str, threading.Semaphore]]:
+    """A port that accepts and closes; the semaphore counts how often it did."""
+    times = threading.Semaphore(0)
+    with network.create_server(("127.0.0.1", 0)) as door:
+
+        def slam() -> None:
+            with suppress(OSError):
+                while True:
+                    door.accept()[0].close()
+                    times.release()
+
+        thread = threading.Thread(target=slam, name="door")
+        thread.start()
+        yield f"tcp://127.0.0.1:{door.getsockname()[1]}", times
+        door.shutdown(network.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_a_port_that_accepts_and_closes_does_not_hide_a_connected_sender(
+    stack: ExitStack, slammed_doors: tuple[str, threading.Semaphore]
+) -> None:
+    endpoint, times = slammed_doors
+    sender = publisher(stack)
+    taker = receiver(stack, sender.endpoint, endpoint)
+    wait_until(lambda: connected(taker, 1))
+    for _ in range(4):
+        assert times.acquire(timeout=10)
+        taker.watch_connections()
+        assert (taker.connections, taker.alone_for()) == (1, 0.0)
+    sender.close(0)
+    wait_until(lambda: connected(taker, 0))
+    wait_until(lambda: taker.alone_for() > 0)
+
+
+def test_of_two_hosts_with_one_port_the_right_one_is_connected_again(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = publisher(stack)
+    port = sender.endpoint.rpartition(":")[2]
+    other = publisher(stack, f"tcp://127.0.0.2:{port}")
+    named = f"tcp://localhost:{port}"
+    taker = receiver(stack, other.endpoint, named, max_message_bytes=MIB)
+    wait_until(lambda: connected(taker, 2))
+    assert sender.send([b"{}", bytes(2 * MIB)], 10)
+    wait_until(lambda: connected(taker, 1))
+    wait_until(lambda: connected(taker, 2))
+    assert f"{named}: ZeroMQ has given up the connection" in caplog.text
+    assert other.endpoint not in caplog.text
+
+
 def test_a_message_larger_than_allowed_is_refused_and_the_next_ones_arrive(
     stack: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +228,7 @@ def test_a_sender_that_comes_back_is_connected_once(stack: ExitStack) -> None:
         sender.close(0)
         wait_until(lambda: connected(taker, 0))
         pause = time.monotonic() + 0.7
-        wait_until(lambda until=pause: connected(taker, 0) and time.monotonic() > until)  # type: ignore[misc]
+        wait_until(partial(lambda until: connected(taker, 0) and time.monotonic() > until, pause))
         sender = publisher(stack, sender.endpoint)
         assert sender.send([b"%d" % number], 10)
         assert next_message(taker) == [b"%d" % number]
