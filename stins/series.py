@@ -16,7 +16,7 @@ _MOST_NOTES = 10
 
 
 class Outcome(Enum):
-    """How a series ended: complete only if every frame is there and the sender said `finished`."""
+    """How a series ended: complete only if every frame is there, none too many, and the sender said `finished`."""
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
@@ -165,6 +165,8 @@ class SeriesAccount:
         if end is not None:
             reasons += self._settle(end)
         if self.frames_expected is not None:
+            if self._next_frame > self.frames_expected:
+                reasons.append(f"got frames up to {self._next_frame - 1}, expected {self.frames_expected} frames")
             self._miss_up_to(self.frames_expected)
         reasons += self._losses()
         if reasons:

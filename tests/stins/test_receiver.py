@@ -422,6 +422,14 @@ def test_a_sender_that_counts_fewer_than_came_is_not_believed():
     assert result(done).reasons == ("the sender says that it sent 1 frames, got 2",)
 
 
+def test_more_frames_than_were_expected_are_kept_and_the_series_is_incomplete():
+    done = run(start(frames_expected=1), data(1, 0), data(2, 1), end(3, frames_sent=2))
+
+    assert rows(done) == [(0, 0), (1, 1)]
+    assert (result(done).outcome, result(done).missing) == (Outcome.INCOMPLETE, ())
+    assert result(done).reasons == ("got frames up to 1, expected 1 frames",)
+
+
 def test_several_frames_in_one_message_have_a_row_each():
     done = run(start(), data(1, 0, timestamp=(0.0, 0.1)), data(2, 2, timestamp=(0.2, 0.3)), end(3, frames_sent=4))
 
