@@ -36,27 +36,28 @@ _TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|[\[{]|[\]}]|:', re.DOTALL)
 
 def move_unknown(content: dict[str, Any]) -> tuple[str, ...]:
     """Moves every key that the protocol doesn't know into detector_specific; returns their dotted paths."""
-    moved: dict[str, Any] = {}
+    # Pairs: a key may stand at the top level that reads like the path of a nested one.
+    moved: list[tuple[str, Any]] = []
     kind = content.get("message_type")
     if isinstance(kind, str) and kind in _MESSAGES:
-        moved |= _take_unknown(content, _MESSAGES[kind], "")
+        moved += _take_unknown(content, _MESSAGES[kind], "")
     for name, structure in _STRUCTURES.items():
-        moved |= _take_unknown(content.get(name), structure, f"{name}.")
+        moved += _take_unknown(content.get(name), structure, f"{name}.")
     parts = content.get("data")
     for index, part in enumerate(parts if isinstance(parts, list) else ()):
-        moved |= _take_unknown(part, Part, f"data.{index}.")
+        moved += _take_unknown(part, Part, f"data.{index}.")
     free = content.setdefault("detector_specific", {})
     if isinstance(free, dict):
-        for key, value in moved.items():
+        for key, value in moved:
             free[_free_name(key, free)] = value
-    return tuple(sorted(moved))
+    return tuple(sorted(key for key, _ in moved))
 
 
-def _take_unknown(value: object, structure: type[msgspec.Struct], path: str) -> dict[str, Any]:
+def _take_unknown(value: object, structure: type[msgspec.Struct], path: str) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
-        return {}
+        return []
     known = {*structure.__struct_fields__, structure.__struct_config__.tag_field}
-    return {f"{path}{key}": value.pop(key) for key in list(value) if key not in known}
+    return [(f"{path}{key}", value.pop(key)) for key in list(value) if key not in known]
 
 
 def _free_name(key: str, taken: Iterable[str]) -> str:

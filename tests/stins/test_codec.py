@@ -172,6 +172,13 @@ def test_a_tolerant_decoder_moves_unknown_keys_out_of_the_protocols_own_structur
     assert packet.header.detector_specific == {"series.x": 1, "detector.y": 2, "data.0.z": 3}
 
 
+def test_a_key_that_reads_like_the_path_of_a_nested_one_is_not_dropped():
+    packet = Decoder().decode([text("series-start", **{"series.x": 1, "series": {"x": 2}})])
+
+    assert packet.header.detector_specific == {"series.x": 1, "series.x_": 2}
+    assert packet.moved == ("series.x", "series.x")
+
+
 def test_a_real_electrometer_is_taken_whole():
     if not CAPTURE.exists():
         pytest.skip(f"no capture at {CAPTURE}")
