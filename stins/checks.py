@@ -1,14 +1,14 @@
 """What a receiver checks of parts: shape, type, place in the frame, and length of the bytes. Nothing is copied."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 import msgspec
 from msgspec import UnsetType
 
 from .errors import MessageError
-from .messages import COMPRESSIONS, ITEM_BITS, PART_NAME, SERIES_ARRAYS, Data, FrameLayout, Part, Payload
+from .messages import COMPRESSIONS, ITEM_BITS, PART_NAME, Data, FrameLayout, Part, Payload
 
 __all__ = [
     "Limits",
@@ -21,6 +21,7 @@ __all__ = [
     "part_bytes",
 ]
 
+# `$` alone would let a newline pass.
 _NAME = re.compile(PART_NAME)
 _FILTER_HEADER_BYTES = 12
 
@@ -67,7 +68,7 @@ def check_parts(parts: Sequence[Part], limits: Limits) -> tuple[int, ...]:
 
 
 def _check_part(key: str, part: Part, limits: Limits) -> int:
-    if not _NAME.match(part.name):
+    if not _NAME.fullmatch(part.name):
         raise MessageError(f"{key}.name: got {part.name[:80]!r}, expected letters, digits, _ and . (at most 63)")
     _check_shape(f"{key}.shape", part.shape, limits)
     if part.dtype not in ITEM_BITS:
@@ -90,9 +91,16 @@ def _check_shape(key: str, shape: tuple[int, ...], limits: Limits) -> None:
         raise MessageError(f"{key}: got {list(shape)}, expected sides of 1 to {limits.side}")
 
 
-def check_frame(frame: FrameLayout | UnsetType, parts: Sequence[Part], limits: Limits) -> None:
-    """Parts of one frame lie on its grid of chunks; parts that are frames of their own have names of their own."""
-    pixels = [(f"data[{i}]", part) for i, part in enumerate(parts) if part.name not in SERIES_ARRAYS]
+def check_frame(
+    frame: FrameLayout | UnsetType, parts: Sequence[Part], limits: Limits, arrays: Collection[str] = ()
+) -> None:
+    """Parts of one frame lie on its grid of chunks; parts that are frames of their own have names of their own.
+
+    Parts whose name is in `arrays` (a series-start's) are no part of a frame; there is one of each at most.
+    """
+    named = [(f"data[{i}]", part) for i, part in enumerate(parts)]
+    pixels = [(key, part) for key, part in named if part.name not in arrays]
+    _check_distinct("name", [(key, part) for key, part in named if part.name in arrays])
     if not isinstance(frame, FrameLayout):
         _check_distinct("name", pixels)
         return

@@ -129,7 +129,7 @@ class Decoder:
         described = header.data or () if isinstance(header, SeriesStart) else ()
         sizes = check_parts(described, self._limits)
         if isinstance(header, SeriesStart):
-            check_frame(header.frame, described, self._limits)
+            check_frame(header.frame, described, self._limits, SERIES_ARRAYS)
         elif isinstance(header, SeriesEnd) and header.frames_dropped:
             check_dropped(header.frames_dropped)
         arrays = [i for i, part in enumerate(described) if part.name in SERIES_ARRAYS]

@@ -28,6 +28,7 @@ from stins.messages import frame_count
 
 CAPTURE = Path(__file__).parents[3] / "shared" / "captures" / "electrometer-stins-v1.cbors"
 PART = {"name": "image", "shape": [2, 3], "dtype": "uint16"}
+MASK = {"name": "pixel_mask", "shape": [2], "dtype": "uint8"}
 PIXELS = bytes(12)
 GOOD = Data(version=1, message_id=77, frame_number=0, data=(Part(name="image", shape=(2, 3), dtype="uint16"),))
 
@@ -238,6 +239,14 @@ REFUSED = {
     "an unknown compression": ([with_part(compression="zip"), PIXELS], ["data[0].compression", "zip", "bslz4"]),
     "a name that is a path": ([with_part(name="../x"), PIXELS], ["data[0].name", "../x"]),
     "two parts of one name": ([text(data=[PART, PART]), PIXELS, PIXELS], ["data[1].name", "image", "data[0]"]),
+    "two masks": ([text("series-start", data=[MASK, MASK]), b"12", b"12"], ["data[1].name", "pixel_mask", "data[0]"]),
+    "two parts of one name in a start": ([text("series-start", data=[PART, PART])], ["data[1].name", "image"]),
+    "two frames of the name of a mask": ([text(data=[MASK, MASK]), b"12", b"12"], ["data[1].name", "pixel_mask"]),
+    "a frame of the name of a mask beside the grid": (
+        [text(frame=FRAME, data=on_grid([9, 0, 0], name="pixel_mask")), PIXELS],
+        ["data[0].offset", "[9, 0, 0]"],
+    ),
+    "a name with a newline": ([with_part(name="image\n"), PIXELS], ["data[0].name", "image\\n"]),
     "too many parts": ([text(data=[PART] * 65)], ["data", "65", "64"]),
     "a part shorter than described": ([with_part(), bytes(11)], ["data[0]", "11", "12"]),
     "a part longer than described": ([with_part(), bytes(13)], ["data[0]", "13", "12"]),
@@ -249,7 +258,7 @@ REFUSED = {
     "a bslz4 chunk cut off": ([with_part(compression="bslz4"), chunk(12, rest=b"")], ["data[0]", "got 12 bytes"]),
     "an empty cbf": ([with_part(compression="cbf"), b""], ["data[0]", "0 bytes"]),
     "a mask of another size": (
-        [text("series-start", data=[{"name": "pixel_mask", "shape": [2], "dtype": "uint8"}]), b"1"],
+        [text("series-start", data=[MASK]), b"1"],
         ["data[0]", "got 1 bytes", "expected 2"],
     ),
     "chunks of other axes": ([text(frame={"shape": [2, 3], "chunks": [2]})], ["frame.chunks", "[2]", "2 axes"]),
