@@ -1,7 +1,9 @@
 """What can be set on the simulated detector."""
 
+from math import prod
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from stins.daemon import Model
@@ -10,6 +12,8 @@ __all__ = ["Fault", "SimulatedSettings"]
 
 FaultKind = Literal["drop", "duplicate", "reorder", "delay", "freeze", "die"]
 Side = Annotated[int, Field(ge=1, le=65_536)]
+#: Memory for the frames that are computed once; 8 frames of 18 million uint32 pixels take 0.6 GB.
+_POOL_BYTES = 1 << 30
 
 
 class Fault(Model):
@@ -20,7 +24,7 @@ class Fault(Model):
     `seconds` while others overtake; `freeze`: the process stops answering (SIGSTOP); `die`: it kills itself."""
     frame: int = Field(ge=0)
     """Number of the frame whose message is hit."""
-    seconds: float = Field(default=1.0, gt=0, le=60, json_schema_extra={"unit": "s"})
+    seconds: float = Field(default=1.0, gt=0, le=5, json_schema_extra={"unit": "s"})
     """For how long `delay` holds the message back."""
 
 
@@ -53,8 +57,8 @@ class SimulatedSettings(Model):
     """Where the beam hits, along the rows; none: the middle."""
     photons: float = Field(default=10.0, gt=0, le=1e6, json_schema_extra={"unit": "count"})
     """Mean counts of a pixel."""
-    pool: int = Field(default=8, ge=1, le=1024)
-    """How many different frames are computed, once, and then sent in turn; they stay in memory."""
+    pool: int = Field(default=8, ge=1, le=1024, validate_default=True)
+    """How many different frames are computed, once, and then sent in turn; at most 1 GiB of them."""
     seed: int = Field(default=0, ge=0)
     """Of the noise: the same seed gives the same frames."""
     numbers: bool = False
@@ -71,3 +75,14 @@ class SimulatedSettings(Model):
         if 0 < period_s < exposure_s:
             raise ValueError(f"expected 0 (as fast as it goes) or at least exposure_s, which is {exposure_s:g} s")
         return period_s
+
+    @field_validator("pool")
+    @classmethod
+    def _fits_into_memory(cls, pool: int, info: ValidationInfo) -> int:
+        """`pool` stands behind what it is checked with; where that was refused, there is nothing to check."""
+        if not {"shape", "modules", "dtype"} <= info.data.keys():
+            return pool
+        frame_bytes = info.data["modules"] * prod(info.data["shape"]) * np.dtype(info.data["dtype"]).itemsize
+        if pool * frame_bytes > _POOL_BYTES:
+            raise ValueError(f"{pool} frames of {frame_bytes} bytes, expected at most {_POOL_BYTES} bytes in all")
+        return pool

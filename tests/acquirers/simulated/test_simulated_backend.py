@@ -17,7 +17,7 @@ from stins_acquirers.conformance import BackendConformance, arm_request, read_fr
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 from stins_acquirers.simulated.compress import bslz4_chunk
 
-from stins import Part
+from stins import Part, StinsError
 from stins.control import TriggerRequest
 
 SMALL = {"shape": (16, 24), "pool": 3}
@@ -93,6 +93,28 @@ def test_rings_of_lab6_stand_where_bragg_says() -> None:
     radius = np.hypot(rows, columns).round().astype(int)
     profile = np.bincount(radius.ravel(), pixels.ravel()) / np.maximum(np.bincount(radius.ravel()), 1)
     assert abs(int(profile[100:200].argmax()) + 100 - 164) <= 1
+
+
+def test_the_noise_is_that_of_counting_and_another_in_each_frame() -> None:
+    backend = simulated(shape=(256, 256), pool=2)
+    rows, columns = np.indices((256, 256)) - 127.5
+    around = (np.hypot(rows, columns) // 0.5).astype(int) == 100  # 50 pixels out: between two rings
+    one, other = (np.load(io.BytesIO(backend.reference(number)))[around].astype(float) for number in (0, 1))
+    dark = (one < 30) & (other < 30)  # no spot
+    assert 0.7 < one[dark].var() / one[dark].mean() < 1.4
+    assert abs(np.corrcoef(one[dark], other[dark])[0, 1]) < 0.3
+
+
+def test_a_large_detector_is_armed_in_seconds() -> None:
+    backend = simulated(shape=(2162, 2068), dtype="uint32", compression="bslz4", pool=8)
+    began = time.monotonic()
+    backend.arm(arm_request())
+    assert time.monotonic() - began < 5.0  # 0.7 s measured; one Poisson draw for each pixel took 4.5 s and more
+
+
+def test_frames_that_would_fill_the_memory_are_refused_with_how_many_bytes_they_are() -> None:
+    with pytest.raises(StinsError, match=r"pool: got 8: .*8 frames of 268435456 bytes, expected at most 1073741824"):
+        simulated(shape=(16, 16), pool=8).configure({"shape": (16384, 8192)})
 
 
 def test_frames_keep_their_period_on_average() -> None:
