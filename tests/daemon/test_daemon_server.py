@@ -4,7 +4,9 @@ import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -261,6 +263,80 @@ def test_a_call_to_nobody_or_to_somebody_who_is_silent_ends_with_its_deadline() 
     with pytest.raises(RemoteError, match=f"mute: arm failed at {url}: .*is the process running"):
         client.post("/arm")
     client.close()
+
+
+def test_a_trickle_of_an_answer_ends_with_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        ended = threading.Event()
+
+        def trickle() -> None:
+            connection, _ = slow.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while not ended.wait(0.05):
+                    connection.sendall(b"{")
+
+        thread = threading.Thread(target=trickle, name="trickle")
+        thread.start()
+        client = DaemonClient("slow", f"http://127.0.0.1:{slow.getsockname()[1]}", Status)
+        begun = time.monotonic()
+        with pytest.raises(RemoteError, match=r"slow: status failed at .*: no answer within 0.3 s"):
+            client.status(timeout_s=0.3)
+        assert time.monotonic() - begun < 2
+        client.close()
+        ended.set()
+        thread.join(5)
+
+
+class Other(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The status of some other daemon."""
+
+    temperature: float
+
+
+def test_the_status_of_another_daemon_is_refused_by_name(daemon: Daemon) -> None:
+    client = DaemonClient("cooler", daemon.server.url, Other)
+    for call in (client.status, lambda: client.post("/set", Order(1))):
+        with pytest.raises(RemoteError, match=r"""got b'{"kind":"test".*is this the right endpoint\?"""):
+            call()
+    heard = Heard()
+    client.watch(lambda _status: None, heard.loss)
+    heard.wait(lambda: heard.losses)
+    client.close()
+    assert heard.losses[0].endswith("is this the right endpoint?")
+
+
+def test_a_watch_outlives_an_error_in_what_it_calls(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
+    client, heard = DaemonClient("test", daemon.server.url, Status), Heard()
+
+    def changed(status: Status) -> None:
+        if status.number == 0:
+            raise ValueError("bug one")
+        heard.state(status)
+
+    def lost(why: str) -> None:
+        heard.loss(why)
+        raise ValueError("bug two")
+
+    client.watch(changed, lost)
+    heard.wait(lambda: heard.losses)
+    daemon.board.publish(Status(number=1))
+    heard.wait(lambda: heard.states)
+    client.close()
+    assert heard.losses[0] == (f"test: a status from {daemon.server.url} could not be handled: ValueError('bug one')")
+    assert "bug one" in caplog.text
+    assert "bug two" in caplog.text
+
+
+def test_closing_a_client_ends_its_watches_at_once_and_in_silence(daemon: Daemon) -> None:
+    client, heard = DaemonClient("test", daemon.server.url, Status), Heard()
+    watch = client.watch(heard.state, heard.loss)
+    heard.wait(lambda: heard.states)
+    begun = time.monotonic()
+    client.close()
+    assert time.monotonic() - begun < 0.6, "a heartbeat would take a second"
+    assert (watch._thread.is_alive(), heard.losses) == (False, [])
 
 
 # -- board and ready line -------------------------------------------------------------------------
