@@ -344,7 +344,8 @@ class Controller:
 
 
 def _frame_bytes(frame: FrameDescription | None) -> int | None:
-    if frame is None or frame.dtype == "mono12p":
+    """Room that a frame takes in the file, where that is known: compressed ones differ, and take less."""
+    if frame is None or frame.compression != "none" or frame.dtype == "mono12p":
         return None
     return math.prod(frame.shape) * np.dtype(frame.dtype).itemsize
 
