@@ -14,7 +14,9 @@ from .settings import Fault
 
 __all__ = ["FaultyLink"]
 
+#: For room for what comes behind the end of a series; nobody offers it again.
 _ROOM_S = 5.0
+_AT_ONCE = 0.0
 
 
 class _Head(msgspec.Struct):
@@ -29,8 +31,8 @@ class FaultyLink:
         self._link = link
         self._faults = faults
         self._done: set[Fault] = set()
-        self._swapped: list[Sequence[Payload]] = []
-        self._held: list[tuple[float, Sequence[Payload]]] = []
+        # What this link took upon itself to send, and from when on: kept until there is room for it.
+        self._owed: list[tuple[float, Sequence[Payload]]] = []
         self._head = msgspec.json.Decoder(_Head)
 
     def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
@@ -38,9 +40,11 @@ class FaultyLink:
         if not self._faults():
             return self._link.send(parts, timeout_s)
         head = self._head.decode(parts[0])
-        self._release(wait=head.message_type == "series-end")
         if head.message_type == "series-start":
             self._done.clear()
+            self._owed.clear()
+        if head.message_type == "series-end":
+            return self._end(parts, timeout_s)
         fault = self._due(head)
         if fault is None:
             return self._pass(parts, timeout_s)
@@ -55,24 +59,22 @@ class FaultyLink:
         hits = (f for f in self._faults() if f.frame == head.frame_number and f not in self._done)
         return next(hits, None)
 
-    def _pass(self, parts: Sequence[Payload], timeout_s: float) -> bool:
-        if not self._link.send(parts, timeout_s):
-            return False
-        while self._swapped:
-            self._link.send(self._swapped.pop(0), _ROOM_S)
-        return True
-
     def _strike(self, fault: Fault, parts: Sequence[Payload], timeout_s: float) -> bool:
         match fault.kind:
             case "drop":
                 return True
             case "duplicate":
-                return self._pass(parts, timeout_s) and self._pass(parts, _ROOM_S)
+                # The first copy's answer counts: were it refused, its id would be used again.
+                sent = self._link.send(parts, timeout_s)
+                if sent:
+                    self._owed.append((_AT_ONCE, parts))
+                    self._pay()
+                return sent
             case "reorder":
-                self._swapped.append(parts)
+                self._owed.append((_AT_ONCE, parts))
                 return True
             case "delay":
-                self._held.append((time.monotonic() + fault.seconds, parts))
+                self._owed.append((time.monotonic() + fault.seconds, parts))
                 return True
             case "freeze":
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -80,9 +82,30 @@ class FaultyLink:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self._pass(parts, timeout_s)
 
-    def _release(self, *, wait: bool) -> None:
-        """Sends what was held back for long enough; the end of a series waits for the rest of it."""
-        while self._held and (wait or self._held[0][0] <= time.monotonic()):
-            due, parts = self._held.pop(0)
+    def _pass(self, parts: Sequence[Payload], timeout_s: float) -> bool:
+        sent = self._link.send(parts, timeout_s)
+        if sent:
+            self._pay()
+        return sent
+
+    def _pay(self) -> None:
+        """Sends what is due, as far as there is room."""
+        now = time.monotonic()
+        for owed in [owed for owed in self._owed if owed[0] <= now]:
+            if not self._link.send(owed[1]):
+                return
+            self._owed.remove(owed)
+
+    def _end(self, parts: Sequence[Payload], timeout_s: float) -> bool:
+        """The end of a series waits for what was delayed; what was put out of order may come behind it."""
+        while delayed := [owed for owed in self._owed if owed[0] > _AT_ONCE]:
+            due, message = delayed[0]
             time.sleep(max(0.0, due - time.monotonic()))
-            self._link.send(parts, _ROOM_S)
+            if not self._link.send(message, timeout_s):
+                return False
+            self._owed.remove(delayed[0])
+        if not self._link.send(parts, timeout_s):
+            return False
+        while self._owed and self._link.send(self._owed[0][1], _ROOM_S):
+            del self._owed[0]
+        return True

@@ -1,6 +1,7 @@
 """Diffraction frames: powder rings and spots around the beam, with Poisson noise, the same for the same seed."""
 
 from math import asin, sqrt, tan
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -140,7 +141,7 @@ def _fill(
             counts.take(chosen, out=image[block], mode="clip")  # without `mode`, numpy buffers `out`
 
 
-def _flash(scene: Scene, frame: NDArray[np.generic], spots: _Spots, scale: float, random: np.random.Generator) -> None:
+def _flash(scene: Scene, frame: NDArray[Any], spots: _Spots, scale: float, random: np.random.Generator) -> None:
     """Spots flash up and vanish from frame to frame, as a crystal's do while it turns."""
     flash = scale * random.random((len(spots.means), 1, 1)) ** 2
     for image in frame.reshape(scene.modules, -1):

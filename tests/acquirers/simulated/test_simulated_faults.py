@@ -1,14 +1,19 @@
 """Each fault on request, as a real receiver sees it."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
+from stins_acquirers.simulated import Fault
+from stins_acquirers.simulated.faults import FaultyLink
 
-from stins import EndSeries, Outcome, RemoteError, StoreFrame
+from stins import EndSeries, Outcome, RemoteError, SeriesStart, StoreFrame, encode
 from stins.control import AcquirerState, ArmRequest, TriggerRequest
+from stins.messages import Data, Header, Payload
 
 REQUEST = ArmRequest(series_id="s", frames_per_trigger=10)
 
@@ -90,6 +95,54 @@ def test_faults_can_be_set_while_the_acquirer_runs(start: Callable[..., Any], co
     assert consumer.series()[2].result.missing == ((2, 2),)
 
 
+class Narrow:
+    """A link that has room only when `room` says so."""
+
+    def __init__(self, *room: bool) -> None:
+        self.room = list(room)
+        self.sent: list[int] = []
+
+    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
+        if not self.room.pop(0):
+            return False
+        self.sent.append(msgspec.json.decode(parts[0])["message_id"])
+        return True
+
+
+def offer(link: FaultyLink, *messages: Header) -> list[bool]:
+    return [link.send((encode(message),)) for message in messages]
+
+
+def data(number: int) -> Data:
+    return Data(version=1, message_id=number, frame_number=number)
+
+
+def test_a_message_out_of_order_is_kept_until_there_is_room_for_it() -> None:
+    narrow = Narrow(True, False, True, True)
+    link = FaultyLink(narrow, lambda: (Fault(kind="reorder", frame=0),))
+    assert offer(link, data(0), data(1), data(2)) == [True, True, True]
+    assert narrow.sent == [1, 2, 0]
+
+
+def test_a_message_counts_as_sent_once_its_first_copy_is() -> None:
+    narrow = Narrow(True, False, True, True)
+    link = FaultyLink(narrow, lambda: (Fault(kind="duplicate", frame=0),))
+    assert offer(link, data(0), data(1)) == [True, True]
+    assert narrow.sent == [0, 1, 0]
+
+
+def test_what_one_series_owes_does_not_get_into_the_next() -> None:
+    narrow = Narrow(*[True] * 9)
+    link = FaultyLink(narrow, lambda: (Fault(kind="reorder", frame=7), Fault(kind="delay", frame=8)))
+    offer(link, data(7), data(8), SeriesStart(version=1, message_id=20), data(21))
+    assert narrow.sent == [20, 21]
+
+
+def test_a_delay_is_never_longer_than_a_command_may_wait() -> None:
+    with pytest.raises(ValueError, match="less than or equal to 5"):
+        Fault(kind="delay", frame=0, seconds=6)
+
+
 def test_a_frozen_acquirer_answers_nobody_until_it_goes_on(
     launch: Callable[..., Any], consume: Callable[..., Any]
 ) -> None:
@@ -104,7 +157,10 @@ def test_a_frozen_acquirer_answers_nobody_until_it_goes_on(
         det.client.status(timeout_s=0.3)
     psutil.Process(det.process.pid).resume()
     assert consumer.until(EndSeries)[-1].result.outcome is Outcome.COMPLETE
-    assert det.client.status().state is AcquirerState.IDLE
+    idle = threading.Event()
+    watch = det.client.watch(lambda status: idle.set() if status.state is AcquirerState.IDLE else None, lambda _: None)
+    assert idle.wait(10)
+    watch.close()
 
 
 def test_a_dead_acquirer_leaves_an_open_series_and_a_refused_connection(
