@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class ControlServer:
         self._board = board
         self._token = _read_token(config)
         self._app = FastAPI(title=name, docs_url="/docs")
-        self._hosts = _local_hosts() if is_loopback(config.host) else None
+        self._hosts = _local_hosts(config.host) if is_loopback(config.host) else None
         self._app.middleware("http")(self._guard)
         self._add_status_routes()
         for command in commands:
@@ -108,10 +109,18 @@ class ControlServer:
         app.add_api_route("/status", self._status, summary="The daemon's whole state")
         app.add_api_route("/events", self._events, summary="The state, pushed at each change and once a second")
         app.add_api_route("/healthz", lambda: {"alive": True}, summary="Whether the daemon lives")
+        app.add_api_route("/readyz", self._readyz, summary="Whether the daemon can be used: 503 in FAULT")
         app.add_api_route("/metrics", self._metrics, summary="The status' numbers, for Prometheus")
 
     async def _status(self) -> Response:
         return _reply(self._board.status)
+
+    async def _readyz(self) -> Response:
+        state = getattr(self._board.status, "state", None)
+        value = state.value if isinstance(state, Enum) else state
+        ready = value != "fault"
+        content = {"ready": ready, "state": value, "reason": getattr(self._board.status, "reason", "")}
+        return Response(_JSON.encode(content), status_code=200 if ready else 503, media_type="application/json")
 
     async def _metrics(self) -> Response:
         tree = msgspec.to_builtins(self._board.status, enc_hook=str)
@@ -198,8 +207,8 @@ def _numbers(prefix: str, tree: Any) -> list[tuple[str, float]]:
     return []
 
 
-def _local_hosts() -> set[str]:
-    return {"127.0.0.1", "localhost", "[::1]"}
+def _local_hosts(own: str) -> set[str]:
+    return {"127.0.0.1", "localhost", "[::1]", f"[{own}]" if ":" in own else own}
 
 
 def _read_token(config: HttpConfig) -> str | None:

@@ -5,8 +5,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 
 import httpx
@@ -72,9 +73,21 @@ def client(daemon: Daemon) -> Iterator[DaemonClient[Status]]:
     client.close()
 
 
-def request(daemon: Daemon, method: str, path: str, **values: object) -> httpx.Response:
+def request(
+    daemon: Daemon,
+    method: str,
+    path: str,
+    *,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
     with httpx.Client(trust_env=False) as http:
-        return http.request(method, daemon.server.url + path, timeout=5, **values)  # type: ignore[arg-type]
+        return http.request(method, daemon.server.url + path, timeout=5, content=content, headers=_raw(headers or {}))
+
+
+def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    # httpx encodes a header's text as ASCII.
+    return {key.encode(): value.encode() for key, value in headers.items()}
 
 
 def test_a_command_is_carried_out_and_answered_with_the_status(client: DaemonClient[Status]) -> None:
@@ -137,9 +150,8 @@ def test_with_a_token_only_who_has_it_is_let_in(tmp_path: Path) -> None:
             {"Authorization": "secret"},
             {"Authorization": "sécret"},
         ):
-            raw = {key: value.encode() for key, value in headers.items()}
-            assert request(daemon, "GET", "/status", headers=raw).status_code == 401
-        client = DaemonClient("test", daemon.server.url, Status, token="secret")  # noqa: S106
+            assert request(daemon, "GET", "/status", headers=headers).status_code == 401
+        client = DaemonClient("test", daemon.server.url, Status, token="secret")  # noqa: S106  # a test's
         assert client.post("/set", Order(1)).number == 1
         client.close()
     finally:
@@ -156,6 +168,43 @@ def test_metrics_and_description_are_there(daemon: Daemon) -> None:
 
 
 # -- the pushed status ----------------------------------------------------------------------------
+
+
+class State(Enum):
+    IDLE = "idle"
+    FAULT = "fault"
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    state: State = State.IDLE
+    reason: str = ""
+
+
+def test_readiness_is_refused_in_fault_with_the_reason() -> None:
+    board = StatusBoard(Machine())
+    server = ControlServer("test", HttpConfig(), board, [])
+    server.start()
+    try:
+        with httpx.Client(base_url=server.url, trust_env=False) as http:
+            ready = http.get("/readyz")
+            board.publish(Machine(state=State.FAULT, reason="disk full"))
+            fault, alive = http.get("/readyz"), http.get("/healthz")
+    finally:
+        server.stop()
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "state": "idle", "reason": ""})
+    assert (fault.status_code, fault.json()) == (503, {"ready": False, "state": "fault", "reason": "disk full"})
+    assert alive.status_code == 200
+
+
+def test_every_loopback_address_answers_under_its_own_name() -> None:
+    server = ControlServer("test", HttpConfig(host="127.0.0.2"), StatusBoard(Status()), [])
+    server.start()
+    client = DaemonClient("test", server.url, Status)
+    try:
+        assert client.status() == Status()
+    finally:
+        client.close()
+        server.stop()
 
 
 class Heard:
