@@ -30,6 +30,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
 }
 _WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<key>.*)`", re.DOTALL)
+_ID = re.compile(rb"\s*(\d{1,20})\s*[,}]")
 # What matters for nesting: strings (so that brackets in them don't count), brackets, and the colon behind a key.
 _TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|[\[{]|[\]}]|:', re.DOTALL)
 
@@ -101,12 +102,17 @@ def _shown(value: object) -> str:
 
 
 def refuse_depth(raw: bytes, depth: int) -> NoReturn:
-    """Raises a `MessageError` that names the top-level key under which the header nests too deep to be parsed."""
-    key, level, text = "header", 0, b""
+    """Raises a `MessageError` that names the top-level key under which the header nests too deep to be parsed.
+
+    The header is read to its end: its message_id may stand behind that key.
+    """
+    deep, key, level, text, number = "", "header", 0, b"", None
     for token in _TOKENS.finditer(raw):
         sign = token[0]
         if sign == b":" and level == 1:
             key = text.decode(errors="replace")
+            if text == b"message_id" and (found := _ID.match(raw, token.end())):
+                number = int(found[1])
         elif sign in b"[{":
             level += 1
         elif sign in b"]}":
@@ -114,9 +120,7 @@ def refuse_depth(raw: bytes, depth: int) -> NoReturn:
         elif sign != b":":
             text = token[1]
         if level > depth:
-            break
-    number = re.match(rb'\s*\{[^\[{]*?"message_id"\s*:\s*(\d{1,20})', raw)
+            deep = deep or key
     raise MessageError(
-        f"{key[:80]}: nested deeper than {depth} levels, which is the most; got {len(raw)} bytes",
-        int(number[1]) if number else None,
+        f"{deep[:80] or key[:80]}: nested deeper than {depth} levels, which is the most; got {len(raw)} bytes", number
     ) from None

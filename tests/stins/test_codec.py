@@ -308,6 +308,8 @@ def test_it_is_refused_by_key_and_value_and_the_next_good_message_is_taken(parts
         [text(version=2)],
         [text(evil=1).replace(b"1}", DEEP + b"}")],
         [text(detector_specific={"a": json.loads("[" * 40 + "]" * 40)})],
+        [b'{"evil": {"message_id": 6, "x": ' + DEEP + b'}, "message_id": 5}'],
+        [b'{"message_id": 5, "evil": ' + DEEP + b', "y": "\\"message_id\\": 7"}'],
     ],
 )
 def test_a_refused_message_keeps_its_id_so_that_it_is_not_taken_for_lost(parts):
