@@ -105,6 +105,7 @@ def check_frame(
         _check_distinct("name", pixels)
         return
     _check_layout(frame, limits)
+    _check_frame_bytes(frame, pixels[0][1].dtype if pixels else "uint8", limits)
     for key, part in pixels:
         if part.dtype != pixels[0][1].dtype:
             raise MessageError(f"{key}.dtype: got {part.dtype}, expected {pixels[0][1].dtype}, as in {pixels[0][0]}")
@@ -128,10 +129,15 @@ def _check_layout(frame: FrameLayout, limits: Limits) -> None:
         raise MessageError(
             f"frame.chunks: got {list(frame.chunks)}, expected {len(frame.shape)} axes as in frame.shape"
         )
-    # The type isn't known here: a pixel takes one byte at least, so this bounds what a recorder allocates.
-    if prod(frame.shape) > limits.frame_bytes:
+
+
+def _check_frame_bytes(frame: FrameLayout, dtype: str, limits: Limits) -> None:
+    """Bounds what a recorder allocates for the whole frame."""
+    size = (prod(frame.shape) * ITEM_BITS[dtype] + 7) // 8
+    if size > limits.frame_bytes:
         raise MessageError(
-            f"frame.shape: got {list(frame.shape)} ({prod(frame.shape)} pixels), expected at most {limits.frame_bytes}"
+            f"frame.shape: got {list(frame.shape)} of {dtype} ({size} bytes), "
+            f"expected at most {limits.frame_bytes} bytes"
         )
 
 

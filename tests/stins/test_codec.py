@@ -29,6 +29,7 @@ from stins.messages import frame_count
 CAPTURE = Path(__file__).parents[3] / "shared" / "captures" / "electrometer-stins-v1.cbors"
 PART = {"name": "image", "shape": [2, 3], "dtype": "uint16"}
 MASK = {"name": "pixel_mask", "shape": [2], "dtype": "uint8"}
+SMALL = {"name": "a", "shape": [1, 1], "dtype": "float64", "offset": [0, 0]}
 PIXELS = bytes(12)
 GOOD = Data(version=1, message_id=77, frame_number=0, data=(Part(name="image", shape=(2, 3), dtype="uint16"),))
 
@@ -232,6 +233,10 @@ REFUSED = {
     "10^12 pixels in parts": (
         [text(frame={"shape": [1000] * 4, "chunks": [1, 1, 2, 3]}, data=[]), b""],
         ["frame.shape", "1000000000000"],
+    ),
+    "a frame of 8 GiB in parts": (
+        [text("series-start", frame={"shape": [65536, 16384], "chunks": [1, 1]}, data=[SMALL])],
+        ["frame.shape", "float64", "8589934592 bytes", "1073741824 bytes"],
     ),
     "no axis": ([with_part(shape=[]), b""], ["data[0].shape", "[]"]),
     "an empty axis": ([with_part(shape=[0, 3]), b""], ["data[0].shape", "[0, 3]"]),
