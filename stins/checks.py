@@ -12,6 +12,7 @@ from .messages import COMPRESSIONS, ITEM_BITS, PART_NAME, Data, FrameLayout, Par
 
 __all__ = [
     "Limits",
+    "check_announced",
     "check_depth",
     "check_dropped",
     "check_frame",
@@ -89,6 +90,16 @@ def _check_shape(key: str, shape: tuple[int, ...], limits: Limits) -> None:
         raise MessageError(f"{key}: got {list(shape)[:8]}, expected 1 to {limits.dimensions} axes")
     if not all(1 <= side <= limits.side for side in shape):
         raise MessageError(f"{key}: got {list(shape)}, expected sides of 1 to {limits.side}")
+
+
+def check_announced(parts: Sequence[Part], arrays: Collection[str]) -> None:
+    """A part that only says what frames will look like has no compression: each frame has its own."""
+    for index, part in enumerate(parts):
+        if part.compression != "none" and part.name not in arrays:
+            raise MessageError(
+                f"data[{index}].compression: got {part.compression!r} in a series-start, expected none: "
+                "each frame says its own"
+            )
 
 
 def check_frame(

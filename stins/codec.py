@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from .checks import (
     Limits,
+    check_announced,
     check_depth,
     check_dropped,
     check_frame,
@@ -130,6 +131,8 @@ class Decoder:
         sizes = check_parts(described, self._limits)
         if isinstance(header, SeriesStart):
             check_frame(header.frame, described, self._limits, SERIES_ARRAYS)
+            if self._strict:
+                check_announced(described, SERIES_ARRAYS)
         elif isinstance(header, SeriesEnd) and header.frames_dropped:
             check_dropped(header.frames_dropped)
         arrays = [i for i, part in enumerate(described) if part.name in SERIES_ARRAYS]

@@ -47,7 +47,9 @@ Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 #: A frame number, or a count of frames: up to the largest integer that every JSON reader takes exactly.
 FrameNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Span: TypeAlias = tuple[FrameNumber, FrameNumber]
-# These three are checked in checks.py, once per layout: here they would be checked for every frame.
+# These are checked in checks.py, once per layout: here they would be checked for every frame.
+Side: TypeAlias = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
+Shape: TypeAlias = Annotated[tuple[Side, ...], msgspec.Meta(extra_json_schema={"minItems": 1})]
 PartName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PART_NAME})]
 Dtype: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(ITEM_BITS)})]
 Compression: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(COMPRESSIONS)})]
@@ -64,7 +66,7 @@ class Part(_Value, frozen=True, kw_only=True):
     """One binary part: `shape` is slowest axis first, `offset` its place in the whole frame."""
 
     name: PartName
-    shape: tuple[Natural, ...]
+    shape: Shape
     dtype: Dtype
     compression: Compression = "none"
     offset: tuple[Natural, ...] | UnsetType = UNSET
@@ -73,8 +75,22 @@ class Part(_Value, frozen=True, kw_only=True):
 class FrameLayout(_Value, frozen=True, kw_only=True):
     """The whole frame's shape and its chunk's, when one frame comes in several parts."""
 
-    shape: tuple[Natural, ...]
-    chunks: tuple[Natural, ...]
+    shape: Shape
+    chunks: Shape
+
+
+#: A series-start announces what every frame will look like, but each frame says its own compression.
+AnnouncedPart: TypeAlias = Annotated[
+    Part,
+    msgspec.Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"properties": {"name": {"enum": sorted(SERIES_ARRAYS)}}},
+                {"properties": {"compression": {"const": "none"}}},
+            ]
+        }
+    ),
+]
 
 
 class SeriesInfo(_Value, frozen=True, kw_only=True):
@@ -137,7 +153,7 @@ class SeriesStart(_Message, frozen=True, kw_only=True, tag="series-start"):
     series: SeriesInfo | UnsetType = UNSET
     detector: Detector | UnsetType = UNSET
     acquisition: Acquisition | UnsetType = UNSET
-    data: tuple[Part, ...] | UnsetType = UNSET
+    data: tuple[AnnouncedPart, ...] | UnsetType = UNSET
     frame: FrameLayout | UnsetType = UNSET
 
     @property

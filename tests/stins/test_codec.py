@@ -157,6 +157,21 @@ def test_a_strict_decoder_refuses_an_unknown_key_by_name():
         Decoder(strict=True).decode([text(channel1=0.5)])
 
 
+def test_an_announced_compression_is_refused_by_the_strict_and_ignored_by_the_tolerant():
+    raw = text("series-start", data=[PART | {"compression": "bslz4"}])
+
+    assert Decoder().decode([raw]).payload == ()
+    with pytest.raises(MessageError, match=r"data\[0\].compression: got 'bslz4' in a series-start") as caught:
+        Decoder(strict=True).decode([raw])
+    assert caught.value.message_id == 5
+
+
+def test_an_array_of_the_series_may_be_compressed():
+    raw = text("series-start", data=[PART, MASK | {"compression": "lz4"}])
+
+    assert Decoder(strict=True).decode([raw, chunk(2)]).payload == (chunk(2),)
+
+
 def test_a_tolerant_decoder_moves_unknown_keys_in_their_order_and_names_them():
     raw = text(channel2=[1], channel1=2, detector_specific={"channel1": 0})
 

@@ -21,6 +21,7 @@ from stins.schema import MESSAGES, as_text, file_name, generate, schema
 
 PART = Part(name="threshold_1", shape=(1, 3, 4), dtype="uint16", compression="bslz4", offset=(0, 0, 0))
 FRAME = FrameLayout(shape=(2, 3, 4), chunks=(1, 3, 4))
+MASK = Part(name="pixel_mask", shape=(3, 4), dtype="uint32", compression="lz4")
 FULL = {
     "series-start": SeriesStart(
         version=1,
@@ -29,7 +30,7 @@ FULL = {
         series=SeriesInfo(id="a", source="sim", filename=None, record=False, frames_expected=3),
         detector=Detector(vendor="x", x_pixel_size=75e-6, saturation_value=65535, sensor_shape=(3, 4)),
         acquisition=Acquisition(count_time=0.1, threshold_energy=(6000.0,), gain="high", roi=(0, 0, 3, 4)),
-        data=(PART,),
+        data=(msgspec.structs.replace(PART, compression="none"), MASK),
         frame=FRAME,
         detector_specific={"any": {"thing": [1, None]}},
     ),
@@ -85,6 +86,10 @@ def test_an_encoded_message_is_valid(message_type, message):
         ("data", {"data": [{"name": "image", "shape": [1], "dtype": "uint128"}]}, "data.0.dtype"),
         ("data", {"data": [{"name": "a/b", "shape": [1], "dtype": "uint8"}]}, "data.0.name"),
         ("data", {"data": [{"name": "a", "shape": [1], "dtype": "uint8", "compression": "zip"}]}, "compression"),
+        ("data", {"data": [{"name": "a", "shape": [2, 0], "dtype": "uint8"}]}, "data.0.shape.1"),
+        ("data", {"data": [{"name": "a", "shape": [], "dtype": "uint8"}]}, "data.0.shape"),
+        ("data", {"frame": {"shape": [2], "chunks": [0]}}, "frame.chunks.0"),
+        ("series-start", {"data": [{"name": "a", "shape": [1], "dtype": "uint8", "compression": "lz4"}]}, "data.0"),
         ("data", {"frames_dropped": [[1]]}, "frames_dropped"),
         ("data", {"discard": "yes"}, "discard"),
         ("series-end", {"status": "over"}, "status"),
