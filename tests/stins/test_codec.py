@@ -349,6 +349,16 @@ def test_what_was_checked_last_does_not_excuse_what_comes_next():
         decoder.decode([with_part(dtype="uint128"), PIXELS])
 
 
+def test_the_same_parts_are_checked_again_when_their_frame_is_another():
+    decoder, parts = Decoder(), on_grid([0, 0, 0], [1, 0, 0])
+    decoder.decode([text(frame=FRAME, data=parts), PIXELS, PIXELS])
+
+    with pytest.raises(MessageError, match=r"data\[1\].name: got 'image'"):
+        decoder.decode([text(data=parts), PIXELS, PIXELS])
+    with pytest.raises(MessageError, match=r"data\[1\].offset: got \[1, 0, 0\]"):
+        decoder.decode([text(frame=FRAME | {"shape": [1, 2, 3]}, data=parts), PIXELS, PIXELS])
+
+
 def test_limits_can_be_set():
     with pytest.raises(MessageError, match="expected at most 11 bytes"):
         Decoder(limits=Limits(frame_bytes=11)).decode([with_part(), PIXELS])

@@ -151,6 +151,21 @@ def test_frames_sent_proves_how_many_were_lost_before_the_end():
     assert result(done).missing == ((1, 10),)
 
 
+def test_frames_that_were_dropped_do_not_count_as_sent_and_lost():
+    receiver = SeriesReceiver()
+    done = run(start(), data(1, 0), data(2, 3, frames_dropped=((1, 2),)), end(4, frames_sent=5), receiver=receiver)
+    done += receiver.tick(2.0)
+
+    assert result(done).missing == ((1, 2), (4, 6)), "message 3 carried three frames"
+
+
+def test_messages_lost_before_the_end_are_not_more_frames_than_were_expected():
+    receiver = SeriesReceiver()
+    done = run(start(frames_expected=2), data(1, 0), end(6), receiver=receiver) + receiver.tick(2.0)
+
+    assert result(done).missing == ((1, 1),)
+
+
 def test_a_frame_lost_in_front_of_frames_dropped_at_the_end_is_counted_once():
     receiver = SeriesReceiver()
     done = run(start(), data(1, 0), end(3, frames_sent=2, frames_dropped=((2, 4),)), receiver=receiver)
@@ -223,6 +238,13 @@ def test_a_frame_number_that_came_before_under_another_id_is_dropped_and_the_ser
     assert (result(done).outcome, result(done).missing, result(done).received) == (Outcome.INCOMPLETE, (), 1)
 
 
+def test_each_series_reports_anew_what_another_has_reported():
+    first = [start(0, id="a"), data(1, 0), data(2, 0), data(3, 0), end(4)]
+    second = [start(5, id="b"), data(6, 0), data(7, 0), end(8)]
+
+    assert reports(run(*first, *second)) == ["repeated", "repeated"]
+
+
 # -- nothing for longer than the time-out, or the sender gone ---------------------------------------
 
 
@@ -292,6 +314,14 @@ def test_a_refused_last_message_leaves_the_series_incomplete():
     done += run(end(3), receiver=receiver)
 
     assert (result(done).outcome, result(done).missing) == (Outcome.INCOMPLETE, ((1, 1),))
+
+
+def test_a_refused_copy_does_not_take_the_place_of_the_message_that_waits():
+    receiver = SeriesReceiver()
+    done = run(start(), data(2, 1), receiver=receiver) + receiver.refuse(2, "bad", now=0.0)
+    done += run(data(1, 0), end(3), receiver=receiver)
+
+    assert (rows(done), result(done).missing) == ([(0, 0), (1, 1)], ())
 
 
 def test_refused_messages_far_ahead_are_bounded_by_the_window():

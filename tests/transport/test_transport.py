@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from typing import Any
 
 import psutil
 import pytest
@@ -298,6 +299,15 @@ def test_who_listens_gets_what_is_sent_and_is_counted(stack: ExitStack, live: Li
         assert socket.recv_multipart() == [b"{}", b"frame"]
     first.close(0)
     wait_until(lambda: has_subscribers(live, 1))
+
+
+def test_while_nobody_listens_a_message_is_not_even_looked_at(stack: ExitStack, live: LivePublisher) -> None:
+    no_message: Any = ["text is no payload"]
+    live.send(no_message)
+    subscriber(stack, live)
+    wait_until(lambda: has_subscribers(live, 1))
+    with pytest.raises(TypeError, match="does not support the buffer interface"):
+        live.send(no_message)
 
 
 FROZEN = """
