@@ -42,16 +42,6 @@ class Backlog:
         self._stuck_since = None
         return True
 
-    def flush(self) -> None:
-        """Sends everything, waiting for room where the source can wait; raises `StinsError` in vain."""
-        while self._frames:
-            frame, can_wait = self._frames[0], self._can_wait()
-            if not self._outbox.offer(frame, self._peer_timeout_s if can_wait else 0.0):
-                if can_wait:
-                    raise self._outbox.not_taken(f"frame {frame.number}")
-                self._outbox.drop(frame)
-            self._frames.popleft()
-
     def drop(self) -> None:
         """The series is over: what found no room is declared as dropped."""
         for frame in self._frames:

@@ -3,7 +3,8 @@
 import msgspec
 from msgspec import UNSET
 
-from stins import Limits, SeriesHeader, SeriesSender, StinsError, encode
+from stins import Decoder, Limits, MessageError, SeriesHeader, SeriesSender, StinsError, encode
+from stins.checks import check_depth
 from stins.messages import Data, Payload
 from stins.transport import Link
 
@@ -11,7 +12,8 @@ from .backend import Ending, Frame
 
 __all__ = ["Outbox"]
 
-_HEADER_BYTES = Limits().header_bytes
+#: What a receiver takes if it is not told otherwise.
+_LIMITS = Limits()
 
 
 class _Offered(msgspec.Struct, frozen=True, gc=False):
@@ -40,16 +42,15 @@ class Outbox:
     def open(self, header: SeriesHeader, payload: tuple[Payload, ...]) -> None:
         """Sends the series-start; raises `StinsError` if nobody takes it, and no series is open then."""
         start = self._sender.start(header)
-        encoded = encode(start)
         try:
-            if len(encoded) > _HEADER_BYTES:
-                raise StinsError(
-                    f"{self._name}: series-start: got a header of {len(encoded)} bytes, expected at most "
-                    f"{_HEADER_BYTES}; is there too much meta data?"
-                )
-            self._send("series-start", (encoded, *payload))
-        except StinsError:
+            parts = (encode(start), *payload)
+            # What every receiver would refuse is not sent: who arms the detector is the one who can mend it.
+            Decoder(strict=True, limits=_LIMITS).decode(parts)
+            self._send("series-start", parts)
+        except Exception as error:
             self._sender = SeriesSender(start.message_id)
+            if isinstance(error, MessageError):
+                raise StinsError(f"{self._name}: series-start: no receiver would take it: {error}") from error
             raise
         self.sent = self.dropped = self.next_frame = 0
         self._retake = False
@@ -59,11 +60,15 @@ class Outbox:
         self._retake = self._retake or first_frame < self.next_frame
         self.next_frame = first_frame
 
-    def offer(self, frame: Frame, timeout_s: float = 0.0) -> bool:
-        """Sends a frame if there is room for it within `timeout_s`; a refused one may be offered again, or dropped."""
+    def offer(self, frame: Frame) -> bool:
+        """Sends a frame if there is room for it; else it may be offered again, or dropped.
+
+        Raises `StinsError` for one that every receiver would refuse.
+        """
         if self._offered is None or self._offered.frame is not frame:
             self._offered = self._make(frame)
-        if not self._link.send(self._offered.parts, timeout_s):
+            self._check_header(self._offered)
+        if not self._link.send(self._offered.parts):
             return False
         self._offered = None
         self._retake = False
@@ -110,6 +115,18 @@ class Outbox:
             f"{self._name}: no recorder took {what} from {self._endpoint} within {self._peer_timeout_s:g} s; "
             "is the recorder running, and fast enough?"
         )
+
+    def _check_header(self, offered: _Offered) -> None:
+        """The one thing of a frame that grows with what a backend tells of it; decoding each would cost 4 us."""
+        size, number = len(offered.parts[0]), offered.frame.number
+        if size > _LIMITS.header_bytes:
+            raise StinsError(
+                f"{self._name}: frame {number}: got a header of {size} bytes, expected at most {_LIMITS.header_bytes}"
+            )
+        try:
+            check_depth(offered.frame.detector_specific or {}, _LIMITS)
+        except MessageError as error:
+            raise StinsError(f"{self._name}: frame {number}: {error}") from error
 
     def _send(self, what: str, parts: tuple[Payload, ...]) -> None:
         if not self._link.send(parts, self._peer_timeout_s):

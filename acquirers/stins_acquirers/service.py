@@ -12,8 +12,9 @@ import msgspec
 from msgspec import UNSET
 from pydantic import BaseModel
 
-from stins import SeriesHeader, SeriesInfo, StinsError
-from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
+from stins import Limits, SeriesHeader, SeriesInfo, StinsError
+from stins.checks import check_depth
+from stins.control import AcquirerState, AcquirerStatus, ArmRequest, FrameDescription, TriggerRequest
 from stins.daemon import StatusBoard
 from stins.messages import EndStatus
 from stins.transport import Publisher
@@ -33,6 +34,8 @@ _IDLE_S = 0.5
 _STATUS_S = 0.1
 #: A command may wait for the one before it and for a detector; waiting for a recorder comes on top, twice in `arm`.
 _COMMAND_S = 30.0
+#: What the detector still holds when it is disarmed may take as long as this many frames that wait for a recorder.
+_REST = 3
 _OPEN = (AcquirerState.ARMED, AcquirerState.ACQUIRING)
 
 
@@ -59,6 +62,7 @@ class Service:
         self._stopping = False
         self._published = 0.0
         self._boot_id = uuid4().hex
+        self._look = _look(backend)
         self.board = StatusBoard(self._status())
 
     # -- commands, from any thread --------------------------------------------------------------
@@ -140,7 +144,10 @@ class Service:
             # In small steps, so that commands are heard meanwhile.
             self._publisher.wait_for_room(_READ_S)
         elif (ending := self._backend.ending()) is not None:
-            self._end(ending)
+            try:
+                self._end(ending)
+            finally:
+                self._backend.disarm()
         elif not self._backend.triggered():
             self._state = next_state(self._state, AcquirerEvent.PAUSE)
 
@@ -154,13 +161,15 @@ class Service:
                 f"{self._name}: arm: no recorder connected to {self._publisher.endpoint} "
                 f"within {self._peer_timeout_s:g} s; is the recorder running, and is this its source?"
             )
-        opening = self._backend.arm(request)
-        expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
         try:
+            opening = self._backend.arm(request)
+            expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
+            look = _look(self._backend)
             self._outbox.open(self._header(request, opening, expected), opening.payload)
-        except StinsError:
+        except Exception:
             self._backend.disarm()
             raise
+        self._look = look
         self._request, self._expected = request, expected
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
@@ -198,13 +207,26 @@ class Service:
         except Exception as error:  # the series must end, whatever the backend does
             self._fail(f"cannot end the series in good order: {error}")
             raise
-        self._end(Ending(status=status, reason=reason))
+        try:
+            self._end(Ending(status=status, reason=reason))
+        except StinsError as error:
+            self._fail(str(error))
+            raise
 
     def _send_rest(self) -> None:
-        self._backlog.flush()
-        while frames := self._backend.read(0.0):
-            self._backlog.add(frames)
-            self._backlog.flush()
+        deadline_s = _REST * self._peer_timeout_s
+        deadline = time.monotonic() + deadline_s
+        while True:
+            if not self._backlog.send():
+                self._publisher.wait_for_room(_READ_S)
+            elif frames := self._backend.read(0.0):
+                self._backlog.add(frames)
+            else:
+                return
+            if self._stopping:
+                raise StinsError(f"{self._name}: the acquirer was stopped while the detector still held frames")
+            if time.monotonic() > deadline:
+                raise StinsError(f"{self._name}: the detector still held frames {deadline_s:g} s after it was disarmed")
 
     def _reset(self) -> None:
         self._finish("aborted", "reset on request")
@@ -213,6 +235,7 @@ class Service:
     def _configure(self, changes: Mapping[str, Any]) -> None:
         state = next_state(self._state, AcquirerEvent.CONFIGURE)
         self._backend.configure(changes)
+        self._look = _look(self._backend)
         self._state = state
 
     def _end(self, ending: Ending) -> None:
@@ -259,16 +282,32 @@ class Service:
             frames_sent=self._outbox.sent,
             frames_dropped=self._outbox.dropped,
             frames_expected=self._expected,
-            frame=self._backend.describe(),
-            settings=self._backend.settings.model_dump(mode="json"),
-            units=_units(self._backend.settings),
+            frame=self._look.frame,
+            settings=self._look.settings,
+            units=self._look.units,
         )
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """What a status says of the backend."""
+
+    frame: FrameDescription | None
+    settings: dict[str, Any]
+    units: dict[str, str]
+
+
+def _look(backend: Backend) -> _Look:
+    """Only a command may change it, so it is read inside commands: a bug in it reaches their caller, not the loop."""
+    settings = backend.settings
+    return _Look(backend.describe(), settings.model_dump(mode="json"), _units(settings))
 
 
 def _check(request: ArmRequest) -> None:
     for name, value in (("frames_per_trigger", request.frames_per_trigger), ("triggers", request.triggers)):
         if value is not None and value < 1:
             raise StinsError(f"arm: {name}: got {value}, expected at least 1")
+    # Before the detector is armed; a receiver would refuse it.
+    check_depth({"metadata": request.metadata}, Limits())
 
 
 def _merged(own: Any, metadata: Mapping[str, Any]) -> Any:

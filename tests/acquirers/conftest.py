@@ -85,7 +85,7 @@ class RunningService:
 
     def __init__(self, backend: Backend, context: zmq.Context[zmq.Socket[bytes]], peer_timeout_s: float, hwm: int):
         self.publisher = Publisher(
-            "tcp://127.0.0.1:0", budget_bytes=hwm * 1024, max_message_bytes=1024, context=context
+            "tcp://127.0.0.1:0", budget_bytes=hwm << 24, max_message_bytes=1 << 24, context=context
         )
         self.service = Service("det", "simulated", backend, self.publisher, peer_timeout_s)
         self._thread = threading.Thread(target=self.service.run, name="service")
@@ -114,8 +114,13 @@ class RunningService:
 
 
 @pytest.fixture
-def start(context: zmq.Context[zmq.Socket[bytes]]) -> Iterator[Callable[..., RunningService]]:
-    """Starts a service: `start(shape=(8, 8), ...)` simulates, `start(backend)` runs any backend."""
+def start(
+    context: zmq.Context[zmq.Socket[bytes]], consume: Callable[..., Consumer]
+) -> Iterator[Callable[..., RunningService]]:
+    """Starts a service: `start(shape=(8, 8), ...)` simulates, `start(backend)` runs any backend.
+
+    It needs `consume` so that it stops first: an open series' end would wait for a consumer that is gone.
+    """
     running: list[RunningService] = []
 
     def start(
@@ -174,8 +179,8 @@ class RunningProcess:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Callable[..., RunningProcess]]:
-    """Starts an acquirer process: `launch(shape=[8, 8], ...)`."""
+def launch(tmp_path: Path, consume: Callable[..., Consumer]) -> Iterator[Callable[..., RunningProcess]]:
+    """Starts an acquirer process: `launch(shape=[8, 8], ...)`; it needs `consume` as `start` does."""
     running: list[RunningProcess] = []
 
     def launch(backend: str = "simulated", **settings: Any) -> RunningProcess:

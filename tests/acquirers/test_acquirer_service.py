@@ -1,10 +1,12 @@
 """The one loop, over real sockets: what a controller asks for, and what a recorder receives."""
 
+import json
 import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 
@@ -201,12 +203,43 @@ def test_more_meta_data_than_a_header_holds_is_refused_and_opens_no_series(
 ) -> None:
     det = start()
     consumer = consume(det.publisher.endpoint)
-    with pytest.raises(StinsError, match=r"got a header of \d+ bytes, expected at most 262144"):
+    with pytest.raises(StinsError, match=r"det: series-start: .*header: got \d+ bytes, expected at most 262144"):
         det.service.arm(ArmRequest(**ANY_MODE, metadata={"notes": "x" * 300_000}))
     det.service.arm(internal())
     det.service.trigger(TriggerRequest())
     assert consumer.series()[2].result.outcome is Outcome.COMPLETE
     assert consumer.message_ids == [0, 1, 2]
+
+
+def test_meta_data_nested_deeper_than_a_receiver_takes_is_refused_by_name(start: Callable[..., Any]) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"a": deep}
+    det = start()
+    with pytest.raises(StinsError, match=r"detector_specific\.metadata\.a\.a.*deeper than 32 levels"):
+        det.service.arm(ArmRequest(**ANY_MODE, metadata=deep))
+    assert det.status.state is AcquirerState.IDLE
+
+
+@pytest.mark.parametrize(
+    ("telling", "problem"),
+    [
+        ({"notes": "x" * 300_000}, r"det: frame 0: got a header of \d+ bytes, expected at most 262144"),
+        (json.loads('{"a":' * 40 + "1" + "}" * 40), r"det: frame 0: detector_specific.a.*deeper than 32 levels"),
+    ],
+    ids=["too long", "too deep"],
+)
+def test_a_frame_that_every_receiver_would_refuse_ends_in_fault_and_is_declared(
+    start: Callable[..., Any], consume: Callable[..., Any], telling: dict[str, Any], problem: str
+) -> None:
+    det = start(Telling(telling))
+    consumer = consume(det.publisher.endpoint)
+    det.service.arm(internal(3))
+    det.service.trigger(TriggerRequest())
+    assert re.match(problem, det.until_state(AcquirerState.FAULT).reason)
+    _, frames, end = consumer.series()
+    assert (frames, end.result.end.status, end.result.missing) == ([], "failed", ((0, 2),))
+    assert consumer.message_ids == [0, 1]
 
 
 def test_settings_and_units_stand_in_the_status(start: Callable[..., Any]) -> None:
@@ -245,6 +278,17 @@ def test_progress_is_pushed_to_listeners(start: Callable[..., Any], consume: Cal
     forget()
     assert AcquirerState.ARMED in states
     consumer.series()
+
+
+class Telling(SimulatedBackend):
+    """A backend that tells much of its frames."""
+
+    def __init__(self, telling: dict[str, Any]) -> None:
+        super().__init__(SimulatedSettings(shape=(8, 8)))
+        self._telling = telling
+
+    def read(self, timeout_s: float) -> Any:
+        return [msgspec.structs.replace(frame, detector_specific=self._telling) for frame in super().read(timeout_s)]
 
 
 class Breaking(SimulatedBackend):
