@@ -20,9 +20,15 @@ def installed() -> list[str]:
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The backend of that name; raises `StinsError` that lists the installed ones."""
+    """The backend of that name; raises `StinsError` with what is wrong with it and the names of the installed ones."""
     for point in entry_points(group=GROUP, name=name):
-        loaded: type[Backend] = point.load()
+        try:
+            loaded: type[Backend] = point.load()
+        except Exception as error:  # another package's import may fail in any way: most often its SDK is absent
+            raise StinsError(
+                f"acquirer backend {name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}; "
+                f"installed: {', '.join(installed())}"
+            ) from error
         return loaded
     raise StinsError(f"no acquirer backend {name!r}; installed: {', '.join(installed())}")
 

@@ -109,6 +109,14 @@ def test_an_unknown_backend_is_refused_with_the_names_of_the_installed_ones() ->
         make_backend("eigr", {})
 
 
+@pytest.mark.usefixtures("webcam_package")
+def test_a_backend_whose_sdk_is_absent_is_refused_with_the_cause_and_the_installed_ones(tmp_path: Path) -> None:
+    (tmp_path / "facility_webcam.py").write_text("import webcam_sdk\n")
+    problem = r"'webcam' \(facility_webcam:Webcam\) cannot be loaded: ModuleNotFoundError: .*'webcam_sdk'; installed: "
+    with pytest.raises(StinsError, match=problem + ".*simulated"):
+        make_backend("webcam", {})
+
+
 def test_a_bad_setting_is_refused_with_its_name_its_value_and_what_is_allowed() -> None:
     with pytest.raises(ConfigError, match=r"settings:\n  compression: got 'zip': Input should be 'none' or 'bslz4'"):
         make_backend("simulated", {"compression": "zip"})
