@@ -127,6 +127,12 @@ def test_without_a_configuration_it_says_what_to_give(capsys: pytest.CaptureFixt
     assert "give --config FILE" in capsys.readouterr().err
 
 
+def test_an_unknown_log_level_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--log-level", "FOO"])
+    assert "invalid choice: 'FOO'" in capsys.readouterr().err
+
+
 def test_the_simulated_example_is_a_valid_configuration() -> None:
     config = load_config(ROOT / "acquirers" / "simulated.yaml", AcquirerConfig)
     make_backend(config.backend, config.settings).close()
