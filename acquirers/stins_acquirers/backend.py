@@ -35,6 +35,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `number` counts from 0 in the series. `timestamp` is seconds since its start, `acquisition_timestamp` the start of
     the exposure in nanoseconds since the Unix epoch. `count` > 1: several frames of numbers, without any image.
+    `retake`: the source itself takes this number again. `frames_dropped`: those that it lost before this one.
     """
 
     number: int
@@ -44,6 +45,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     timestamp: float | tuple[float, ...] | UnsetType = UNSET
     acquisition_timestamp: int | tuple[int, ...] | UnsetType = UNSET
     discard: bool | UnsetType = UNSET
+    retake: bool = False
+    frames_dropped: tuple[tuple[int, int], ...] = ()
     detector_specific: dict[str, Any] | UnsetType = UNSET
     count: int = 1
 
@@ -61,10 +64,11 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """The source's own end of a series."""
+    """The source's own end of a series; `frames_dropped`: those that it lost behind its last frame."""
 
     status: EndStatus = "finished"
     reason: str = ""
+    frames_dropped: tuple[tuple[int, int], ...] = ()
     detector_specific: dict[str, Any] | UnsetType = UNSET
 
 

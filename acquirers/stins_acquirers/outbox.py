@@ -1,5 +1,7 @@
 """Makes the messages of a series from what a backend hands over, and puts them on the link."""
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import UNSET
 
@@ -82,11 +84,19 @@ class Outbox:
             self._sender.unsend(self._offered.message, frame.count)
             self._offered = None
         else:
+            self._declare(frame.frames_dropped)
             self._sender.drop(frame.number, frame.number + frame.count - 1)
         self.dropped += frame.count
         self.next_frame = frame.number + frame.count
 
+    def _declare(self, lost: Sequence[tuple[int, int]]) -> None:
+        """What the source itself lost counts as dropped."""
+        for first, last in lost:
+            self._sender.drop(first, last)
+            self.dropped += last - first + 1
+
     def _make(self, frame: Frame) -> "_Offered":
+        self._declare(frame.frames_dropped)
         message = self._sender.data(
             frame.number,
             frames=frame.count,
@@ -95,13 +105,14 @@ class Outbox:
             timestamp=frame.timestamp,
             acquisition_timestamp=frame.acquisition_timestamp,
             discard=frame.discard,
-            retake=True if self._retake else UNSET,
+            retake=True if self._retake or frame.retake else UNSET,
             detector_specific=frame.detector_specific,
         )
         return _Offered(frame, message, (encode(message), *frame.payload))
 
     def close(self, ending: Ending) -> None:
         """Sends the series-end; raises `StinsError` if nobody takes it, and the series is closed all the same."""
+        self._declare(ending.frames_dropped)
         end = self._sender.end(ending.status, ending.reason or UNSET, ending.detector_specific)
         try:
             self._send("series-end", (encode(end),))

@@ -104,6 +104,8 @@ def _frame(header: Data, payload: tuple[Payload, ...]) -> Frame:
         timestamp=header.timestamp,
         acquisition_timestamp=header.acquisition_timestamp,
         discard=header.discard,
+        retake=header.retake is True,
+        frames_dropped=header.frames_dropped or (),
         detector_specific=header.detector_specific,
         count=frame_count(header),
     )
@@ -113,5 +115,6 @@ def _ending(header: SeriesEnd) -> Ending:
     return Ending(
         status=header.status or "finished",
         reason=header.reason or "",
+        frames_dropped=header.frames_dropped or (),
         detector_specific=header.detector_specific,
     )

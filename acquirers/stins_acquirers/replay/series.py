@@ -16,11 +16,17 @@ from .dialects import Dialect, dialect_of
 __all__ = ["CapturedSeries"]
 
 
+#: Memory for frames that were read to be compared with: whoever asks for one asks for the next soon, and each way
+#: from the beginning of a capture takes longer than the one before.
+_CACHE_BYTES = 64 << 20
+
+
 class CapturedSeries:
     """What the capture says of its first series; the frames are read each time they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._cache: dict[int, Frame] = {}
         with closing(self._read()) as messages:
             opening = next(messages)
             first = next(messages)
@@ -40,12 +46,26 @@ class CapturedSeries:
                 yield step
 
     def frame(self, number: int) -> Frame:
-        """One frame; raises `BackendError` where the capture has none of that number."""
+        """One frame; raises `BackendError` where the capture has none of that number. May come from any thread."""
+        found = self._cache.get(number)
+        if found is None:
+            self._cache = cache = self._from(number)
+            found = cache.get(number)
+        if found is None:
+            raise BackendError(f"{self._path}: no frame {number}")
+        return found
+
+    def _from(self, number: int) -> dict[int, Frame]:
+        """The frame and those behind it, as many as the cache holds; the last of each number, as after a retake."""
+        frames: dict[int, Frame] = {}
+        size = 0
         with closing(self.steps(number)) as steps:
-            step = next(steps)
-        if isinstance(step, Frame) and step.number == number:
-            return step
-        raise BackendError(f"{self._path}: no frame {number}")
+            for step in steps:
+                if isinstance(step, Ending) or (frames and size > _CACHE_BYTES):
+                    break
+                frames[step.number] = step
+                size += sum(len(blob) for blob in step.payload)
+        return frames
 
     def _read(self) -> Generator[Opening | Frame | Ending, None, None]:
         with closing(read_messages(self._path)) as messages:

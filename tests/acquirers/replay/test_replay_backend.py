@@ -193,6 +193,37 @@ def test_a_stream1_capture_is_replayed_too(tmp_path: Path) -> None:
     assert backend.describe() == FrameDescription(shape=(2, 3), dtype="uint16")
 
 
+def test_what_a_capture_says_of_lost_and_repeated_frames_reaches_the_receiver(
+    tmp_path: Path, start: Callable[..., Any], consume: Callable[..., Any]
+) -> None:
+    sender = SeriesSender()
+    messages = [[encode(sender.start(SeriesHeader(series=SeriesInfo(frames_expected=9))))]]
+    messages += [[encode(sender.data(number))] for number in (0, 1, 2)]
+    messages.append([encode(sender.data(1, retake=True))])
+    sender.drop(2, 4)
+    messages.append([encode(sender.data(5))])
+    sender.drop(6, 8)
+    messages.append([encode(sender.end())])
+    det = start(replay(write(tmp_path / "lossy.cbors", messages)))
+    consumer = consume(det.publisher.endpoint)
+    det.service.arm(arm_request())
+    det.service.trigger(TriggerRequest())
+    result = consumer.series()[2].result
+    assert (result.stored, result.retaken, result.missing) == (3, 2, ((2, 4), (6, 8)))
+    assert "the sender dropped 6 of them" in result.reasons
+    assert det.status.frames_dropped == 6
+
+
+def test_references_are_read_from_the_capture_once_and_in_any_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "gone.cbors", stins_messages())
+    backend = replay(path)
+    read = {number: backend.reference(number) for number in (2, 0)}
+    path.unlink()
+    again = {number: backend.reference(number) for number in (0, 1, 2, 3)}
+    assert {number: again[number] for number in read} == read
+    assert len(set(again.values())) == 4
+
+
 def test_a_capture_keeps_its_own_pace(small: Path) -> None:
     backend = replay(small, pace="original")
     backend.arm(arm_request())
