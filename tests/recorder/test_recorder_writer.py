@@ -1,10 +1,12 @@
 """The hot path: what the writer takes from the socket goes to the file as it is."""
 
+import select
 import socket
 import sys
 import threading
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 import zmq
 from recorder_kit import DATA, Stream, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.link import Link
+from stins_recorder.link import Answer, Line, Link, Order, WriterStatus
 from stins_recorder.writer import Writer
 
 from stins import Part
@@ -34,7 +36,8 @@ class Loop:
         root.mkdir()
         self.publisher = Publisher("tcp://127.0.0.1:0")
         self.stream = Stream(self._send)
-        self._ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self.link = Link(ours)
         self.writer = Writer(
             RecorderConfig(roots=[root], sources=[self.publisher.endpoint], **config), Link(theirs), "ipc://@stins-test"
         )
@@ -53,7 +56,7 @@ class Loop:
     def close(self) -> None:
         self.publisher.close(0)
         self.writer._close()
-        self._ours.close()
+        self.link.close()
 
 
 @pytest.fixture
@@ -131,3 +134,45 @@ def test_a_message_that_is_too_large_is_lost_and_the_series_goes_on(tmp_path: Pa
     series = loop.writer._recording.series
     assert series is not None
     assert (balanced(series).state, series.missing_frames) == (SeriesState.INCOMPLETE, ((1, 1),))
+
+
+def test_a_writer_that_is_behind_reports_all_the_while_and_hears_an_order(tmp_path: Path) -> None:
+    # A message with the numbers of 20,000 frames takes some 15 ms: the 300 that wait already take seconds.
+    loop = Loop(tmp_path / "data", max_message_bytes=1 << 20)
+    loop.stream.start(data=())
+    for number in range(300):
+        loop.stream.frame(20_000 * number, data=(), detector_specific={"n": [7] * 20_000})
+    loop.stream.end()
+    thread = threading.Thread(target=loop.writer.run, name="writer")
+    thread.start()
+    try:
+        _, silences = listen(loop.link, lambda line: isinstance(line, WriterStatus) and rows(line) > 500_000)
+        loop.link.send(Order(number=1, what="stop"))
+        lines, more = listen(loop.link, lambda line: isinstance(line, Answer))
+    finally:
+        loop.writer.stop()
+        thread.join(10)
+        loop.close()
+    series = next(line.series for line in reversed(lines) if isinstance(line, WriterStatus))
+    assert series is not None
+    assert (series.state, series.reason) == (SeriesState.INCOMPLETE, "stopped on request")
+    # 3 s is what the supervisor takes for hanging.
+    assert max(silences + more) < 1.5
+
+
+def rows(status: WriterStatus) -> int:
+    return status.series.rows if status.series else 0
+
+
+def listen(link: Link, until: Callable[[Line], bool], deadline_s: float = 30) -> tuple[list[Line], list[float]]:
+    """What came, up to the line of which it is true; and how long each silence was."""
+    lines: list[Line] = []
+    silences: list[float] = []
+    deadline = heard = time.monotonic()
+    deadline += deadline_s
+    while not any(map(until, lines)):
+        assert select.select([link], [], [], deadline - time.monotonic())[0], f"not within {deadline_s} s: {lines[-1:]}"
+        silences.append(time.monotonic() - heard)
+        heard += silences[-1]
+        lines += link.receive()
+    return lines, silences
