@@ -1,6 +1,7 @@
 """What happens between stage and unstage: one file, one series, either step by step or flown."""
 
 import logging
+import threading
 from collections.abc import Callable
 from enum import Enum
 
@@ -41,6 +42,7 @@ class Staging:
         self._goal: Goal | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
+        self._stepping = threading.Lock()  # the worker takes steps, and the RunEngine ends them
         self.step = Step.STAGED
         self.why = ""
         self.frames_per_event = 1
@@ -60,7 +62,7 @@ class Staging:
         with _EndOnFailure(self):
             if self.step is Step.STAGED:
                 self._arm(TriggerInfo(trigger="software", frames_per_event=frames), triggers=None)
-                self.step = Step.POINTS
+                self._advance(Step.POINTS)
             stale = self._preview()
             goal = self._controller.trigger(first_frame=event * frames)
             account = self.account = self._controller.wait_for(goal, progress)
@@ -75,14 +77,14 @@ class Staging:
             if info.trigger != "software":
                 triggers = 1 if info.trigger == "internal" else info.number_of_events
                 self._arm(info, triggers=triggers)
-                self.step = Step.PREPARED
+                self._advance(Step.PREPARED)
 
     def start(self) -> None:
         """Starts it."""
         self.check("kickoff", Step.PREPARED)
         with _EndOnFailure(self):
             self._goal = self._controller.trigger()
-            self.step = Step.FLYING
+            self._advance(Step.FLYING)
 
     def finish(self, progress: Callable[[int], None]) -> None:
         """Waits until every frame is in the file and the file is closed and complete."""
@@ -90,7 +92,7 @@ class Staging:
         assert self._goal is not None  # noqa: S101  # start sets both
         with _EndOnFailure(self):
             self.account = self._controller.wait_for(self._goal, progress)
-            self.step = Step.FLOWN
+            self._advance(Step.FLOWN)
 
     @property
     def frames(self) -> int:
@@ -125,7 +127,8 @@ class Staging:
 
         A series that was to run by itself and isn't over is always aborted.
         """
-        step, self.step, self.why = self.step, Step.ENDED, self.why or why
+        with self._stepping:
+            step, self.step, self.why = self.step, Step.ENDED, self.why or why
         try:
             if step in (Step.PREPARED, Step.FLYING) or (aborted and step is not Step.ENDED):
                 self._controller.abort(why)
@@ -141,6 +144,15 @@ class Staging:
             self.end(aborted=True, why=str(error))
         except StinsError as second:
             log.warning("while ending the series: %s", second)
+
+    def _advance(self, step: Step) -> None:
+        with self._stepping:
+            if self.step is not Step.ENDED:
+                self.step = step
+                return
+        # Whoever ended it while it was being armed may have found nothing that was armed yet.
+        self._controller.abort(self.why)
+        raise StinsError(f"before it was {step.value}")
 
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
         per_trigger = info.frames if info.trigger == "internal" else info.frames_per_event

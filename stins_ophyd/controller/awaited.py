@@ -27,7 +27,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody waits for: `done` says when, `owed` who is behind with what.
 
     `timeout_s` begins anew whenever `progress` changes. A FAULT ends the wait unless `despite_fault`, a process that
-    stays away unless `despite_offline`.
+    stays away unless `despite_offline`, and an interruption unless `despite_interruption`.
     """
 
     step: str
@@ -37,6 +37,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     progress: Callable[[Snapshot], object] = lambda _: None
     despite_fault: bool = False
     despite_offline: bool = False
+    despite_interruption: bool = False
 
 
 def is_armed(acquirer: AcquirerStatus | None) -> bool:
@@ -137,6 +138,8 @@ def until_closed(step: str, series_id: str, timeout_s: float, *, heed_acquirer: 
         timeout_s=timeout_s,
         despite_fault=True,
         despite_offline=not heed_acquirer,
+        # Whoever ends the series a second time (a stop while it is unstaged) must not break off the first ending.
+        despite_interruption=True,
     )
 
 

@@ -38,7 +38,8 @@ class Observer:
         self._telling = threading.RLock()
         self._listeners: dict[int, Callable[[Snapshot], None]] = {}
         self._next_key = 0
-        self._interruptions: list[str] = []
+        self._interruptions = 0
+        self._interrupted_by = ""
         self._watches: list[Watch[Any]] = []
         self.snapshot = combine(UNHEARD)
 
@@ -61,7 +62,7 @@ class Observer:
         with self._telling:
             key, self._next_key = self._next_key, self._next_key + 1
             self._listeners[key] = callback
-            callback(self.snapshot)
+            self._tell(callback, self.snapshot)
         return lambda: self._forget(key)
 
     def follow(self, series: Series | None) -> None:
@@ -71,7 +72,8 @@ class Observer:
     def interrupt(self, reason: str) -> None:
         """Ends every wait that is under way, with an error that says `reason`."""
         with self._changed:
-            self._interruptions.append(reason)
+            self._interruptions += 1
+            self._interrupted_by = reason
             self._changed.notify_all()
 
     def wait(self, awaited: Awaited) -> Snapshot:
@@ -81,11 +83,11 @@ class Observer:
             ControllerError: a fault, a process that is gone, a deadline that passed, or an interruption.
         """
         with self._changed:
-            interruptions, moved, offline = len(self._interruptions), time.monotonic(), None
+            interruptions, moved, offline = self._interruptions, time.monotonic(), None
             progress = awaited.progress(self.snapshot)
             while True:
-                if len(self._interruptions) > interruptions:
-                    raise self._interrupted(awaited.step, self._interruptions[-1])
+                if self._interruptions > interruptions and not awaited.despite_interruption:
+                    raise self._interrupted(awaited.step, self._interrupted_by)
                 if self._is_done(awaited):
                     return self.snapshot
                 snapshot, now = self.snapshot, time.monotonic()

@@ -114,6 +114,31 @@ def test_a_scan_that_is_ended_leaves_a_closed_file_marked_incomplete(
         assert len(file["/entry/data/data"]) >= len(bench.documents.indices) == 2
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.006, 0.014])
+@pytest.mark.parametrize("how", ["stop", "unstage"])
+def test_a_point_that_is_ended_while_its_detector_is_being_armed_ends_clean(
+    detector: StinsDetector, how: str, delay_s: float
+) -> None:
+    """The delays reach each step of the arming, so that the end comes before, between and after its commands."""
+    detector.stage()
+    detector.trigger()
+    threading.Event().wait(delay_s)
+    getattr(detector, how)()
+    detector.unstage()
+    assert detector.controller.snapshot.state is CombinedState.IDLE
+    assert detector.controller.series is None
+
+
+def test_a_scan_that_is_aborted_while_it_arms_ends_as_aborted(bench: Bench) -> None:
+    arming = threading.Event()
+    token = bench.engine.subscribe(lambda _, doc: arming.set(), "start")
+    bench.run_until(bp.count([bench.detector], 3), arming)
+    bench.engine.unsubscribe(token)
+    bench.engine.abort()
+    assert bench.documents.stop["exit_status"] == "abort"
+    assert bench.detector.controller.snapshot.state is CombinedState.IDLE
+
+
 def test_a_pause_ends_a_fly_series_with_what_was_flushed(bench: Bench) -> None:
     slow(bench.detector)
     bench.pause(fly_series(bench.detector, 500, flush_period_s=0.1), frames_sent(3))
