@@ -18,6 +18,12 @@ _LASTING_THREADS = ("bluesky-run-engine", "AnyIO worker", "asyncio_", "ophyd", "
 _DEADLINE_S = 5.0
 
 
+def pytest_collection_finish() -> None:
+    """What the imports made stays: without it the collection behind each test takes some ms, not 0.15 s."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def captures() -> Path:
     """The folder of captured detector streams."""
