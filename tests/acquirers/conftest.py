@@ -178,17 +178,33 @@ class RunningProcess:
         self.process.stdout.close()
 
 
+def write_config(path: Path, **settings: Any) -> Path:
+    """The configuration of a small simulated detector that doesn't wait for long."""
+    content = {
+        "name": "det",
+        "backend": "simulated",
+        "settings": {"shape": [8, 8], **settings},
+        "stream": {"peer_timeout_s": 0.5},
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProcess]:
+    """An acquirer process that no recorder connects to, for all tests of a module that leave it idle."""
+    process = RunningProcess(write_config(tmp_path_factory.mktemp("idle") / "acquirer.yaml"))
+    yield process
+    process.close()
+
+
 @pytest.fixture
 def launch(tmp_path: Path, consume: Callable[..., Consumer]) -> Iterator[Callable[..., RunningProcess]]:
     """Starts an acquirer process: `launch(shape=[8, 8], ...)`; it needs `consume` as `start` does."""
     running: list[RunningProcess] = []
 
-    def launch(backend: str = "simulated", **settings: Any) -> RunningProcess:
-        path = tmp_path / f"acquirer{len(running)}.yaml"
-        if backend == "simulated":
-            settings.setdefault("shape", [8, 8])
-        path.write_text(yaml.safe_dump({"name": "det", "backend": backend, "settings": settings}))
-        running.append(RunningProcess(path))
+    def launch(**settings: Any) -> RunningProcess:
+        running.append(RunningProcess(write_config(tmp_path / f"acquirer{len(running)}.yaml", **settings)))
         return running[-1]
 
     yield launch

@@ -49,18 +49,15 @@ def test_a_series_over_http_is_pushed_received_and_equal_to_its_reference(
     watch.close()
 
 
-def test_arming_without_a_recorder_is_refused_with_endpoint_and_seconds(launch: Callable[..., Any]) -> None:
-    det = launch()
-    with pytest.raises(
-        RemoteError, match=rf"arm failed at {det.ready.control}.*connected to {det.ready.stream} within 5"
-    ):
-        det.client.post("/arm", ArmRequest(series_id="s"), timeout_s=15)
-    assert det.client.status().state is AcquirerState.IDLE
+def test_arming_without_a_recorder_is_refused_with_endpoint_and_seconds(idle: Any) -> None:
+    problem = rf"arm failed at {idle.ready.control}.*connected to {idle.ready.stream} within 0.5 s"
+    with pytest.raises(RemoteError, match=problem):
+        idle.client.post("/arm", ArmRequest(series_id="s"), timeout_s=15)
+    assert idle.client.status().state is AcquirerState.IDLE
 
 
-def test_wrong_requests_are_refused_and_it_lives_on(launch: Callable[..., Any]) -> None:
-    det = launch()
-    url = det.ready.control
+def test_wrong_requests_are_refused_and_it_lives_on(idle: Any) -> None:
+    url = idle.ready.control
     replies = [
         httpx.post(f"{url}/arm", json={"series_id": 5}),
         httpx.post(f"{url}/arm", json={"series_id": "s", "framez": 1}),
@@ -73,7 +70,7 @@ def test_wrong_requests_are_refused_and_it_lives_on(launch: Callable[..., Any]) 
     assert "framez" in said[1]
     assert "dtype: got 'complex'" in said[2]
     assert "'minus-one', expected a frame number" in said[3]
-    assert det.client.status().state is AcquirerState.IDLE
+    assert idle.client.status().state is AcquirerState.IDLE
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,6 +3,8 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from stins_acquirers.backend import Backend, BackendError, Ending
 from stins_acquirers.conformance import BackendConformance, arm_request, read_frames
 from stins_acquirers.replay import ReplayBackend, ReplaySettings
+from stins_acquirers.replay.capture import read_messages
 
 from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, encode
 from stins.control import FrameDescription, TriggerRequest
@@ -76,12 +79,20 @@ class TestReplayOfNumbers(BackendConformance):
         backend.close()
 
 
+@pytest.fixture(scope="module")
+def short_eiger(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The opening of the EIGER's capture and its first three frames, unpacked."""
+    with closing(read_messages(captures / EIGER)) as messages:
+        return write(tmp_path_factory.mktemp("eiger") / "short.cbors", list(islice(messages, 4)))
+
+
 class TestReplayOfAnEiger(BackendConformance):
+    frames = 2
     bad_setting = {"capture": "/there/is/no/such.zip"}
 
     @pytest.fixture
-    def backend(self, captures: Path) -> Iterator[Backend]:
-        backend = replay(captures / EIGER)
+    def backend(self, short_eiger: Path) -> Iterator[Backend]:
+        backend = replay(short_eiger)
         yield backend
         backend.close()
 
