@@ -46,7 +46,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
         if series is None or acquirer is None or snapshot.recorder is None:
             return False
-        self._check(series, acquirer.frames_dropped)
+        self._check(series, acquirer.frames_dropped, snapshot.recorder.notes)
         if self.closes:
             return (
                 series.state is SeriesState.COMPLETE
@@ -80,9 +80,12 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             return "recorder", f"{due}; {lost} of those sent did not arrive"
         return "recorder", f"{due}; the series is {series.state.value}"
 
-    def _check(self, series: SeriesStatus, dropped: int) -> None:
+    def _check(self, series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> None:
+        if series.state is SeriesState.FAILED:
+            # Before the missing frames: they are missing because of this, and its text says what to do.
+            raise SeriesProblem("recorder", f"the series failed after {series.rows} rows: {series.reason}")
         if series.missing:
-            raise SeriesProblem("recorder", _missing(series))
+            raise SeriesProblem("recorder", _missing(series, notes))
         if dropped:
             raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: nobody took them in time")
         if series.state is SeriesState.OPEN:
@@ -95,7 +98,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             raise SeriesProblem("recorder", f"the file has {series.rows} rows, expected {expected - series.discarded}")
 
 
-def _missing(series: SeriesStatus) -> str:
+def _missing(series: SeriesStatus, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
-    return f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty"
+    refused = "".join(f"; {note}" for note in notes) if series.refused else ""
+    return f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty{refused}"

@@ -18,6 +18,7 @@ def snapshot(
     acquirer: AcquirerState = AcquirerState.ARMED,
     series_state: SeriesState = SeriesState.OPEN,
     dropped: int = 0,
+    notes: tuple[str, ...] = (),
     **account: object,
 ) -> Snapshot:
     """The chain with this account of series s."""
@@ -26,7 +27,8 @@ def snapshot(
     sender = AcquirerStatus(
         name="sim", backend="b", state=acquirer, boot_id="a", pid=1, stream="", frames_sent=6, frames_dropped=dropped
     )
-    return combine(Heard(sender, RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series)))
+    writer = RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series, notes=notes)
+    return combine(Heard(sender, writer))
 
 
 def test_frames_that_are_flushed_are_done() -> None:
@@ -59,6 +61,18 @@ def test_another_series_is_not_ours() -> None:
 def test_a_missing_frame_is_named() -> None:
     with pytest.raises(SeriesProblem, match=r"2 frames are missing: 3, 5; the file /data/f.nxs"):
         GOAL.reached(snapshot(**{**DONE, "missing": 2, "missing_frames": ((3, 3), (5, 5))}))
+
+
+def test_a_frame_that_was_refused_is_told_with_the_recorders_note() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "refused": 1}
+    with pytest.raises(SeriesProblem, match=r"1 frames are missing: 3; .*; refused frame 3: shape"):
+        GOAL.reached(snapshot(notes=("refused frame 3: shape",), **account))
+
+
+def test_a_series_that_failed_is_told_by_its_reason_not_by_the_frames_it_lacks() -> None:
+    account = {**DONE, "rows": 3, "missing": 2, "missing_frames": ((3, 4),), "reason": "no space is left; make room"}
+    with pytest.raises(SeriesProblem, match=r"^the series failed after 3 rows: no space is left; make room$"):
+        GOAL.reached(snapshot(series_state=SeriesState.FAILED, **account))
 
 
 def test_a_dropped_frame_is_the_acquirers() -> None:
