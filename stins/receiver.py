@@ -52,19 +52,23 @@ class OpenSeries(msgspec.Struct, frozen=True):
 class StoreFrame(msgspec.Struct, frozen=True, gc=False):
     """Frame(s) for rows `row` to `row + count - 1`; a missing frame keeps its row, a discarded one has none.
 
-    A row that was given before is a frame taken again: it takes the place of the first.
+    A row that was given before is a frame taken again: it takes the place of the first. `rewound`: every frame from
+    this one on is taken again, and the rows behind it are void (a late message with `retake` only fills its gap).
     """
 
     packet: Packet
     header: Data
     row: int
     count: int
+    rewound: bool = False
 
 
 class DiscardFrame(msgspec.Struct, frozen=True):
-    """A frame that is forwarded and counted, not recorded."""
+    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame."""
 
     packet: Packet
+    header: Data
+    rewound: bool = False
 
 
 class EndSeries(msgspec.Struct, frozen=True):
@@ -248,10 +252,14 @@ class SeriesReceiver:
         assert series is not None and isinstance(header, Data)  # noqa: S101, PT018  # by the table
         done = self._moved(packet) if packet.moved else []
         count = frame_count(header)
+        rewound = not late and series.takes_again(header)
         row = series.add(header, count, late=late)
         if row is None:
             return done + self._repeated(header)
-        done.append(DiscardFrame(packet) if header.discard else StoreFrame(packet, header, row, count))
+        if header.discard:
+            done.append(DiscardFrame(packet, header, rewound))
+        else:
+            done.append(StoreFrame(packet, header, row, count, rewound))
         return done
 
     def _repeated(self, header: Data) -> list[Instruction]:

@@ -94,7 +94,7 @@ class SeriesAccount:
         A late message fills the gap it left, and nothing else: it takes nothing again.
         """
         frame = header.frame_number
-        if frame < self._next_frame and header.retake and not late:
+        if self.takes_again(header) and not late:
             self._rewind(self._first_retaken(frame, header.frames_dropped or ()))
             self._retake = (header.message_id, self._next_frame)
         if header.frames_dropped:
@@ -111,6 +111,10 @@ class SeriesAccount:
             self._rowless.add(frame, frame + count - 1)
             self._rowless_count += count
         return row
+
+    def takes_again(self, header: Data) -> bool:
+        """Whether the message, coming in its turn, takes its frame and all behind it again."""
+        return header.frame_number < self._next_frame and header.retake is True
 
     def is_void(self, header: Data) -> bool:
         """Whether the message is from before a retake of its frame: it fills no gap of the frames that came after."""

@@ -96,6 +96,8 @@ class Recording:
             self._end(instruction.result)
         elif isinstance(instruction, DiscardFrame):
             self.dirty = True
+            if instruction.rewound:
+                self._unwritten.remove(instruction.header.frame_number, _LAST_FRAME)
         elif isinstance(instruction, Report):
             log.warning("%s: %s", instruction.kind, instruction.text)
             self._note(instruction.text)
@@ -119,7 +121,7 @@ class Recording:
     def _store(self, instruction: StoreFrame) -> None:
         self.dirty = True
         header, file = instruction.header, self._file
-        if header.retake is True:
+        if instruction.rewound:
             self._unwritten.remove(header.frame_number, _LAST_FRAME)
         if file is None:
             if self._wanted:
@@ -128,7 +130,7 @@ class Recording:
                 self.last_stored = instruction
             return
         try:
-            file.write(header, instruction.packet.payload, instruction.row, instruction.count)
+            file.write(instruction)
         except StorageError as error:
             self._skip(instruction)
             self._fail(error)

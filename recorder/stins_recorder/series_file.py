@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from stins import Data, SeriesResult, SeriesStart
+from stins import Data, SeriesResult, SeriesStart, StoreFrame
 from stins.messages import SERIES_ARRAYS, Payload
 
 from .datasets import create_dataset
@@ -85,13 +85,15 @@ class SeriesFile:
 
     # -- frames ---------------------------------------------------------------------------------
 
-    def write(self, header: Data, payload: Sequence[Payload], row: int, count: int) -> None:
+    def write(self, frame: StoreFrame) -> None:
         """Stores the parts of a frame in its row, untouched, and its numbers.
 
         Raises:
             RecorderError: the frame does not look like the others; nothing of it was written.
         """
-        if (row + count - self.rows) * self._chunks_a_frame > _LONGEST_JUMP:
+        header, payload, row = frame.header, frame.packet.payload, frame.row
+        end = row + frame.count
+        if (end - self.rows) * self._chunks_a_frame > _LONGEST_JUMP:
             raise RecorderError(f"frame {header.frame_number}: got row {row} after {self.rows} rows, which is too far")
         try:
             if self._numbers is None:
@@ -99,11 +101,10 @@ class SeriesFile:
             assert self._numbers is not None  # noqa: S101
             if payload or self._datasets:
                 self._write_parts(header, payload, row)
-            self._numbers.set(header, row, count)
+            self._numbers.set(header, row, frame.count)
         except _HDF5_ERRORS as error:
             raise storage_error("write", self.path, error) from error
-        # What is taken again makes the rows behind it void.
-        self.rows = row + count if header.retake is True else max(self.rows, row + count)
+        self.rows = end if frame.rewound else max(self.rows, end)
 
     def _write_parts(self, header: Data, payload: Sequence[Payload], row: int) -> None:
         if header.data != self._described:

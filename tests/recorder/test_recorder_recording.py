@@ -74,6 +74,38 @@ def test_a_late_frame_fills_its_hole(desk: Desk) -> None:
     np.testing.assert_array_equal(stored(desk.path), [image(n) for n in range(4)])
 
 
+def test_a_late_frame_with_retake_takes_no_row_behind_it_away(desk: Desk) -> None:
+    messages: list[list[bytes]] = []
+    give, desk._take = desk._take, messages.append
+    desk.start(frames_expected=4)
+    desk.frames(0, 1, 2, 3, retake=True)
+    desk.end()
+    start, *frames, end = messages
+    for message in (start, frames[0], frames[2], frames[3]):
+        give(message)
+    for instruction in desk.machine.tick(100.0):  # the gap is given up
+        desk.recording.execute(instruction)
+    give(frames[1])
+    give(end)
+    account = balanced(desk.account)
+    assert (account.written, account.rows, account.retaken) == (4, 4, 0)
+    np.testing.assert_array_equal(stored(desk.path), [image(n) for n in range(4)])
+
+
+@pytest.mark.parametrize("again", [{}, {"discard": True}], ids=["recorded", "discarded"])
+def test_a_refused_frame_that_is_taken_again_is_no_longer_missing(desk: Desk, again: dict[str, bool]) -> None:
+    desk.start(frames_expected=3)
+    desk.frame(0)
+    desk.frame(1, bytes(2), data=(Part(name="image", shape=(1, 1), dtype="uint16"),))
+    desk.recording.flush()
+    assert desk.account.missing_frames == ((1, 1),)
+    desk.frame(1, retake=True, **again)
+    desk.frame(2)
+    desk.end()
+    account = balanced(desk.account)
+    assert (account.missing, account.written + account.discarded) == (0, 3)
+
+
 @pytest.mark.parametrize("part", [IMAGE, BSLZ4], ids=["none", "bslz4"])
 def test_a_frame_taken_again_takes_the_place_of_the_first(desk: Desk, part: Part) -> None:
     def frame(number: int, content: int, **values: bool) -> None:

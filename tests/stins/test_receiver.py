@@ -43,6 +43,10 @@ def rows(instructions: list[object]) -> list[tuple[int, int]]:
     return [(i.header.frame_number, i.row) for i in instructions if isinstance(i, StoreFrame)]
 
 
+def rewound(instructions: list[object]) -> list[bool]:
+    return [i.rewound for i in instructions if isinstance(i, StoreFrame | DiscardFrame)]
+
+
 def result(instructions: list[object]) -> SeriesResult:
     (ended,) = [i.result for i in instructions if isinstance(i, EndSeries)]
     return ended
@@ -379,8 +383,16 @@ def test_a_retake_takes_a_frame_and_all_after_it_again():
     done = run(start(), data(1, 0), data(2, 1), data(3, 2), data(4, 1, retake=True), data(5, 2), end(6, frames_sent=5))
 
     assert rows(done) == [(0, 0), (1, 1), (2, 2), (1, 1), (2, 2)]
+    assert rewound(done) == [False, False, False, True, False]
     ended = result(done)
     assert (ended.outcome, ended.received, ended.stored, ended.retaken, ended.rows) == (Outcome.COMPLETE, 5, 3, 2, 3)
+
+
+def test_a_retake_that_is_discarded_rewinds_too():
+    done = run(start(), data(1, 0), data(2, 1), data(3, 0, retake=True, discard=True), data(4, 1), end(5))
+
+    assert rewound(done) == [False, False, True, False]
+    assert (result(done).stored, result(done).discarded, result(done).retaken) == (1, 1, 2)
 
 
 def test_a_retake_of_discarded_frames_gives_their_rows_anew():
@@ -419,6 +431,15 @@ def test_a_retake_that_comes_too_late_takes_nothing_away():
 
     assert rows(done) == [(0, 0), (1, 1)]
     assert (result(done).outcome, result(done).retaken) == (Outcome.INCOMPLETE, 0)
+
+
+def test_a_late_message_with_retake_fills_its_gap_and_rewinds_nothing():
+    receiver = small_window(0)
+    late = data(2, 1, retake=True)
+    done = run(start(), data(1, 0), data(3, 2), late, end(4, frames_sent=3), receiver=receiver)
+
+    assert (rows(done), rewound(done)) == ([(0, 0), (2, 2), (1, 1)], [False, False, False])
+    assert (result(done).stored, result(done).retaken, result(done).rows) == (3, 0, 3)
 
 
 def test_a_late_message_from_before_a_retake_does_not_fill_a_gap_of_the_retake():

@@ -152,8 +152,8 @@ class StreamCheck:
                 self._open(instruction.start)
             elif isinstance(instruction, StoreFrame):
                 self._frame(instruction.header, instruction.count)
-            elif isinstance(instruction, DiscardFrame) and isinstance(instruction.packet.header, Data):
-                self._frame(instruction.packet.header, frame_count(instruction.packet.header))
+            elif isinstance(instruction, DiscardFrame):
+                self._frame(instruction.header, frame_count(instruction.header))
             elif isinstance(instruction, Report) and instruction.kind == "repeated":
                 self.findings.fault(REPEATED, "the series (first)", instruction.text, "each frame_number once")
             elif isinstance(instruction, EndSeries) and not self.ended:
