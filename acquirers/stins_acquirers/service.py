@@ -10,11 +10,10 @@ from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET
-from pydantic import BaseModel
 
 from stins import Limits, SeriesHeader, SeriesInfo, StinsError
 from stins.checks import check_depth
-from stins.control import AcquirerState, AcquirerStatus, ArmRequest, FrameDescription, TriggerRequest
+from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
 from stins.daemon import StatusBoard
 from stins.messages import EndStatus
 from stins.transport import Publisher
@@ -22,6 +21,7 @@ from stins.transport import Publisher
 from .backend import Backend, Ending, Opening, WrapsLink
 from .backlog import Backlog
 from .calls import Call, CallQueue
+from .look import look_at
 from .machine import AcquirerEvent, next_state
 from .outbox import Outbox
 
@@ -62,7 +62,7 @@ class Service:
         self._stopping = False
         self._published = 0.0
         self._boot_id = uuid4().hex
-        self._look = _look(backend)
+        self._look = look_at(backend)
         self.board = StatusBoard(self._status())
 
     # -- commands, from any thread --------------------------------------------------------------
@@ -164,7 +164,7 @@ class Service:
         try:
             opening = self._backend.arm(request)
             expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
-            look = _look(self._backend)
+            look = look_at(self._backend)
             self._outbox.open(self._header(request, opening, expected), opening.payload)
         except Exception:
             self._backend.disarm()
@@ -235,7 +235,7 @@ class Service:
     def _configure(self, changes: Mapping[str, Any]) -> None:
         state = next_state(self._state, AcquirerEvent.CONFIGURE)
         self._backend.configure(changes)
-        self._look = _look(self._backend)
+        self._look = look_at(self._backend)
         self._state = state
 
     def _end(self, ending: Ending) -> None:
@@ -288,20 +288,6 @@ class Service:
         )
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """What a status says of the backend."""
-
-    frame: FrameDescription | None
-    settings: dict[str, Any]
-    units: dict[str, str]
-
-
-def _look(backend: Backend) -> _Look:
-    """Only a command may change it, so it is read inside commands: a bug in it reaches their caller, not the loop."""
-    settings = backend.settings
-    return _Look(backend.describe(), settings.model_dump(mode="json"), _units(settings))
-
-
 def _check(request: ArmRequest) -> None:
     for name, value in (("frames_per_trigger", request.frames_per_trigger), ("triggers", request.triggers)):
         if value is not None and value < 1:
@@ -315,8 +301,3 @@ def _merged(own: Any, metadata: Mapping[str, Any]) -> Any:
     if not metadata:
         return own
     return {**(own or {}), "metadata": dict(metadata)}
-
-
-def _units(settings: BaseModel) -> dict[str, str]:
-    extras = {name: field.json_schema_extra for name, field in type(settings).model_fields.items()}
-    return {name: str(extra["unit"]) for name, extra in extras.items() if isinstance(extra, dict) and "unit" in extra}
