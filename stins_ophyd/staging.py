@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from stins import StinsError
-from stins.control import Preview, SeriesStatus
+from stins.control import Preview, SeriesState, SeriesStatus
 
 from .controller import Controller, Goal, Snapshot
 from .trigger_info import TriggerInfo
@@ -125,7 +125,8 @@ class Staging:
     def end(self, *, aborted: bool, why: str = "ended") -> None:
         """Ends the series, if there is one, and waits until its file is closed. Ending twice does no harm.
 
-        A series that was to run by itself and isn't over is always aborted.
+        A series that was to run by itself and isn't over is always aborted. Points whose file is not complete when it
+        is closed (the recorder died after the last of them) raise `StinsError`.
         """
         with self._stepping:
             step, self.step, self.why = self.step, Step.ENDED, self.why or why
@@ -133,10 +134,18 @@ class Staging:
             if step in (Step.PREPARED, Step.FLYING) or (aborted and step is not Step.ENDED):
                 self._controller.abort(why)
             elif step is Step.POINTS:
-                self._controller.disarm()
+                self.account = self._controller.disarm() or self.account
+                self._check_complete()
         finally:
             if step is not Step.ENDED:
                 self._forget()
+
+    def _check_complete(self) -> None:
+        account = self.account
+        if account is None or account.state is not SeriesState.COMPLETE:
+            file, state = (account.file, account.state.value) if account else (self._filename, "unknown")
+            why = f": {account.reason}" if account and account.reason else ""
+            raise StinsError(f"{file}: the series is {state} at its end, expected complete{why}")
 
     def fail(self, error: Exception) -> None:
         """Ends the series because of `error`, as well as that can be done."""

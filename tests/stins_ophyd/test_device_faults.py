@@ -10,6 +10,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
+from stins import StinsError
 from stins.control import SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
 from tests.stins_ophyd.chain import Chain, Documents
@@ -147,4 +148,19 @@ def test_a_recorder_that_loses_its_writer_fails_the_run_and_is_reset_by_the_next
     engine.unsubscribe(token)
     assert "died: signal SIGKILL" in why
     assert account(detector).state is SeriesState.FAILED
+    works(engine, detector, documents)
+
+
+def test_a_writer_that_dies_after_the_last_point_is_told_by_unstage_once(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    def kill_writer(name: str, doc: dict[str, Any]) -> None:
+        if name == "event" and doc["seq_num"] == 2:
+            os.kill(detector.controller.snapshot.recorder.writer_pid, signal.SIGKILL)
+
+    token = engine.subscribe(kill_writer)
+    with pytest.raises(StinsError, match=r"\.nxs: the series is failed at its end, expected complete: .*SIGKILL"):
+        engine(bp.count([detector], 2))
+    engine.unsubscribe(token)
+    detector.unstage()
     works(engine, detector, documents)
