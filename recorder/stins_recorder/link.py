@@ -4,22 +4,23 @@ Neither waits for the other: a stopped supervisor must not stall the stream, a h
 """
 
 import socket
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from stins.control import PrepareRequest, RecorderState, SeriesStatus
 
-__all__ = ["Answer", "Line", "Link", "Order", "WriterStatus"]
+__all__ = ["Answer", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
 
 _RECEIVE_BYTES = 1 << 20
+OrderKind: TypeAlias = Literal["prepare", "stop", "reset", "exit"]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
     """Supervisor to writer; `number` comes back in the answer."""
 
     number: int
-    what: Literal["prepare", "stop", "reset", "exit"]
+    what: OrderKind
     prepare: PrepareRequest | None = None
 
 

@@ -19,7 +19,7 @@ from stins.daemon import StatusBoard
 
 from .config import RecorderConfig
 from .errors import RecorderError
-from .link import Answer, Link, Order, WriterStatus
+from .link import Answer, Link, Order, OrderKind, WriterStatus
 from .preview import PreviewReader
 
 __all__ = ["Supervisor"]
@@ -30,7 +30,10 @@ _START_DEADLINE_S = 30.0
 _ORDER_DEADLINE_S = 5.0
 _EXIT_DEADLINE_S = 10.0
 _SILENCE_S = 3.0
-_RESTART_PAUSE_S = 0.2
+#: Before a writer that died is started again. It doubles while writers die, up to the longest: one that cannot live
+#: must not fill log and machine. A series that ends, or a life of so many seconds, shows that it can.
+_RESTART_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_HEALTHY_S = 30.0
 _POLL_S = 0.25
 
 
@@ -48,7 +51,8 @@ class Supervisor:
         self._link: Link | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
-        self._heard = 0.0
+        self._started = self._heard = 0.0
+        self._pause_s = _RESTART_PAUSE_S
         self._silent = False
         # Why the writer before this one died: FAULT until somebody has seen it (/reset, /prepare) or a series begins.
         self._death = ""
@@ -84,15 +88,17 @@ class Supervisor:
         """Lets `run` end."""
         self._stopping.set()
 
-    def _order(self, what: str, prepare: PrepareRequest | None = None) -> RecorderStatus:
+    def _order(self, what: OrderKind, prepare: PrepareRequest | None = None) -> RecorderStatus:
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         with self._lock:
             if self._link is None:
-                raise RecorderError(f"{self._config.name}: {what}: the writer is being started again; try in a second")
+                raise RecorderError(
+                    f"{self._config.name}: {what}: the writer is being started again; try in {self._pause_s + 1:g} s"
+                )
             self._orders += 1
             number = self._orders
             self._answers[number] = answers
-            self._link.send(Order(number=number, what=what, prepare=prepare))  # type: ignore[arg-type]
+            self._link.send(Order(number=number, what=what, prepare=prepare))
         try:
             answer = answers.get(timeout=_ORDER_DEADLINE_S)
         except queue.Empty:
@@ -128,8 +134,9 @@ class Supervisor:
         while not self._stopping.is_set():
             if not self._listen():
                 self._bury()
-                self._stopping.wait(_RESTART_PAUSE_S)
-                self._spawn()
+                if not self._stopping.wait(self._pause_s):
+                    self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+                    self._spawn()
             elif not self._silent and time.monotonic() - self._heard > _SILENCE_S:
                 self._silent = True
                 self._fault(f"the writer has not answered for {_SILENCE_S:g} s; it may hang in a file system call")
@@ -142,7 +149,8 @@ class Supervisor:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         first = {"config": self._config.model_dump(mode="json"), "preview": self._preview.endpoint}
         ours.sendall(msgspec.json.encode(first) + b"\n")
-        self._heard = time.monotonic() + _START_DEADLINE_S - _SILENCE_S
+        self._started = time.monotonic()
+        self._heard = self._started + _START_DEADLINE_S - _SILENCE_S
         with self._lock:
             self._link = Link(ours)
 
@@ -163,6 +171,8 @@ class Supervisor:
     def _status(self, status: WriterStatus) -> None:
         if status.series is not None or status.state is not RecorderState.IDLE:
             self._death = ""
+        if status.series is not None and status.series.state is not SeriesState.OPEN:
+            self._pause_s = _RESTART_PAUSE_S
         self._publish(
             state=RecorderState.FAULT if self._death else status.state,
             reason=self._death or status.reason,
@@ -184,7 +194,9 @@ class Supervisor:
         link.close()
         code = self._end_of(process)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        self._death = f"the writer (process {process.pid}) died: {how}; it is started again"
+        if time.monotonic() - self._started > _HEALTHY_S:
+            self._pause_s = _RESTART_PAUSE_S
+        self._death = f"the writer (process {process.pid}) died: {how}; it is started again in {self._pause_s:g} s"
         series = self.board.status.series
         if series is not None and series.state is SeriesState.OPEN:
             series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._death)
