@@ -1,7 +1,7 @@
 """The command `stins`: finds each subcommand by entry point and loads only that one."""
 
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 
 from .errors import StinsError
 
@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage(commands))
         return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        print(f"stins-ophyd {version('stins-ophyd')}")
+        return 0
     name, rest = arguments[0], arguments[1:]
     if name not in commands:
         print(f"stins: no command {name!r}; there are: {', '.join(_ordered(commands))}", file=sys.stderr)
@@ -33,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     except StinsError as error:
         print(f"stins {name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         return 1
 
@@ -45,7 +50,7 @@ def _usage(commands: dict[str, EntryPoint]) -> str:
     lines = [f"  {name:<10} {_SUMMARIES.get(name, commands[name].value)}" for name in _ordered(commands)]
     return "\n".join(
         [
-            "usage: stins COMMAND [--help] ...",
+            "usage: stins COMMAND [--help] ...   (stins --version)",
             "",
             "Data acquisition for high-rate X-ray detectors: acquirer, recorder, controller.",
             "",

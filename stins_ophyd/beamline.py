@@ -13,7 +13,7 @@ from stins import StinsError
 from stins.daemon import Model, load_config
 
 from .controller import Controller
-from .processes import DaemonProcess
+from .processes import DaemonProcess, Kind, ProcessError
 
 __all__ = [
     "Beamline",
@@ -64,7 +64,7 @@ class DetectorProcesses:
     def __init__(self, name: str, config: DetectorConfig, data: Path, folder: Path | None) -> None:
         self.name = name
         self._folder = folder
-        self.acquirer = DaemonProcess("acquirer", {"name": name, **config.acquirer}, folder=folder)
+        self.acquirer = _start(name, "acquirer", {"name": name, **config.acquirer}, folder)
         recorder = {
             "name": f"{name}-recorder",
             "roots": [str(data)],
@@ -72,7 +72,7 @@ class DetectorProcesses:
             **config.recorder,
         }
         try:
-            self.recorder = DaemonProcess("recorder", recorder, folder=folder)
+            self.recorder = _start(name, "recorder", recorder, folder)
         except StinsError:
             self.acquirer.stop()
             raise
@@ -97,6 +97,14 @@ class DetectorProcesses:
         # The acquirer first: its series-end lets the recorder close the file in good order.
         self.acquirer.stop()
         self.recorder.stop()
+
+
+def _start(detector: str, kind: Kind, config: Mapping[str, Any], folder: Path | None) -> DaemonProcess:
+    """A process, or an error that says which part of the beamline file it is about."""
+    try:
+        return DaemonProcess(kind, config, folder=folder)
+    except ProcessError as error:
+        raise ProcessError(f"detectors.{detector}.{kind}: {error}") from error
 
 
 class Beamline:
@@ -143,28 +151,51 @@ class RunFile:
         #: Where the messages of its processes go.
         self.logs = _run_folder() / name
 
+    def claim(self) -> None:
+        """Makes this process the one that runs the beamline.
+
+        Raises:
+            StinsError: another process does.
+        """
+        if (owner := _owner(self.path)) is not None:
+            raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
+        self._write({})
+
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
+        self._write(
+            {
+                name: {"acquirer": pair.acquirer.ready.control, "recorder": pair.recorder.ready.control}
+                for name, pair in beamline.detectors.items()
+            }
+        )
+
+    def _write(self, detectors: Mapping[str, Mapping[str, str]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        content = {
-            name: {"acquirer": pair.acquirer.ready.control, "recorder": pair.recorder.ready.control}
-            for name, pair in beamline.detectors.items()
-        }
         self.path.touch(mode=0o600)
-        self.path.write_text(json.dumps(content, indent=2))
+        self.path.write_text(json.dumps({"process": os.getpid(), "detectors": detectors}, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> acquirer and recorder -> address. Raises `StinsError` if no such beamline runs."""
-        try:
-            content: Mapping[str, Mapping[str, str]] = json.loads(self.path.read_text())
-        except (OSError, json.JSONDecodeError) as error:
+        if _owner(self.path) is None:
             running = ", ".join(running_beamlines()) or "none"
-            raise StinsError(f"no beamline {self.path.stem!r} was started here (running: {running})") from error
-        return content
+            raise StinsError(f"no beamline {self.path.stem!r} runs here (running: {running}); start it with stins up")
+        detectors: Mapping[str, Mapping[str, str]] = json.loads(self.path.read_text())["detectors"]
+        return detectors
 
     def remove(self) -> None:
         """The beamline has ended."""
         self.path.unlink(missing_ok=True)
+
+
+def _owner(path: Path) -> int | None:
+    """The living process that a run file names; one that was killed left its file behind."""
+    try:
+        owner = int(json.loads(path.read_text())["process"])
+        os.kill(owner, 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return owner
 
 
 def find_controller(beamline: str, detector: str) -> Controller:
@@ -181,7 +212,7 @@ def find_controller(beamline: str, detector: str) -> Controller:
 
 def running_beamlines() -> list[str]:
     """Names of the beamlines that `stins up` runs for this user."""
-    return sorted(path.stem for path in _run_folder().glob("*.json"))
+    return sorted(path.stem for path in _run_folder().glob("*.json") if _owner(path) is not None)
 
 
 def _run_folder() -> Path:

@@ -46,6 +46,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     plan: str
     run_uid: str
     file: str
+    frames_sent: int
     frames: int
     frames_identical: int
     state: str
@@ -54,8 +55,8 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identical(self) -> bool:
-        """Whether there are frames, and every one is what was sent."""
-        return 0 < self.frames == self.frames_identical
+        """Whether every frame that was sent came back as it was sent, and there was one."""
+        return 0 < self.frames_sent == self.frames == self.frames_identical
 
 
 def detector_config(capture: Path | None) -> DetectorConfig:
@@ -115,13 +116,15 @@ class Chain:
         for start in tqdm(range(0, len(images), _AT_ONCE), desc=f"reading {plan} back", leave=False, disable=None):
             read = images[start : start + _AT_ONCE]
             identical += sum(np.array_equal(frame, self._sent(start + index)) for index, frame in enumerate(read))
-        recorder = self.detector.controller.snapshot.recorder
-        assert recorder is not None and recorder.series is not None  # noqa: S101, PT018  # or there were no frames
+        recorder, acquirer = self.detector.controller.snapshot.recorder, self.detector.controller.snapshot.acquirer
+        if recorder is None or recorder.series is None or acquirer is None:
+            raise StinsError(f"{plan}: a process fell silent; its messages stand in the log folder")
         series = recorder.series
         return Verified(
             plan=plan,
             run_uid=uid,
             file=series.file or "",
+            frames_sent=acquirer.frames_sent + acquirer.frames_dropped,
             frames=len(images),
             frames_identical=identical,
             state=series.state.value,

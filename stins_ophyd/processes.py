@@ -51,6 +51,8 @@ class DaemonProcess:
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix=f"stins-{self.name}-")
         self._folder = Path(self._temporary.name) if self._temporary else Path(folder or ".")
         self.log_file = self._folder / f"{self.name}.log"
+        # The log goes on from one start to the next; what is quoted is this process' own.
+        self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
         self._process = self._spawn()
         self._reader = threading.Thread(target=self._read, name=f"{self.name}-stdout", daemon=True)
@@ -89,7 +91,9 @@ class DaemonProcess:
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its messages."""
-        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        text = ""
+        if self.log_file.exists():
+            text = self.log_file.read_bytes()[self._log_start :].decode(errors="replace")
         return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (none)"
 
     def send_signal(self, number: signal.Signals) -> None:

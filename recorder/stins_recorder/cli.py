@@ -2,10 +2,11 @@
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 from stins.control import PrepareRequest
-from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
+from stins.daemon import ConfigError, Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer
 
 from .config import RecorderConfig
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
 
 def _run(config: RecorderConfig, *, end_with_stdin: bool) -> None:
     for root in config.roots:
-        root.mkdir(parents=True, exist_ok=True)
+        _make(root)
     supervisor = Supervisor(config)
     on_signal(supervisor.stop)
     if end_with_stdin:
@@ -39,6 +40,17 @@ def _run(config: RecorderConfig, *, end_with_stdin: bool) -> None:
     finally:
         supervisor.shut_down()
         server.stop()
+
+
+def _make(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"roots: {root} cannot be made: {error.strerror}; name a folder that can be written"
+        ) from error
+    if not os.access(root, os.W_OK):
+        raise ConfigError(f"roots: {root} cannot be written; name a folder that can")
 
 
 def _commands(supervisor: Supervisor) -> list[Command]:

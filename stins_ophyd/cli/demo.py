@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import time
 import warnings
 from datetime import datetime
@@ -22,20 +23,18 @@ _FRAMES = 100
 def main(argv: list[str]) -> int:
     """Runs the demo; 0 only if every frame came back bit-identical."""
     options = _parser().parse_args(argv)
-    if options.capture and not options.capture.is_file():
-        raise StinsError(f"--capture: no file {options.capture}")
+    _check(options)
     logging.basicConfig(level="WARNING")
     logging.disable(logging.INFO)  # Tiled greets at this level, whatever is set
     # A capture that ends too early fails its plan; what failed is in the report, not in a traceback.
     logging.getLogger("bluesky").setLevel("CRITICAL")
     warnings.filterwarnings("ignore", module=r"(tiled|bluesky|ophyd|databroker)\b")  # theirs, and nothing to act on
     started = time.monotonic()
-    folder = (options.folder or Path("stins-demo") / f"{datetime.now():%Y%m%d-%H%M%S}").absolute()
-    folder.mkdir(parents=True, exist_ok=False)
+    folder = _make_folder(options.folder)
     _say(f"stins demo: everything below {folder}")
     with chain(folder, detector_config(options.capture), _say) as running:
         runs = [] if options.capture else [running.scan(_POINTS)]
-        runs.append(running.fly(options.frames))
+        runs.append(running.fly(options.frames or _FRAMES))
     main_run = runs[-1]
     picture = folder / "frame.png"
     save_picture(main_run.first, picture, f"{main_run.plan}: frame 0 of {Path(main_run.file).name}")
@@ -44,6 +43,24 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(_summary(runs, picture, seconds)))
     return 0 if all(run.identical for run in runs) else 1
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.capture and not options.capture.is_file():
+        raise StinsError(f"--capture: no file {options.capture}")
+    if options.capture and options.frames is not None:
+        raise StinsError("--frames: a capture has the frames that it has; leave this option out with --capture")
+    if options.frames is not None and options.frames < 1:
+        raise StinsError(f"--frames: got {options.frames}, expected at least 1")
+
+
+def _make_folder(wanted: Path | None) -> Path:
+    folder = (wanted or Path("stins-demo") / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}").absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=False)
+    except OSError as error:
+        raise StinsError(f"--folder: {folder} cannot be made: {error.strerror}; name a new folder") from error
+    return folder
 
 
 def _report(runs: list[Verified], folder: Path, picture: Path, seconds: float) -> None:
@@ -70,7 +87,7 @@ def _summary(runs: list[Verified], picture: Path, seconds: float) -> dict[str, o
     """The last run (the fly series) on top; every run in `runs`."""
 
     def one(run: Verified) -> dict[str, object]:
-        keys = ("run_uid", "file", "frames", "frames_identical")
+        keys = ("run_uid", "file", "frames_sent", "frames", "frames_identical")
         return {**{key: getattr(run, key) for key in keys}, "state": run.state, "reason": run.reason}
 
     return {
@@ -94,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples: stins demo;  stins demo --json;  stins demo --capture eiger1-1M-stream-v1.zip",
     )
     parser.add_argument("--capture", type=Path, metavar="FILE", help="replay a captured stream instead of simulating")
-    parser.add_argument("--frames", type=int, default=_FRAMES, help=f"frames of the fly series (default {_FRAMES})")
+    parser.add_argument("--frames", type=int, metavar="N", help=f"frames of the fly series (default {_FRAMES})")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="a new folder for data, catalogue and messages")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ __all__ = ["main"]
 _TIMEOUT_S = 2.0
 _GOOD, _BAD = "green", "bold red"
 _TROUBLE = ("offline", "fault")
+#: Columns of output that goes to a file or another program.
+_PIPED = 160
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +67,12 @@ def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
     tree: Mapping[str, Any] = msgspec.to_builtins(status)
     frames = _sent(status) if isinstance(status, AcquirerStatus) else _written(status)
     file = (tree.get("series") or {}).get("file") or ""
-    return {"state": tree["state"], "reason": tree["reason"], "frames": frames, "file": file, "status": tree}
+    return {
+        **{key: tree.get(key) or "" for key in ("state", "reason", "live")},
+        "frames": frames,
+        "file": file,
+        "status": tree,
+    }
 
 
 def _sent(status: AcquirerStatus) -> str:
@@ -80,22 +88,23 @@ def _written(status: RecorderStatus) -> str:
     if series is None:
         return ""
     missing = f", {series.missing} missing" if series.missing else ""
-    return f"{series.written} of {series.received} written{missing} ({series.state.value})"
+    expected = series.received if series.frames_expected is None else series.frames_expected
+    return f"{series.written} of {expected} written{missing} ({series.state.value})"
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPED)
     table = Table()
     for column in ("beamline", "detector", "process", "state", "frames", "address"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold", no_wrap=column == "address")
     for row in rows:
         style = _BAD if row["state"] in _TROUBLE else _GOOD
         state = f"[{style}]{row['state'].upper()}[/]"
         table.add_row(row["beamline"], row["detector"], row["process"], state, row["frames"], row["address"])
     console.print(table)
     for row in rows:
-        for key in ("file", "reason"):
-            if row[key]:
+        for key in ("file", "live", "reason"):
+            if row.get(key):
                 console.print(f"{row['detector']} {row['process']}: {key}: {row[key]}", soft_wrap=True, markup=False)
 
 

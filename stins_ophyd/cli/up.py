@@ -2,50 +2,54 @@
 
 import argparse
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from stins import StinsError
 from stins.daemon import on_signal
 
-from ..beamline import Beamline, RunFile, load_beamline
+from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline
 from ..controller import Controller, Snapshot
 
 __all__ = ["main"]
 
 _LOOK_S = 0.5
-_TRIES = 5
+#: A detector whose processes end more often than this within that time is not started again.
+_TRIES, _WITHIN_S = 5, 300.0
 
 
 def main(argv: list[str]) -> int:
-    """Runs a beamline until Ctrl-C or SIGTERM; 1 if a process could not be kept alive."""
+    """Runs a beamline until Ctrl-C or SIGTERM; 1 if a detector could not be kept alive."""
     options = _parser().parse_args(argv)
     config = load_beamline(options.config)
     stop = threading.Event()
     on_signal(stop.set)
     run_file = RunFile(config.name)
+    run_file.claim()
     folder = options.logs or run_file.logs
     _say(f"starting {len(config.detectors)} detector(s); messages of the processes: {folder}")
-    with Beamline(config, folder) as beamline:
-        run_file.write(beamline)
-        for name, pair in beamline.detectors.items():
-            _say(f"{name}: acquirer {pair.acquirer.ready.control}, recorder {pair.recorder.ready.control}")
-        controllers = [_watch(name, pair.controller()) for name, pair in beamline.detectors.items()]
-        _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
-        try:
-            alive = _supervise(beamline, stop)
-        finally:
-            run_file.remove()
-            for controller in controllers:
-                controller.close()
+    try:
+        with Beamline(config, folder) as beamline, ExitStack() as watched:
+            run_file.write(beamline)
+            for name, pair in beamline.detectors.items():
+                _say(f"{name}: acquirer {pair.acquirer.ready.control}, recorder {pair.recorder.ready.control}")
+                watched.enter_context(_watched(name, pair.controller()))
+            _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
+            given_up = _supervise(beamline, stop)
+    finally:
+        run_file.remove()
     _say("all processes have ended")
-    return 0 if alive else 1
+    return 1 if given_up else 0
 
 
-def _watch(name: str, controller: Controller) -> Controller:
-    controller.connect()
-    controller.subscribe(_changes(name))
-    return controller
+@contextmanager
+def _watched(name: str, controller: Controller) -> Iterator[None]:
+    with controller:
+        controller.subscribe(_changes(name))
+        yield
 
 
 def _changes(name: str) -> Callable[[Snapshot], None]:
@@ -61,18 +65,31 @@ def _changes(name: str) -> Callable[[Snapshot], None]:
     return changed
 
 
-def _supervise(beamline: Beamline, stop: threading.Event) -> bool:
-    """Starts again what ends by itself; gives up when one detector has needed that too often."""
-    tries: dict[str, int] = {}
-    while not stop.wait(_LOOK_S):
-        for name, pair in beamline.detectors.items():
-            for why in pair.revive():
-                tries[name] = tries.get(name, 0) + 1
-                _say(f"{name}: {why}\n  started again ({tries[name]} of {_TRIES})")
-            if tries.get(name, 0) >= _TRIES:
-                _say(f"{name}: its processes end again and again; giving up. Look at the messages above")
-                return False
-    return True
+def _supervise(beamline: Beamline, stop: threading.Event) -> set[str]:
+    """Starts again what ends by itself, until `stop`; returns the detectors that it gave up."""
+    deaths: dict[str, list[float]] = {name: [] for name in beamline.detectors}
+    given_up: set[str] = set()
+    while not stop.wait(_LOOK_S) and given_up != beamline.detectors.keys():
+        for name in beamline.detectors.keys() - given_up:
+            if not (told := _revive(beamline.detectors[name])):
+                continue
+            now = time.monotonic()
+            deaths[name] = [*(then for then in deaths[name] if now - then < _WITHIN_S), now]
+            _say(f"{name}: {told}\n  ({len(deaths[name])} of {_TRIES} times within {_WITHIN_S / 60:g} minutes)")
+            if len(deaths[name]) >= _TRIES:
+                given_up.add(name)
+                beamline.detectors[name].stop()
+                _say(f"{name}: its processes end again and again; giving it up. Look at its messages above")
+    return given_up
+
+
+def _revive(detector: DetectorProcesses) -> str:
+    """What had to be started again, and whether that worked; nothing, where all is well."""
+    try:
+        ended = detector.revive()
+    except StinsError as error:
+        return f"cannot be started again: {error}"
+    return "\n".join([*ended, "  started again"]) if ended else ""
 
 
 def _say(text: str) -> None:

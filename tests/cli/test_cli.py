@@ -25,3 +25,22 @@ def test_an_unknown_command_is_refused_with_the_known_ones(stins):
 
 def test_a_wrong_option_is_a_usage_error(stins):
     assert stins("demo", "--framez", "3").returncode == 2
+
+
+def test_it_says_its_version(stins):
+    assert stins("--version").stdout.startswith("stins-ophyd 0.")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--frames", "0"], "--frames: got 0, expected at least 1"),
+        (["--folder", "."], "--folder: "),
+        (["--folder", "/proc/x"], "/proc/x cannot be made"),
+    ],
+)
+def test_the_demo_refuses_what_it_cannot_do_before_it_starts_anything(stins, options, said):
+    done = stins("demo", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,8 @@
 """`stins demo`, as a new user runs it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -39,6 +41,20 @@ def test_a_captured_eiger_stream_goes_through_the_chain_and_ends_incomplete(stin
     with h5py.File(result["file"]) as file:
         assert file["/entry/data/data"].shape == (9, 1065, 1030)
         assert file["/entry/series/outcome"][()] == b"incomplete"
+
+
+def test_frames_that_were_lost_are_not_called_identical(tmp_path):
+    code = f"""
+from pathlib import Path
+from stins_ophyd import demo
+config = demo.detector_config(None)
+config.acquirer["settings"] = {{**config.acquirer["settings"], "faults": [{{"kind": "drop", "frame": 12}}]}}
+with demo.chain(Path({str(tmp_path)!r}), config, print) as running:
+    run = running.fly(20)
+print(run.frames_sent, run.frames, run.frames_identical, run.state, run.identical)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.splitlines()[-1] == "20 12 12 incomplete False", done.stderr
 
 
 def test_a_capture_that_is_not_there_is_named(stins, tmp_path):

@@ -97,6 +97,7 @@ def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(tmp_path, t
         ("{backend: simulatd}", "{}", "no acquirer backend 'simulatd'; installed: "),
         ("{backend: simulated, settings: {periods: 1}}", "{}", "periods: unknown field; allowed:"),
         ("{backend: simulated}", "{flush_interval_s: no}", "flush_interval_s: got "),
+        ("{backend: simulated}", "{roots: [/proc/none]}", "roots: /proc/none cannot be made"),
     ],
 )
 def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path, acquirer, recorder, said):
@@ -104,7 +105,9 @@ def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path, acqui
     path.write_text(f"detectors: {{sim: {{acquirer: {acquirer}, recorder: {recorder}}}}}")
     done = stins("up", path)
     assert done.returncode == 2
+    assert "detectors.sim." in done.stderr
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_beamline_file_is_named(stins, tmp_path):
@@ -121,3 +124,32 @@ def test_the_processes_of_a_killed_up_end_by_themselves(start, stins, beamline_f
     up.process.kill()
     _, alive = psutil.wait_procs(children, 30)
     assert alive == []
+
+
+def test_a_beamline_is_up_once_and_a_killed_one_leaves_no_ghost(start, stins, beamline_file):
+    up = start("up", beamline_file)
+    up.line("up;")
+    again = stins("up", beamline_file)
+    assert again.returncode == 2
+    assert f"the beamline 'test' is up already (process {up.process.pid})" in again.stderr
+    assert stins("status", "test").returncode == 0
+    up.process.kill()
+    up.process.wait()
+    assert "no beamline 'test' runs here (running: none)" in stins("status", "test").stderr
+
+
+def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(start, stins, tmp_path):
+    good = "{acquirer: {backend: simulated, settings: {shape: [16, 16]}}}"
+    path = tmp_path / "two.yaml"
+    path.write_text(f"name: two\ndetectors: {{good: {good}, bad: {good}}}")
+    up = start("up", path)
+    up.line("up;")
+    for count in range(1, 6):
+        rows = {(row["detector"], row["process"]): row for row in status_of(stins, "two")[1]}
+        psutil.Process(rows["bad", "acquirer"]["status"]["pid"]).kill()
+        up.line(f"({count} of 5 times")
+    up.line("bad: its processes end again and again; giving it up")
+    states = {(row["detector"], row["process"]): row["state"] for row in status_of(stins, "two")[1]}
+    assert states["good", "acquirer"] == states["good", "recorder"] == "idle"
+    assert states["bad", "acquirer"] == states["bad", "recorder"] == "offline"
+    assert up.end() == 1
