@@ -164,7 +164,10 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
 
 
 class RecorderStatus(_Value, frozen=True, kw_only=True):
-    """The recorder's whole state, pushed at each change and once a second."""
+    """The recorder's whole state, pushed at each change and once a second.
+
+    A plain file name goes below `root`, the first of `roots`; `NAME:file` below the one whose folder is called NAME.
+    """
 
     kind: Literal["recorder"] = "recorder"
     name: str
@@ -176,6 +179,7 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     live: str | None = None
     root: str = ""
+    roots: tuple[str, ...] = ()
     free_bytes: int | None = None
     prepared: str | None = None
     series: SeriesStatus | None = None

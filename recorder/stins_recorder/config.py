@@ -1,13 +1,17 @@
 """The configuration of a recorder process."""
 
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stins.daemon import HttpConfig, Model
 from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES
 
 __all__ = ["OrderConfig", "RecorderConfig"]
+
+#: As in a file's name: Tiled reads a file's URI as it stands, so that neither a blank nor an escape for it works.
+_READABLE = re.compile(r"[A-Za-z0-9._/-]*")
 
 
 class OrderConfig(Model):
@@ -28,7 +32,7 @@ class RecorderConfig(Model):
     """Name of the recorder, as it stands in its messages."""
     roots: list[Path] = Field(min_length=1)
     """Folders below which files may be created. A plain file name goes below the first; `NAME:file.h5` goes below the
-    root whose folder is called NAME."""
+    root whose folder is called NAME. Relative ones and symbolic links are resolved once, at the start."""
     sources: list[str] = Field(min_length=1)
     """ZeroMQ endpoints of the acquirer, such as tcp://127.0.0.1:9999."""
     live: str = "tcp://127.0.0.1:0"
@@ -51,3 +55,17 @@ class RecorderConfig(Model):
     """The longest time between two flushes, in seconds; with nothing waiting a flush is immediate."""
     reserve_bytes: int = Field(default=16 << 20, ge=0)
     """Room that is kept free for closing a file: a series stops before it is used up, in bytes."""
+
+    @field_validator("roots")
+    @classmethod
+    def _resolve(cls, roots: list[Path]) -> list[Path]:
+        roots = [root.resolve() for root in roots]
+        for root in roots:
+            if not _READABLE.fullmatch(str(root)):
+                raise ValueError(
+                    f"{str(root)!r} could not be read back by a catalogue; use letters, digits and . _ - only"
+                )
+        names = [root.name for root in roots]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two roots are called {twice!r}, and {twice}:file.h5 could mean either")
+        return roots

@@ -15,7 +15,7 @@ _LONGEST_PATH = 1000
 
 
 def resolve(roots: Sequence[Path], filename: str) -> Path:
-    """The absolute path of a file that can be created.
+    """The absolute path of a file that can be created; `roots` are absolute, without symbolic links.
 
     Raises:
         PathError: the name is absolute, leaves its root (`..`, a symbolic link), has characters that a catalogue
@@ -56,11 +56,11 @@ def _look(root: Path, path: Path, filename: str) -> None:
 def _choose_root(roots: Sequence[Path], filename: str) -> tuple[Path, str]:
     name, colon, rest = filename.partition(":")
     if not colon:
-        return roots[0].resolve(), filename
+        return roots[0], filename
     for root in roots:
-        if root.resolve().name == name:
-            return root.resolve(), rest
-    names = ", ".join(root.resolve().name for root in roots)
+        if root.name == name:
+            return root, rest
+    names = ", ".join(root.name for root in roots)
     raise PathError(f"filename {filename!r}: no root is called {name!r}; there are: {names}")
 
 

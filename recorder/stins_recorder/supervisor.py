@@ -64,6 +64,7 @@ class Supervisor:
                 pid=os.getpid(),
                 sources=tuple(config.sources),
                 root=str(config.roots[0]),
+                roots=tuple(map(str, config.roots)),
             )
         )
         self._preview_of: tuple[str | None, Preview | None] = (None, None)

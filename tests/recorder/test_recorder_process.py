@@ -21,6 +21,7 @@ def test_a_series_is_prepared_recorded_and_accounted_for(chain: Chain) -> None:
     client = chain.recorder.client
     status = client.post("/prepare", PrepareRequest(series_id="p1", filename="p/1.h5", frames_expected=5))
     assert (status.state, status.prepared) == (RecorderState.READY, "p1")
+    assert (status.root, status.roots) == (str(chain.root), (str(chain.root),))
     chain.start("p/1.h5", id="p1", frames_expected=5)
     chain.frames(*range(5))
     assert chain.flushed(5).state is RecorderState.RECORDING
