@@ -55,6 +55,12 @@ def test_the_readmes_python_example_runs(user_folder):
     assert (user_folder / "stins-data") in Path(said.splitlines()[-1]).parents
 
 
+def named_files() -> list[str]:
+    """The how-to on names needs a beamline too; it shares the tutorial's."""
+    take = "from bluesky.plans import count\nRE(count([detector]))\ndetector.destroy()"
+    return [*blocks(ROOT / "docs" / "how-to" / "name-files.md", "python"), take]
+
+
 def test_the_tutorial_runs_as_it_is_written(user_folder):
     page = ROOT / "docs" / "tutorials" / "first-series.md"
     assert "uv run stins up examples/simulated.yaml\n" in blocks(page, "sh")
@@ -70,13 +76,14 @@ def test_the_tutorial_runs_as_it_is_written(user_folder):
         for line in up.stdout:
             if "up;" in line:
                 break
-        said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()"]), user_folder)
+        said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()", *named_files()]), user_folder)
     finally:
         up.terminate()
         up.communicate(timeout=60)
     assert "(5, 512, 512)" in said
     assert "b'complete' (5, 512, 512)" in said
     assert "written=200" in said
+    assert (user_folder / "stins-data/proposal-20261122/visit-1/lysozyme_0001.nxs").is_file()
 
 
 def test_the_example_beamlines_load(user_folder):
