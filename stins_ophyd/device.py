@@ -28,6 +28,9 @@ class StinsDetector(Device):
     Each staging has one file, named by `path_provider`. In step mode the first trigger arms the detector and each
     trigger takes `frames` frames; `prepare` arms a series that runs by itself between kickoff and complete. A Status
     is done only when the recorder has flushed exactly the frames that were asked for.
+
+    One staging is one file, one run and one stream: a second run or stream (dark frames, say) needs a staging of its
+    own, and is refused by name once the first one has frames.
     """
 
     frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
@@ -53,7 +56,7 @@ class StinsDetector(Device):
         self.controller = controller or Controller(acquirer_url, recorder_url)
         self.path_provider = path_provider or StaticPathProvider()
         self.image_key = f"{name}_image"
-        self._worker = Worker(f"{name}-worker")
+        self._worker = self._new_worker()
         self._staging: Staging | None = None
         self._images = ImageStream(self.image_key)
         self._published = 0
@@ -82,7 +85,7 @@ class StinsDetector(Device):
         root = snapshot.recorder.root if snapshot.recorder else ""
         filename = relative_name(self.path_provider(self.image_key), root)
         self._staging = Staging(self.controller, filename)
-        self._worker = Worker(f"{self.name}-worker")
+        self._worker = self._new_worker()
         self._images = ImageStream(self.image_key)
         self._published, self._paused, self._refusal = 0, False, ""
         self._show("software")
@@ -184,7 +187,13 @@ class StinsDetector(Device):
             yield from self._images.documents(staging.account, ready if index is None else min(index, ready))
 
     def describe(self) -> dict[str, Any]:
-        """The point's numbers and its image."""
+        """The point's numbers and its image. The RunEngine asks once in each stream."""
+        if self._staging is not None and self._images.emitted:
+            # The rows of the file are counted in one stream; a second one would silently get the wrong frames.
+            raise StinsError(
+                f"{self.name}: describe: got a second run or stream after {self._images.emitted} events, expected one "
+                "stream in each staging; unstage and stage in between"
+            )
         return {**super().describe(), **self.describe_collect()}
 
     def describe_collect(self) -> dict[str, Any]:
@@ -244,6 +253,11 @@ class StinsDetector(Device):
         if self._staging is None:
             raise StinsError(f"{self.name}: {what}: not staged; stage it first (plans of bluesky.plans do)")
         return self._staging
+
+    def _new_worker(self) -> Worker:
+        deadlines = self.controller.deadlines
+        # Once its series is closed, one command more may be under way.
+        return Worker(f"{self.name}-worker", deadlines.close_s + deadlines.command_s)
 
     def _show(self, trigger_mode: str) -> None:
         self.trigger_mode.put(trigger_mode)

@@ -7,9 +7,9 @@ from typing import Any
 
 from ophyd import Device, DeviceStatus
 
-__all__ = ["ProgressStatus", "Worker"]
+from stins import StinsError
 
-_JOIN_S = 60.0
+__all__ = ["ProgressStatus", "Worker"]
 
 
 class ProgressStatus(DeviceStatus):
@@ -55,10 +55,14 @@ class ProgressStatus(DeviceStatus):
 
 
 class Worker:
-    """Does one thing after the other in a thread, so that the RunEngine's loop never waits for a process."""
+    """Does one thing after the other in a thread, so that the RunEngine's loop never waits for a process.
 
-    def __init__(self, name: str) -> None:
+    `join_s`: how long something that was ended may take to be over.
+    """
+
+    def __init__(self, name: str, join_s: float = 20.0) -> None:
         self._name = name
+        self._join_s = join_s
         self._thread: threading.Thread | None = None
         self._status: DeviceStatus | None = None
         self._abandoned = threading.Event()
@@ -70,13 +74,12 @@ class Worker:
 
     def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
         """Does `work` once what came before is over; what it raises fails the status, which is returned."""
-        before, self._status = self._thread, status
+        before, earlier, self._status = self._thread, self._status, status
         abandoned = self._abandoned = threading.Event()
 
         def body() -> None:
-            if before is not None:
-                before.join(_JOIN_S)
             try:
+                self._await(before, earlier)
                 work()
             except Exception as error:  # whatever it is, it must reach whoever waits
                 if not abandoned.is_set():
@@ -96,6 +99,17 @@ class Worker:
         self._abandoned.set()
 
     def join(self) -> None:
-        """Waits until nothing is being done."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_S)
+        """Waits until nothing is being done.
+
+        Raises:
+            StinsError: it is not over in time; the text names device and step.
+        """
+        if self._thread is not threading.current_thread():
+            self._await(self._thread, self._status)
+
+    def _await(self, thread: threading.Thread | None, status: DeviceStatus | None) -> None:
+        if thread is None:
+            return
+        thread.join(self._join_s)
+        if thread.is_alive():
+            raise StinsError(f"{self._name}: {status}: not over within {self._join_s:g} s")

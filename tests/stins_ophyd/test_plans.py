@@ -14,6 +14,7 @@ from bluesky.callbacks.best_effort import BestEffortCallback
 from bluesky.utils import ProgressBarManager
 from ophyd.sim import SynAxis
 
+from stins import StinsError
 from stins_ophyd import StinsDetector, fly_series
 from tests.stins_ophyd.chain import SHAPE, Chain, Documents
 
@@ -179,3 +180,24 @@ def test_a_progress_bar_goes_to_the_end(
     finally:
         engine.waiting_hook = None
     assert "det: 100%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [["dark", "primary"], ["primary", None, "primary"]], ids=["streams", "runs"])
+def test_a_second_stream_or_run_in_one_staging_is_refused_by_name(
+    engine: RunEngine, detector: StinsDetector, documents: Documents, names: list[str | None]
+) -> None:
+    @bpp.stage_decorator([detector])
+    def plan():
+        yield from bps.open_run()
+        for name in names:
+            if name is None:
+                yield from bps.close_run()
+                yield from bps.open_run()
+            else:
+                yield from bps.trigger_and_read([detector], name=name)
+        yield from bps.close_run()
+
+    with pytest.raises(StinsError, match="det: describe: got a second run or stream after 1 events"):
+        engine(plan())
+    assert documents.stop["exit_status"] == "fail"
+    assert documents.indices == [(0, 1)]

@@ -1,0 +1,38 @@
+"""The thread behind a Status: one thing after the other, and none waited for without end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from ophyd import Device
+
+from stins import StinsError
+from stins_ophyd.status import ProgressStatus, Worker
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """What somebody waits for who does not come back by himself."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_what_does_not_end_is_named_with_device_and_step(hanging: threading.Event) -> None:
+    device, worker = Device(name="det"), Worker("det-worker", join_s=0.05)
+    worker.run(ProgressStatus(device, target=1, what="prepare"), lambda: hanging.wait(20))
+    with pytest.raises(StinsError, match=r"det prepare under way: not over within 0\.05 s"):
+        worker.join()
+    second = worker.run(ProgressStatus(device, target=1, what="kickoff"), lambda: None)
+    with pytest.raises(StinsError, match=r"det prepare under way: not over within 0\.05 s"):
+        second.wait(10)
+
+
+def test_one_thing_is_done_after_the_other() -> None:
+    device, worker, done = Device(name="det"), Worker("det-worker", join_s=10), []
+    for step in range(5):
+        status = worker.run(ProgressStatus(device, target=1), lambda step=step: done.append(step))
+    status.wait(10)
+    worker.join()
+    assert done == [0, 1, 2, 3, 4]
+    assert not worker.busy
