@@ -164,7 +164,7 @@ class Controller:
         """
         with self._lock:
             series = self._armed("trigger")
-            goal = self._goal(series, self._settled(series), first_frame)
+            goal = self._goal(series, first_frame)
             if series.trigger_mode != "external":
                 request = TriggerRequest(first_frame=first_frame)
                 self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
@@ -274,18 +274,21 @@ class Controller:
         acquirer = self.snapshot.acquirer
         return self.deadlines.stall_of(acquirer.settings if acquirer else {})
 
-    def _goal(self, series: Series, snapshot: Snapshot, first_frame: int | None) -> Goal:
+    def _goal(self, series: Series, first_frame: int | None) -> Goal:
+        if series.trigger_mode == "external":  # a cable may have triggered already: there is nothing to wait for first
+            return Goal.whole(series.id, series.frames_expected or 0)
+        snapshot = self._settled(series)
+        if series.trigger_mode == "internal":
+            return Goal.whole(series.id, series.frames_expected or 0)
         account, acquirer = snapshot.series(series.id), snapshot.acquirer
         assert account is not None and acquirer is not None  # noqa: S101, PT018  # until_settled says so
-        closes = series.trigger_mode != "software"
-        frames = (series.frames_expected or 0) if closes else series.frames_per_trigger
+        frames = series.frames_per_trigger
         return Goal(
             series_id=series.id,
             first=account.rows + account.discarded if first_frame is None else first_frame,
             frames=frames,
             sent=acquirer.frames_sent + frames,
             received=account.received + frames,
-            closes=closes,
         )
 
     # -- ending ---------------------------------------------------------------------------------

@@ -32,6 +32,11 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     closes: bool = False
 
+    @classmethod
+    def whole(cls, series_id: str, frames: int) -> "Goal":
+        """Every frame of a series that ends by itself, also those that came before anybody asked."""
+        return cls(series_id=series_id, first=0, frames=frames, sent=frames, received=frames, closes=True)
+
     def done(self, snapshot: Snapshot) -> int:
         """How many of the frames are flushed."""
         series = snapshot.series(self.series_id)

@@ -10,7 +10,7 @@ from stins_ophyd.controller.snapshot import Heard, combine
 
 #: The frames 3, 4 and 5, after three that are there already.
 GOAL = Goal(series_id="s", first=3, frames=3, sent=6, received=6)
-WHOLE = msgspec.structs.replace(GOAL, first=0, frames=6, closes=True)
+WHOLE = Goal.whole("s", 6)
 DONE = {"received": 6, "written": 6, "rows": 6, "file": "/data/f.nxs"}
 
 
