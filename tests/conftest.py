@@ -1,4 +1,4 @@
-"""What every test is held to: it leaves no thread, no child process and no open socket behind."""
+"""What every test is held to: it leaves no thread, no child process and no listening socket behind."""
 
 import gc
 import os
