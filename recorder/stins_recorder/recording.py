@@ -195,7 +195,7 @@ class Recording:
         return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE, result.reasons
 
     def _close(self, file: SeriesFile, result: SeriesResult) -> bool:
-        assert self.series is not None  # noqa: S101
+        assert self.series is not None  # noqa: S101  # set when the series was opened
         try:
             file.close(msgspec.structs.replace(result, missing=self._missing(result)), closing(self.series))
         except StorageError as error:
@@ -286,5 +286,5 @@ class Recording:
             self.series = placed(self.series, file, result.rows)
 
     def _settle(self, state: SeriesState, reasons: Sequence[str]) -> None:
-        assert self.series is not None  # noqa: S101
+        assert self.series is not None  # noqa: S101  # set when the series was opened
         self.series = msgspec.structs.replace(self.series, state=state, reason="; ".join(reasons))

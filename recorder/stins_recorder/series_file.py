@@ -98,7 +98,7 @@ class SeriesFile:
         try:
             if self._numbers is None:
                 self._begin(header)
-            assert self._numbers is not None  # noqa: S101
+            assert self._numbers is not None  # noqa: S101  # made by _begin
             if payload or self._datasets:
                 self._write_parts(header, payload, row)
             self._numbers.set(header, row, frame.count)
@@ -110,7 +110,7 @@ class SeriesFile:
         if header.data != self._described:
             self._check_described(header)
         layout = self._layout
-        assert layout is not None  # noqa: S101
+        assert layout is not None  # noqa: S101  # or the frame would have been refused
         if row >= self._extent:
             self._extend(row + 1)
         for target, offset, content in zip(layout.targets, layout.offsets, payload, strict=True):
@@ -238,7 +238,7 @@ class SeriesFile:
         self._described = header.data
 
     def _extend(self, rows: int) -> None:
-        assert self._layout is not None  # noqa: S101
+        assert self._layout is not None  # noqa: S101  # rows are those of the datasets, which come with it
         layouts = self._layout.datasets
         frame_bytes = max(prod(layout.shape) * np.dtype(layout.dtype).itemsize for layout in layouts)
         block = max(1, min(1024, _BLOCK_BYTES // frame_bytes))

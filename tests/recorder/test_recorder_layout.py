@@ -10,7 +10,7 @@ from stins import Part
 
 
 def part(name: str, **values: object) -> Part:
-    return Part(**{"name": name, "shape": SHAPE, "dtype": "uint16", **values})  # type: ignore[arg-type]
+    return Part(**{"name": name, "shape": SHAPE, "dtype": "uint16", **values})  # type: ignore[arg-type]  # a value of any field
 
 
 def test_one_part_is_the_dataset_data() -> None:

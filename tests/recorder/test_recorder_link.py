@@ -4,22 +4,23 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from stins_recorder.link import Answer, Link, Order, WriterStatus
+from stins_recorder.link import Answer, Line, Link, Order, WriterStatus
 
 from stins.control import PrepareRequest, RecorderState
 
 
 @pytest.fixture
 def links() -> Iterator[tuple[Link, Link]]:
-    pair = tuple(Link(end) for end in socket.socketpair())
-    yield pair  # type: ignore[misc]
+    here, there = socket.socketpair()
+    pair = Link(here), Link(there)
+    yield pair
     for link in pair:
         link.close()
 
 
 def test_lines_arrive_as_they_were_sent(links: tuple[Link, Link]) -> None:
     here, there = links
-    lines = [
+    lines: list[Line] = [
         Order(number=1, what="prepare", prepare=PrepareRequest(series_id="s", filename="a\n.h5")),
         Answer(number=1, error="no"),
         WriterStatus(state=RecorderState.READY, prepared="s"),

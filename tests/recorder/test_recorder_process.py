@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,7 @@ import zmq
 from recorder_kit import DATA, NUMBERS, SHAPE, Chain, compressed, image, wait_until
 
 from stins import Part, RemoteError
-from stins.control import PrepareRequest, RecorderState, SeriesState
+from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
 from stins.transport import Publisher
 
 
@@ -86,12 +87,16 @@ def test_a_lost_message_leaves_the_series_incomplete(chain: Chain) -> None:
     assert "messages" in account.reason
 
 
+def previews(number: int) -> Callable[[RecorderStatus], object]:
+    return lambda status: status.preview and status.preview.frame_number == number
+
+
 def test_a_step_scan_sees_each_frame_at_once_with_its_preview(chain: Chain) -> None:
     chain.start("steps.h5", id="steps")
     for number in range(3):
         chain.frame(number)
         chain.flushed(number + 1)
-        status = chain.recorder.wait_for(lambda s, n=number: s.preview and s.preview.frame_number == n)  # type: ignore[misc]
+        status = chain.recorder.wait_for(previews(number))
         assert status.preview is not None
         assert (status.preview.row, status.preview.total) == (number, float(image(number).sum()))
     chain.end()

@@ -83,7 +83,9 @@ def test_a_payload_goes_from_the_socket_to_the_file_uncopied(loop: Loop) -> None
     assert psutil.Process().memory_info().rss - before < 8 * FRAME_BYTES
     loop.stream.end()
     loop.take(1)
-    with h5py.File(loop.writer._recording.series.file) as file:  # type: ignore[union-attr]
+    series = loop.writer._recording.series
+    assert series is not None
+    with h5py.File(series.file) as file:
         np.testing.assert_array_equal(file[DATA][20], image(1, FRAME.shape))
 
 
@@ -122,8 +124,8 @@ def test_a_message_that_is_too_large_is_lost_and_the_series_goes_on(tmp_path: Pa
         loop.stream.frame(1, bytes(FRAME_BYTES), data=(FRAME,))
         # What is sent before the connection is made again goes the way of the large one.
         receiver = loop.writer._receiver
-        for connections in (0, 1):
-            wait_until(lambda n=connections: receiver.connections == n)  # type: ignore[misc]
+        wait_until(lambda: receiver.connections == 0)
+        wait_until(lambda: receiver.connections == 1)
         loop.stream.frame(2)
         loop.stream.end()
         wait_until(lambda: (s := loop.writer._recording.series) and s.state is not SeriesState.OPEN)

@@ -76,7 +76,7 @@ def _lines(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[Line]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdout is not None  # noqa: S101  # as above
     process.kill()  # does nothing to one that has ended
     # In an uninterruptible call (a dead network file system) it ends when that call does: not waited for.
     with suppress(subprocess.TimeoutExpired):
