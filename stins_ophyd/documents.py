@@ -17,8 +17,10 @@ _MIMETYPE = "application/x-hdf5"
 def image_data_key(source: str, frame: FrameDescription, frames_per_event: int) -> dict[str, Any]:
     """Describes one event's image: one frame as it is, several with an axis of their own in front."""
     lead = [frames_per_event] if frames_per_event > 1 else []
-    # 12-bit pixels are unpacked when they are recorded.
-    dtype = np.dtype("uint16" if frame.dtype == "mono12p" else frame.dtype)
+    try:
+        dtype = np.dtype(frame.dtype)
+    except TypeError:  # mono12p: the recorder has no type for packed pixels
+        raise StinsError(f"{source}: got pixels of type {frame.dtype!r}, expected a type that HDF5 has") from None
     return {
         "source": source,
         "dtype": "array",

@@ -1,7 +1,6 @@
 """Drives one acquirer and one recorder through series: arm, trigger, wait, end."""
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,8 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import numpy as np
-
+from stins import Part, part_bytes
 from stins.control import (
     AcquirerStatus,
     ArmRequest,
@@ -348,9 +346,9 @@ class Controller:
 
 def _frame_bytes(frame: FrameDescription | None) -> int | None:
     """Room that a frame takes in the file, where that is known: compressed ones differ, and take less."""
-    if frame is None or frame.compression != "none" or frame.dtype == "mono12p":
+    if frame is None or frame.compression != "none":
         return None
-    return math.prod(frame.shape) * np.dtype(frame.dtype).itemsize
+    return part_bytes(Part(name="image", shape=frame.shape, dtype=frame.dtype))
 
 
 def _growth(goal: Goal, progress: Callable[[int], None]) -> Callable[[Snapshot], None]:

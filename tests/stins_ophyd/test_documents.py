@@ -34,7 +34,7 @@ def test_a_file_that_could_not_be_read_back_is_not_announced(lacking: dict[str, 
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("uint8", "|u1"), ("uint16", "<u2"), ("uint32", "<u4"), ("float32", "<f4"), ("mono12p", "<u2")],
+    [("uint8", "|u1"), ("uint16", "<u2"), ("uint32", "<u4"), ("float32", "<f4")],
 )
 def test_a_data_key_has_the_type_that_stands_in_the_file(dtype: str, expected: str) -> None:
     key = image_data_key("stins:sim", FrameDescription(shape=(4, 6), dtype=dtype), 1)
@@ -42,6 +42,11 @@ def test_a_data_key_has_the_type_that_stands_in_the_file(dtype: str, expected: s
     event_model.schema_validators[event_model.DocumentNames.descriptor].validate(
         {"uid": "u", "run_start": "r", "time": 0.0, "data_keys": {"det_image": key}}
     )
+
+
+def test_packed_pixels_which_no_file_can_hold_are_refused_by_name() -> None:
+    with pytest.raises(StinsError, match="stins:sim: got pixels of type 'mono12p', expected a type that HDF5 has"):
+        image_data_key("stins:sim", FrameDescription(shape=(4, 6), dtype="mono12p"), 1)
 
 
 def test_trigger_info_counts_frames_and_names_what_it_refuses() -> None:

@@ -152,3 +152,19 @@ def test_a_listener_that_fails_does_not_stop_the_others(controller: Controller, 
     forget()
     forget_too()
     assert CombinedState.ARMED in seen
+
+
+def test_a_watcher_that_raises_neither_ends_the_series_nor_stays(
+    controller: Controller, filename: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(done: int) -> None:
+        raise RuntimeError("no terminal")
+
+    controller.arm(filename, frames_per_trigger=3)
+    assert controller.wait_for(controller.trigger(), broken).state is SeriesState.COMPLETE
+    told = caplog.text.count("RuntimeError: no terminal")
+    assert told
+    controller.configure({"exposure_s": 0.002})
+    controller.arm(f"next-{filename}", frames_per_trigger=3)
+    controller.wait_for(controller.trigger())
+    assert caplog.text.count("RuntimeError: no terminal") == told
