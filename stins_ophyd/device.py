@@ -82,8 +82,8 @@ class StinsDetector(Device):
 
     def _begin(self) -> None:
         snapshot = self.controller.snapshot
-        root = snapshot.recorder.root if snapshot.recorder else ""
-        filename = relative_name(self.path_provider(self.image_key), root)
+        roots = snapshot.recorder.roots if snapshot.recorder else ()
+        filename = relative_name(self.path_provider(self.image_key), roots)
         self._staging = Staging(self.controller, filename)
         self._worker = self._new_worker()
         self._images = ImageStream(self.image_key)

@@ -1,7 +1,7 @@
 """Where a staging's file goes. Path providers work as in ophyd-async: its own ones can be used here too."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
@@ -20,7 +20,7 @@ class HasPath(Protocol):
 
     @property
     def directory_path(self) -> PurePath:
-        """The folder: below the recorder's root, or relative to it."""
+        """The folder: below one of the recorder's roots, or relative to the first of them."""
 
     @property
     def filename(self) -> str:
@@ -36,7 +36,7 @@ class PathProvider(Protocol):
 
 @dataclass(frozen=True)
 class PathInfo:
-    """A folder, relative to the recorder's root or below it, and a file name."""
+    """A folder, relative to the recorder's first root or below any of them, and a file name."""
 
     directory_path: PurePath
     filename: str
@@ -64,20 +64,23 @@ class StaticPathProvider:
         return PathInfo(self._directory_path, self._filename_provider(datakey_name))
 
 
-def relative_name(path: HasPath, root: str) -> str:
-    """The file name as the recorder wants it, relative to its root.
+def relative_name(path: HasPath, roots: Sequence[str]) -> str:
+    """The file name as the recorder wants it: relative to its first root, or `NAME:file` below the root called NAME.
 
     Raises:
-        StinsError: outside the root, or a character that a catalogue could not read back (Tiled takes a file's URI as
+        StinsError: outside the roots, or a character that a catalogue could not read back (Tiled takes a file's URI as
             it stands, so that neither a blank nor an escape for it works).
     """
-    folder = PurePath(path.directory_path)
+    folder, place = PurePath(path.directory_path), ""
     if folder.is_absolute():
-        if not folder.is_relative_to(root):
-            raise StinsError(f"path provider: got folder {folder}, expected one below the recorder's root {root}")
+        root = next((root for root in roots if folder.is_relative_to(root)), None)
+        if root is None:
+            known = ", ".join(roots)
+            raise StinsError(f"path provider: got folder {folder}, expected one below the recorder's roots: {known}")
         folder = folder.relative_to(root)
+        place = "" if root == roots[0] else f"{PurePath(root).name}:"
     name = path.filename if PurePath(path.filename).suffix else path.filename + _SUFFIX
     for step in (*folder.parts, name):
         if not _STEP.fullmatch(step):
             raise StinsError(f"path provider: got {step!r} in {folder / name}, expected letters, digits and . _ - only")
-    return str(folder / name)
+    return f"{place}{folder / name}"

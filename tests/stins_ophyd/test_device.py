@@ -107,7 +107,7 @@ def test_a_staging_that_fails_leaves_nothing_staged(chain: Chain, controller: Co
         name="det", controller=controller, path_provider=lambda _=None: PathInfo(Path("/elsewhere"), "x")
     )
     with pytest.raises(
-        StinsError, match=rf"got folder /elsewhere, expected one below the recorder's root {chain.root}"
+        StinsError, match=rf"got folder /elsewhere, expected one below the recorder's roots: {chain.root}"
     ):
         detector.stage()
     assert detector._staged is Staged.no

@@ -8,6 +8,8 @@ from stins import StinsError
 from stins_ophyd import PathInfo, StaticPathProvider
 from stins_ophyd.paths import relative_name
 
+ROOTS = ("/data", "/scratch/fast")
+
 
 @pytest.mark.parametrize(
     ("folder", "filename", "expected"),
@@ -16,27 +18,31 @@ from stins_ophyd.paths import relative_name
         ("2026/week-1", "scan_1.h5", "2026/week-1/scan_1.h5"),
         ("/data/sim", "a", "sim/a.nxs"),
         ("/data", "a", "a.nxs"),
+        ("/scratch/fast/2026", "a", "fast:2026/a.nxs"),
+        ("/scratch/fast", "a", "fast:a.nxs"),
     ],
 )
-def test_a_path_becomes_relative_to_the_root(folder: str, filename: str, expected: str) -> None:
-    assert relative_name(PathInfo(PurePath(folder), filename), "/data") == expected
+def test_a_path_becomes_relative_to_its_root(folder: str, filename: str, expected: str) -> None:
+    assert relative_name(PathInfo(PurePath(folder), filename), ROOTS) == expected
 
 
 @pytest.mark.parametrize("filename", ["a b", "a#b", "a%20b", "ä", "a/b", "../b", "", ".hidden", "a?b"])
 def test_a_name_that_a_catalogue_cannot_read_is_refused(filename: str) -> None:
     with pytest.raises(StinsError, match=r"path provider: got .*, expected letters, digits and"):
-        relative_name(PathInfo(PurePath(), filename), "/data")
+        relative_name(PathInfo(PurePath(), filename), ROOTS)
 
 
 @pytest.mark.parametrize("folder", ["..", "a/../..", "a b"])
 def test_a_folder_that_leaves_the_root_is_refused(folder: str) -> None:
     with pytest.raises(StinsError, match="path provider"):
-        relative_name(PathInfo(PurePath(folder), "a"), "/data")
+        relative_name(PathInfo(PurePath(folder), "a"), ROOTS)
 
 
 def test_another_absolute_folder_is_refused() -> None:
-    with pytest.raises(StinsError, match="got folder /other, expected one below the recorder's root /data"):
-        relative_name(PathInfo(Path("/other"), "a"), "/data")
+    with pytest.raises(
+        StinsError, match="got folder /other, expected one below the recorder's roots: /data, /scratch/fast"
+    ):
+        relative_name(PathInfo(Path("/other"), "a"), ROOTS)
 
 
 def test_each_call_of_the_default_provider_names_another_file() -> None:
