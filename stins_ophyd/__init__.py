@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .catalog import open_catalog, record_runs
     from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
     from .device import StinsDetector
+    from .metadata import StoredMetadata
     from .paths import PathInfo, PathProvider, StaticPathProvider
     from .plans import fly_series
     from .processes import DaemonProcess, ProcessError
@@ -32,6 +33,7 @@ __all__ = [
     "Snapshot",
     "StaticPathProvider",
     "StinsDetector",
+    "StoredMetadata",
     "TriggerInfo",
     "find_controller",
     "fly_series",
@@ -45,6 +47,7 @@ _MODULES = {
     "catalog": ("open_catalog", "record_runs"),
     "controller": ("CombinedState", "Controller", "ControllerError", "Deadlines", "Snapshot"),
     "device": ("StinsDetector",),
+    "metadata": ("StoredMetadata",),
     "paths": ("PathInfo", "PathProvider", "StaticPathProvider"),
     "plans": ("fly_series",),
     "processes": ("DaemonProcess", "ProcessError"),

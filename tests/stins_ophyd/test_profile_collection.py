@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from stins_ophyd import load_beamline
+
 PROFILE = Path(__file__).parent.parent.parent / "profile_collection"
 
 #: What IPython does with them: one after the other, in one namespace.
@@ -23,7 +25,7 @@ uid, = names["RE"](names["count"]([names["sim"]], 2))
 flown, = names["RE"](names["fly_series"](names["sim"], 10))
 pids = [process.pid for pair in names["beamline"].detectors.values() for process in (pair.acquirer, pair.recorder)]
 shapes = [list(names["catalog"][run]["primary"]["sim_image"].shape) for run in (uid, flown)]
-print(json.dumps({"shapes": shapes, "pids": pids, "state": names["RE"].state}))
+print(json.dumps({"shapes": shapes, "pids": pids, "state": names["RE"].state, "detectors": list(names["detectors"])}))
 """
 
 
@@ -40,6 +42,8 @@ def test_the_startup_files_give_a_session_that_can_count_and_fly(tmp_path: Path)
     said = json.loads(session.stdout.splitlines()[-1])
     assert said["shapes"] == [[2, 512, 512], [10, 512, 512]]
     assert said["state"] == "idle"
+    assert said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
+    assert json.loads((tmp_path / "metadata.json").read_text())["scan_id"] == 2
     assert "sim_total" in session.stdout
     assert not any(psutil.pid_exists(pid) for pid in said["pids"])
 
