@@ -179,7 +179,11 @@ class RecorderProcess:
         with (folder / "recorder.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         self._log = folder / "recorder.log"
-        ready = self._ready_line()
+        try:
+            ready = self._ready_line()
+        except BaseException:
+            self._kill()
+            raise
         self.live, self.pid = ready.live, ready.pid
         self.client: DaemonClient[RecorderStatus] = DaemonClient("recorder", ready.control, RecorderStatus)
         self._changed = threading.Condition()
@@ -192,6 +196,12 @@ class RecorderProcess:
         ready = read_ready(self.process.stdout.readline())
         assert ready is not None, self.log
         return ready
+
+    def _kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     @property
     def log(self) -> str:

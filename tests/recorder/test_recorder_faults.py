@@ -64,19 +64,15 @@ def test_a_killed_writer_is_a_fault_loses_nothing_flushed_and_is_there_again(sta
     assert chain.recorder.wait_for(lambda s: s.state is RecorderState.IDLE).reason == ""
 
 
-def test_a_writer_that_hangs_is_a_fault_within_its_deadline_and_none_when_it_answers_again(
-    start_chain: StartChain,
-) -> None:
-    chain = start_chain()
+def test_a_writer_that_hangs_is_a_fault_within_its_deadline_and_none_when_it_answers_again(chain: Chain) -> None:
     writer = writer_of(chain)
-    stopped = time.monotonic()
     writer.suspend()
     try:
-        status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT, 5)
-        assert time.monotonic() - stopped < 5
-        assert "the writer has not answered for 3 s" in status.reason
         with pytest.raises(RemoteError, match="stop: the writer did not answer within 5 s"):
             chain.recorder.client.post("/stop", timeout_s=8)
+        status = chain.recorder.status
+        assert status.state is RecorderState.FAULT
+        assert "the writer has not answered for 3 s" in status.reason
     finally:
         writer.resume()
     assert chain.recorder.wait_for(lambda s: s.state is RecorderState.IDLE).reason == ""
@@ -130,10 +126,7 @@ def test_a_sender_that_is_gone_ends_the_series_as_incomplete(start_chain: StartC
     assert f"the sender at {chain.publisher.endpoint} has been gone for" in account.reason
 
 
-def test_a_folder_that_is_removed_under_the_writer_is_a_fault_and_the_next_series_works(
-    start_chain: StartChain, tmp_path: Path
-) -> None:
-    chain = start_chain()
+def test_a_folder_that_is_removed_under_the_writer_is_a_fault_and_the_next_series_works(chain: Chain) -> None:
     chain.start("day/a.h5", id="a")
     chain.frames(0, 1)
     chain.flushed(2)
@@ -198,10 +191,13 @@ def test_a_series_stops_before_the_reserve_is_used_up_and_its_file_is_whole(
 ) -> None:
     small, sealed = tmp_path / "small", tmp_path / "sealed"
     chain = start_chain(
-        wrapper=mounted(small=(small, "size=24m"), sealed=(sealed, "size=1m,ro")),
+        wrapper=mounted(small=(small, "size=24m"), sealed=(sealed, "size=1m")),
         roots=[str(small), str(sealed)],
         reserve_bytes=4 << 20,
     )
+    # Sealed when it runs already: it does not start with a root that it cannot write.
+    inside = ("nsenter", "--mount", f"--target={chain.recorder.process.pid}")
+    subprocess.run([*inside, "mount", "-o", "remount,ro", str(sealed)], check=True)
     with pytest.raises(RemoteError, match=r"the recorder may not write into .*sealed"):
         chain.recorder.client.post("/prepare", PrepareRequest(series_id="x", filename="sealed:x.h5"))
     chain.start("tight.h5", id="tight", data=(BIG,), frames_expected=100)
