@@ -66,11 +66,10 @@ def _make_folder(wanted: Path | None) -> Path:
 def _report(runs: list[Verified], folder: Path, picture: Path, seconds: float) -> None:
     for run in runs:
         said = "every frame" if run.identical else "NOT every frame"
+        counts = f"{run.frames_sent} sent, {run.frames} read back, {run.frames_identical} bit-identical"
         _say("")
-        _say(
-            f"{run.plan}: {run.frames_identical} of {run.frames} frames bit-identical: {said} came back as it was sent"
-        )
-        _say(f"  series     {run.state.upper()}{f': {run.reason}' if run.reason else ''}")
+        _say(f"{run.plan}: series {run.state.upper()}{f': {run.reason}' if run.reason else ''}")
+        _say(f"  frames     {counts}: {said} came back as it was sent")
         _say(f"  run        {run.run_uid}")
         _say(f"  file       {run.file}")
     last = runs[-1]
