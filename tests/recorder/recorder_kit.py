@@ -85,7 +85,9 @@ class Stream:
         self._sender = SeriesSender()
 
     def start(self, filename: str | None = "a.h5", payload: Sequence[bytes] = (), **values: Any) -> None:
-        self._take([encode(self._sender.start(header(filename, **values))), *payload])
+        start = header(filename, **values)
+        self.series_id = start.series.id
+        self._take([encode(self._sender.start(start)), *payload])
 
     def frame(self, number: int, *payload: bytes, **values: Any) -> None:
         """One frame; without payload that of its number."""
@@ -267,8 +269,10 @@ class Chain(Stream):
         assert self.publisher.send(parts, 10), "nobody took the message within 10 s"
 
     def flushed(self, rows: int) -> RecorderStatus:
-        """Waits until so many rows are flushed."""
-        return self.recorder.wait_for(lambda s: s.series and s.series.rows >= rows)
+        """Waits until so many rows of the series that was started last are flushed."""
+        return self.recorder.wait_for(
+            lambda s: s.series and s.series.series_id == self.series_id and s.series.rows >= rows
+        )
 
     def settle(self) -> None:
         """Back to IDLE, whatever a test did."""
