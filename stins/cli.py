@@ -1,5 +1,6 @@
 """The command `stins`: finds each subcommand by entry point and loads only that one."""
 
+import faulthandler
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
 
@@ -19,6 +20,7 @@ _SUMMARIES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand; returns its exit status (2: wrong usage or configuration)."""
+    faulthandler.enable()  # a crash inside HDF5 or a vendor's library leaves a trace in the messages
     arguments = sys.argv[1:] if argv is None else argv
     commands = {point.name: point for point in entry_points(group="stins.commands")}
     if not arguments or arguments[0] in ("-h", "--help", "help"):

@@ -3,6 +3,7 @@
 `python -m stins_recorder.writer FD LEVEL` is started by the supervisor, with its configuration as the first line on FD.
 """
 
+import faulthandler
 import json
 import logging
 import signal
@@ -217,6 +218,7 @@ def _first_line(end: socket.socket) -> bytes:
 
 def main(argv: list[str]) -> int:
     """Runs the writer on an inherited socket."""
+    faulthandler.enable()
     logging.basicConfig(level=argv[1], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     end = socket.socket(fileno=int(argv[0]))
     content = json.loads(_first_line(end))

@@ -1,6 +1,7 @@
 """`stins demo`, as a new user runs it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def test_the_demo_proves_that_every_frame_came_back(stins, tmp_path):
     with h5py.File(result["file"]) as file:
         assert file["/entry/data/data"].shape == (40, 512, 512)
         assert file["/entry/series/outcome"][()] == b"complete"
-    assert not psutil.Process().children(recursive=True)
+    started = [int(pid) for pid in re.findall(r"process (\d+) ", done.stdout)]
+    assert len(started) == 2
+    assert not [pid for pid in started if psutil.pid_exists(pid)]
 
 
 def test_a_captured_eiger_stream_goes_through_the_chain_and_ends_incomplete(stins, tmp_path, captures):
