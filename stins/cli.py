@@ -1,15 +1,12 @@
 """The command `stins`: finds each subcommand by entry point and loads only that one."""
 
 import faulthandler
-import logging
-import os
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import NoReturn
 
 from .errors import StinsError
 
-__all__ = ["entry", "main"]
+__all__ = ["main"]
 
 _SUMMARIES = {
     "demo": "the whole chain on this machine: simulated (or captured) detector, recorder, Bluesky run, catalogue",
@@ -19,22 +16,6 @@ _SUMMARIES = {
     "recorder": "one recorder: a STINS stream becomes NeXus files",
     "check": "is this file, or this stream, as it should be? what is wrong, by rule",
 }
-
-
-#: These have closed everything when they return. What would follow is the end of an interpreter with HDF5, its plugins
-#: and daemon threads in it, which was seen to crash once in some hundred ends: a good run with a bad exit status.
-_ENDED_WHEN_THEY_RETURN = frozenset({"recorder"})
-
-
-def entry() -> NoReturn:
-    """The command as a process: runs `main` and ends."""
-    status = main()
-    if sys.argv[1:] and sys.argv[1] in _ENDED_WHEN_THEY_RETURN:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,4 +65,4 @@ def _usage(commands: dict[str, EntryPoint]) -> str:
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(main())
