@@ -171,6 +171,8 @@ def test_a_full_tmpfs_is_a_fault_keeps_what_was_flushed_and_the_next_series_work
     chain.start("full.h5", id="full", data=(BIG,), frames_expected=100)
     for number in range(100):
         chain.frame(number, image(number, BIG.shape).tobytes(), data=(BIG,))
+        if number == 29:  # so many are flushed, however fast the others fill the disk
+            chain.recorder.wait_for(lambda s: s.series is not None and s.series.written == 30)
     status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT)
     assert "no space is left; make room, or record below another root" in status.reason
     chain.end()
