@@ -132,13 +132,17 @@ def test_an_unknown_log_level_is_refused_with_the_known_ones(capsys: pytest.Capt
 
 def test_the_simulated_example_is_a_valid_configuration() -> None:
     config = load_config(ROOT / "acquirers" / "simulated.yaml", AcquirerConfig)
-    make_backend(config.backend, config.settings).close()
+    backend = make_backend(config.backend, config.settings)
+    assert backend.describe() is not None
+    backend.close()
 
 
 def test_the_replay_example_is_a_valid_configuration(captures: Path) -> None:
     config = load_config(ROOT / "acquirers" / "replay.yaml", AcquirerConfig)
     capture = ROOT / config.settings["capture"]
-    make_backend(config.backend, {**config.settings, "capture": str(capture)}).close()
+    backend = make_backend(config.backend, {**config.settings, "capture": str(capture)})
+    assert backend.describe() is not None
+    backend.close()
 
 
 def test_the_acquirers_import_neither_ophyd_nor_bluesky_nor_tango() -> None:
