@@ -14,6 +14,7 @@ __all__ = [
     "Awaited",
     "is_armed",
     "until_closed",
+    "until_ended",
     "until_heard",
     "until_idle",
     "until_open",
@@ -139,6 +140,25 @@ def until_closed(step: str, series_id: str, timeout_s: float, *, heed_acquirer: 
         despite_fault=True,
         despite_offline=not heed_acquirer,
         # Whoever ends the series a second time (a stop while it is unstaged) must not break off the first ending.
+        despite_interruption=True,
+    )
+
+
+def until_ended(series_id: str, timeout_s: float) -> Awaited:
+    """A series that was started, and abandoned at once, has come to its end in both processes."""
+
+    def done(now: Snapshot) -> bool:
+        account, recorder = now.series(series_id), now.recorder
+        if account is None or recorder is None or is_armed(now.acquirer):
+            return False
+        return account.state is not SeriesState.OPEN and recorder.state is not RecorderState.RECORDING
+
+    return Awaited(
+        step="abort (close the file)",
+        done=done,
+        owed=lambda _: ("recorder", f"series {series_id} is still open"),
+        timeout_s=timeout_s,
+        despite_fault=True,
         despite_interruption=True,
     )
 

@@ -26,6 +26,7 @@ from stins.errors import RemoteError
 from .awaited import (
     is_armed,
     until_closed,
+    until_ended,
     until_heard,
     until_idle,
     until_open,
@@ -331,12 +332,24 @@ class Controller:
             ("acquirer", self._acquirer, "/abort"),
             ("recorder", self._recorder, "/stop"),
         ]
+        replies: list[Any] = []
         for role, client, path in steps:
             try:
-                client.post(path, step="abort", timeout_s=min(self._ending_s(role), self.deadlines.command_s))
+                replies.append(
+                    client.post(path, step="abort", timeout_s=min(self._ending_s(role), self.deadlines.command_s))
+                )
             except RemoteError as error:
                 log.warning("%s", error)
         self._follow(None)
+        if self._last_id and len(replies) == len(steps) and replies[0].series_id == self._last_id:
+            self._await_the_end(self._last_id)
+
+    def _await_the_end(self, series_id: str) -> None:
+        """The acquirer had sent the series-start; it and the series-end may still be on their way to the recorder."""
+        try:
+            self._observer.wait(until_ended(series_id, self.deadlines.command_s))
+        except RemoteError as error:
+            log.warning("%s", error)
 
     def _follow(self, series: Series | None) -> None:
         self._series = series
