@@ -1,0 +1,131 @@
+"""The superblock of an HDF5 file whose writer has died: repaired, any reader opens the file again.
+
+A writer that is killed leaves two things behind: the mark that the file is open, and an end of file that is from its
+start. `h5clear -s --increment=0` repairs the same; `h5clear -s` alone makes the file look whole with no frame readable.
+Format: HDF5 File Format Specification 3.0, II.A "Disk Format: Level 0A - Format Signature and Superblock".
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import msgspec
+
+from ..errors import RecorderError, storage_error
+
+__all__ = ["Superblock", "read_superblock", "repair"]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
+_FIELDS = struct.Struct("<8s4B4Q")
+_CHECKSUM = struct.Struct("<I")
+_SIZE = _FIELDS.size + _CHECKSUM.size
+
+
+class Superblock(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a superblock of version 2 or 3; `intact`: its checksum is right."""
+
+    version: int
+    flags: int
+    base: int
+    extension: int
+    end_of_file: int
+    root: int
+    intact: bool
+
+
+def read_superblock(content: bytes, path: object) -> Superblock:
+    """The superblock at the beginning of a file.
+
+    Raises:
+        RecorderError: it is not HDF5, or one of a version that this recorder does not write.
+    """
+    if len(content) < _SIZE or not content.startswith(_SIGNATURE):
+        raise RecorderError(f"{path}: got {content[:8]!r}, expected the signature of an HDF5 file; it cannot be saved")
+    _, version, offset_size, length_size, flags, base, extension, end_of_file, root = _FIELDS.unpack_from(content)
+    if version not in (2, 3) or (offset_size, length_size) != (8, 8):
+        raise RecorderError(
+            f"{path}: got superblock version {version} with sizes {offset_size} and {length_size}, expected version "
+            "2 or 3 with 8 and 8: no recorder of ours wrote this file"
+        )
+    (checksum,) = _CHECKSUM.unpack_from(content, _FIELDS.size)
+    return Superblock(
+        version=version,
+        flags=flags,
+        base=base,
+        extension=extension,
+        end_of_file=end_of_file,
+        root=root,
+        intact=checksum == lookup3(content[: _FIELDS.size]),
+    )
+
+
+def repair(path: Path) -> bool:
+    """Makes the file of a dead writer readable; False if nothing was wrong. One write, which a kill cannot halve.
+
+    It must not be called on a file that somebody writes.
+
+    Raises:
+        RecorderError: it is no HDF5 file of a recorder.
+        StorageError: it cannot be read or written.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return _repair(handle, path)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise storage_error("repair", path, error) from error
+
+
+def _repair(handle: int, path: Path) -> bool:
+    block = read_superblock(os.pread(handle, _SIZE, 0), path)
+    size = os.fstat(handle).st_size
+    if block.intact and block.flags == 0 and block.end_of_file <= size:
+        return False
+    fields = _FIELDS.pack(_SIGNATURE, block.version, 8, 8, 0, block.base, block.extension, size, block.root)
+    os.pwrite(handle, fields + _CHECKSUM.pack(lookup3(fields)), 0)
+    os.fdatasync(handle)
+    return True
+
+
+_MASK = 0xFFFFFFFF
+
+
+def _rotate(value: int, count: int) -> int:
+    return ((value << count) | (value >> (32 - count))) & _MASK
+
+
+def lookup3(content: bytes) -> int:
+    """HDF5's checksum of meta data: Bob Jenkins' lookup3 (`hashlittle`, public domain, 2006) with 0 to begin with."""
+    a = b = c = (0xDEADBEEF + len(content)) & _MASK
+    # The last 1 to 12 bytes are mixed in another way; zeros behind them change nothing.
+    whole = max(0, len(content) - 1) // 12 * 12
+    for x, y, z in struct.iter_unpack("<3I", content[:whole]):
+        a, b, c = _mix((a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK)
+    if len(content) == whole:
+        return c
+    x, y, z = struct.unpack("<3I", content[whole:].ljust(12, b"\0"))
+    return _final((a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK)
+
+
+def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+    for count_a, count_b, count_c in ((4, 6, 8), (16, 19, 4)):
+        a = ((a - c) & _MASK) ^ _rotate(c, count_a)
+        c = (c + b) & _MASK
+        b = ((b - a) & _MASK) ^ _rotate(a, count_b)
+        a = (a + c) & _MASK
+        c = ((c - b) & _MASK) ^ _rotate(b, count_c)
+        b = (b + a) & _MASK
+    return a, b, c
+
+
+def _final(a: int, b: int, c: int) -> int:
+    c = ((c ^ b) - _rotate(b, 14)) & _MASK
+    a = ((a ^ c) - _rotate(c, 11)) & _MASK
+    b = ((b ^ a) - _rotate(a, 25)) & _MASK
+    c = ((c ^ b) - _rotate(b, 16)) & _MASK
+    a = ((a ^ c) - _rotate(c, 4)) & _MASK
+    b = ((b ^ a) - _rotate(a, 14)) & _MASK
+    return ((c ^ b) - _rotate(b, 24)) & _MASK
