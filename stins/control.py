@@ -39,11 +39,15 @@ class AcquirerState(Enum):
 
 
 class RecorderState(Enum):
-    """What the recorder is doing; READY means prepared for a series that has not started."""
+    """What the recorder is doing; READY means prepared for a series that has not started.
+
+    RECOVERING: its writer died, or it was stopped in mid-series, and is being started again; an open series goes on.
+    """
 
     IDLE = "idle"
     READY = "ready"
     RECORDING = "recording"
+    RECOVERING = "recovering"
     FAULT = "fault"
 
 
@@ -139,8 +143,9 @@ class Preview(_Value, frozen=True, kw_only=True):
 class SeriesStatus(_Value, frozen=True, kw_only=True):
     """The account of one series: received = written + discarded + retaken; the missing are not among them.
 
-    `written` counts flushed frames only. `rows` is how many leading rows of the data set a reader finds flushed;
-    it differs from `written` by rows that a missing frame left empty.
+    `written` counts flushed frames only, `durable` those of them that a power cut cannot take (forced to the disk).
+    `rows` is how many leading rows of the data set a reader finds flushed; it differs from `written` by rows that a
+    missing frame left empty.
     """
 
     series_id: str | None
@@ -154,6 +159,7 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     frames_expected: int | None = None
     received: int = 0
     written: int = 0
+    durable: int = 0
     rows: int = 0
     discarded: int = 0
     retaken: int = 0
@@ -167,6 +173,8 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     """The recorder's whole state, pushed at each change and once a second.
 
     A plain file name goes below `root`, the first of `roots`; `NAME:file` below the one whose folder is called NAME.
+    `step` is the call that the writer has been in for longer than `call_limit_s` (create, write, flush, close, sync,
+    resume), else empty. `restarts` counts the writers that were started after one had died.
     """
 
     kind: Literal["recorder"] = "recorder"
@@ -176,6 +184,8 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     boot_id: str
     pid: int
     writer_pid: int | None = None
+    restarts: int = 0
+    step: str = ""
     sources: tuple[str, ...] = ()
     live: str | None = None
     root: str = ""

@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+_BUSY = (RecorderState.RECORDING, RecorderState.RECOVERING)
+
+
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody waits for: `done` says when, `owed` who is behind with what.
 
@@ -129,8 +132,9 @@ def until_closed(step: str, series_id: str, timeout_s: float, *, heed_acquirer: 
         recorder, account = now.recorder, now.series(series_id)
         if recorder is None or (heed_acquirer and is_armed(now.acquirer)):
             return False
-        recording = recorder.state in (RecorderState.RECORDING, RecorderState.READY)
-        return not recording and (account is None or account.state is not SeriesState.OPEN)
+        return recorder.state not in (*_BUSY, RecorderState.READY) and (
+            account is None or account.state is not SeriesState.OPEN
+        )
 
     return Awaited(
         step=f"{step} (close the file)",
@@ -151,7 +155,7 @@ def until_ended(series_id: str, timeout_s: float) -> Awaited:
         account, recorder = now.series(series_id), now.recorder
         if account is None or recorder is None or is_armed(now.acquirer):
             return False
-        return account.state is not SeriesState.OPEN and recorder.state is not RecorderState.RECORDING
+        return account.state is not SeriesState.OPEN and recorder.state not in _BUSY
 
     return Awaited(
         step="abort (close the file)",

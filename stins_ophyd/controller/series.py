@@ -45,9 +45,11 @@ def fault_of(series: Series, heard: Heard) -> tuple[Role, str] | None:
     acquirer, recorder = heard.acquirer, heard.recorder
     if acquirer and acquirer.boot_id != series.acquirer_boot:
         return "acquirer", f"acquirer {acquirer.name!r} restarted in the middle of series {series.id}"
-    if recorder and recorder.boot_id != series.recorder_boot:
-        return "recorder", f"recorder {recorder.name!r} restarted in the middle of series {series.id}"
     account = recorder.series if recorder else None
-    if recorder and account and account.series_id == series.id and account.state is SeriesState.FAILED:
+    ours = account is not None and account.series_id == series.id
+    if recorder and recorder.boot_id != series.recorder_boot and not ours:
+        # One that knows the series has found its journal and goes on with the file.
+        return "recorder", f"recorder {recorder.name!r} restarted in the middle of series {series.id}, and lost it"
+    if recorder and account and ours and account.state is SeriesState.FAILED:
         return "recorder", f"recorder {recorder.name!r} could not record series {series.id}: {account.reason}"
     return None

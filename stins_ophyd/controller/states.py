@@ -25,12 +25,14 @@ class CombinedState(Enum):
 
 _A, _R, _C = AcquirerState, RecorderState, CombinedState
 
-#: None: nothing is heard of that process. OFFLINE goes before FAULT: who cannot be asked cannot be reset.
+#: None: nothing is heard of that process. OFFLINE goes before FAULT: who cannot be asked cannot be reset. RECOVERING
+#: is RECORDING: the series goes on, and nothing else can begin.
 COMBINED: Final[Mapping[tuple[AcquirerState | None, RecorderState | None], CombinedState]] = {
     (None, None): _C.OFFLINE,
     (None, _R.IDLE): _C.OFFLINE,
     (None, _R.READY): _C.OFFLINE,
     (None, _R.RECORDING): _C.OFFLINE,
+    (None, _R.RECOVERING): _C.OFFLINE,
     (None, _R.FAULT): _C.OFFLINE,
     (_A.IDLE, None): _C.OFFLINE,
     (_A.ARMED, None): _C.OFFLINE,
@@ -39,6 +41,7 @@ COMBINED: Final[Mapping[tuple[AcquirerState | None, RecorderState | None], Combi
     (_A.FAULT, _R.IDLE): _C.FAULT,
     (_A.FAULT, _R.READY): _C.FAULT,
     (_A.FAULT, _R.RECORDING): _C.FAULT,
+    (_A.FAULT, _R.RECOVERING): _C.FAULT,
     (_A.FAULT, _R.FAULT): _C.FAULT,
     (_A.IDLE, _R.FAULT): _C.FAULT,
     (_A.ARMED, _R.FAULT): _C.FAULT,
@@ -46,12 +49,15 @@ COMBINED: Final[Mapping[tuple[AcquirerState | None, RecorderState | None], Combi
     (_A.IDLE, _R.IDLE): _C.IDLE,
     (_A.IDLE, _R.READY): _C.IDLE,
     (_A.IDLE, _R.RECORDING): _C.FINISHING,
+    (_A.IDLE, _R.RECOVERING): _C.FINISHING,
     # The recorder has closed its file already; the acquirer's own word comes by another connection.
     (_A.ARMED, _R.IDLE): _C.FINISHING,
     # The series-start is on its way: a trigger now would be too early.
     (_A.ARMED, _R.READY): _C.IDLE,
     (_A.ARMED, _R.RECORDING): _C.ARMED,
+    (_A.ARMED, _R.RECOVERING): _C.ARMED,
     (_A.ACQUIRING, _R.IDLE): _C.FINISHING,
     (_A.ACQUIRING, _R.READY): _C.ACQUIRING,
     (_A.ACQUIRING, _R.RECORDING): _C.ACQUIRING,
+    (_A.ACQUIRING, _R.RECOVERING): _C.ACQUIRING,
 }

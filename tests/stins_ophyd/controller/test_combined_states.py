@@ -67,6 +67,15 @@ def test_a_new_boot_id_in_the_middle_of_a_series_is_its_fault() -> None:
     assert fault_of(SERIES, Heard(ACQUIRER, RECORDER)) is None
 
 
+def test_a_recorder_that_was_restarted_and_goes_on_with_the_series_is_no_fault() -> None:
+    reborn = msgspec.structs.replace(RECORDER, boot_id="r2")
+    assert fault_of(SERIES, Heard(ACQUIRER, reborn)) == (
+        "recorder", "recorder 'writer' restarted in the middle of series s, and lost it",
+    )  # fmt: skip
+    goes_on = msgspec.structs.replace(reborn, series=SeriesStatus(series_id="s", state=SeriesState.OPEN))
+    assert fault_of(SERIES, Heard(ACQUIRER, goes_on)) is None
+
+
 def test_a_series_that_could_not_be_recorded_is_the_recorders_fault() -> None:
     failed = SeriesStatus(series_id="s", state=SeriesState.FAILED, reason="no room")
     fault = fault_of(SERIES, Heard(ACQUIRER, msgspec.structs.replace(RECORDER, series=failed)))
