@@ -1,5 +1,7 @@
 """STINS: the stream's meta data, and how it travels over ZeroMQ. Values, codec and machines; no I/O."""
 
+from .acks import Ack, decode_ack, encode_ack
+from .checkpoint import ReceiverCheckpoint
 from .codec import Decoder, Limits, encode, part_bytes
 from .errors import LocalProtocolError, MessageError, RemoteError, StinsError
 from .messages import (
@@ -29,6 +31,7 @@ from .spans import Spans
 
 __all__ = [
     "UNSET",
+    "Ack",
     "Acquisition",
     "Data",
     "Decoder",
@@ -43,6 +46,7 @@ __all__ = [
     "Outcome",
     "Packet",
     "Part",
+    "ReceiverCheckpoint",
     "RemoteError",
     "ReorderWindow",
     "Report",
@@ -56,6 +60,8 @@ __all__ = [
     "Spans",
     "StinsError",
     "StoreFrame",
+    "decode_ack",
     "encode",
+    "encode_ack",
     "part_bytes",
 ]

@@ -1,20 +1,25 @@
 """Puts messages back in the order of their ids, within a window that is bounded in number, bytes and time."""
 
+from typing import TypeAlias
+
 import msgspec
 
 from .messages import Packet
 
-__all__ = ["ReorderWindow"]
+__all__ = ["Held", "ReorderWindow"]
+
+#: A message that came before its turn, or what was wrong with one that was refused: it holds its place.
+Held: TypeAlias = Packet | str
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    packet: Packet | None
+    held: Held
     since: float
     size: int
 
 
 class ReorderWindow:
-    """Messages that came before their turn; one that was refused holds its place without a packet.
+    """Messages that came before their turn; one that was refused holds its place without its content.
 
     `count` x the largest frame bounds the memory (64 x 8 MiB = 512 MiB); `size_bytes` cuts it short for
     large frames.
@@ -33,17 +38,21 @@ class ReorderWindow:
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._waiting
 
-    def put(self, message_id: int, packet: Packet | None, now: float) -> None:
-        """Keeps a message for later; None for one that was refused."""
-        size = sum(len(part) for part in packet.payload) if packet else 0
-        self._waiting[message_id] = _Waiting(packet, now, size)
+    def put(self, message_id: int, held: Held, now: float) -> None:
+        """Keeps a message for later."""
+        size = _size(held)
+        self._waiting[message_id] = _Waiting(held, now, size)
         self._held_bytes += size
 
-    def take(self, message_id: int) -> Packet | None:
-        """The message of that id, which waits here; None if it was refused. Raises KeyError if nothing waits."""
+    def fits(self, held: Held) -> bool:
+        """Whether one more would not use the window up."""
+        return len(self._waiting) < self._count and self._held_bytes + _size(held) <= self._size_bytes
+
+    def take(self, message_id: int) -> Held:
+        """What waits under that id. Raises KeyError if nothing does."""
         waiting = self._waiting.pop(message_id)
         self._held_bytes -= waiting.size
-        return waiting.packet
+        return waiting.held
 
     def first(self) -> int:
         """The lowest id that waits."""
@@ -64,3 +73,7 @@ class ReorderWindow:
         self._waiting.clear()
         self._held_bytes = 0
         return count
+
+
+def _size(held: Held) -> int:
+    return 0 if isinstance(held, str) else sum(map(len, held.payload))

@@ -4,18 +4,20 @@ What it does with each disorder is part of the protocol (docs/stins.md, "Disorde
 are the methods here.
 """
 
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec import UNSET
 
-from .messages import Data, Header, Packet, Payload, SeriesEnd, SeriesStart, frame_count
-from .ordering import ReorderWindow
+from .checkpoint import ReceiverCheckpoint
+from .errors import LocalProtocolError
+from .instructions import DiscardFrame, EndSeries, Instruction, OpenSeries, Report, StoreFrame
+from .messages import Data, Header, Packet, SeriesEnd, SeriesStart, frame_count
+from .ordering import Held, ReorderWindow
 from .series import Outcome, SeriesAccount, SeriesResult
 from .spans import Spans
+from .starts import KnownStarts
 
 __all__ = [
     "DiscardFrame",
@@ -31,60 +33,11 @@ __all__ = [
 ]
 
 
-# A sender that sends again from its ring repeats a start or two; so many ids of series are kept to know them by.
-_STARTS_REMEMBERED = 16
-
-
 class ReceiverState(Enum):
     """Whether a series is open."""
 
     IDLE = "idle"
     OPEN = "open"
-
-
-class OpenSeries(msgspec.Struct, frozen=True):
-    """A series begins."""
-
-    start: SeriesStart
-    payload: tuple[Payload, ...]
-
-
-class StoreFrame(msgspec.Struct, frozen=True, gc=False):
-    """Frame(s) for rows `row` to `row + count - 1`; a missing frame keeps its row, a discarded one has none.
-
-    A row that was given before is a frame taken again: it takes the place of the first. `rewound`: every frame from
-    this one on is taken again, and the rows behind it are void (a late message with `retake` only fills its gap).
-    """
-
-    packet: Packet
-    header: Data
-    row: int
-    count: int
-    rewound: bool = False
-
-
-class DiscardFrame(msgspec.Struct, frozen=True):
-    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame."""
-
-    packet: Packet
-    header: Data
-    rewound: bool = False
-
-
-class EndSeries(msgspec.Struct, frozen=True):
-    """The series is over."""
-
-    result: SeriesResult
-
-
-class Report(msgspec.Struct, frozen=True):
-    """Something a human should read; once per kind and series."""
-
-    kind: str
-    text: str
-
-
-Instruction: TypeAlias = OpenSeries | StoreFrame | DiscardFrame | EndSeries | Report
 
 
 class SeriesReceiver:
@@ -95,13 +48,74 @@ class SeriesReceiver:
         self._window = ReorderWindow() if window is None else window
         self._idle_timeout_s = idle_timeout_s
         self._series: SeriesAccount | None = None
+        self._series_id: str | None = None
         self._next_id: int | None = None
+        self._replay_until: float | None = None
         self._lost = Spans()
-        self._starts: deque[SeriesStart] = deque(maxlen=_STARTS_REMEMBERED)
+        self._starts = KnownStarts()
         self._last_message = 0.0
         self._said: set[str] = set()
         self.strays = 0
         self.duplicates = 0
+
+    @classmethod
+    def resume(
+        cls,
+        checkpoint: ReceiverCheckpoint,
+        start: SeriesStart | None,
+        now: float,
+        *,
+        window: ReorderWindow | None = None,
+        idle_timeout_s: float | None = None,
+        replay: bool = False,
+        replay_timeout_s: float = 10.0,
+    ) -> "SeriesReceiver":
+        """The receiver as it was at the checkpoint; `start` is that of the open series.
+
+        With `replay` everything behind the checkpoint is to come again: until the next message in order comes, or
+        `replay_timeout_s` has passed, no gap is given up. Without, the usual rule holds at once.
+
+        Raises:
+            LocalProtocolError: a series is open in the checkpoint, and `start` is None.
+        """
+        self = cls(window=window, idle_timeout_s=idle_timeout_s)
+        self._lost = Spans(checkpoint.lost)
+        if checkpoint.account is not None:
+            if start is None:
+                raise LocalProtocolError("got a checkpoint with an open series and no series-start to resume it with")
+            self._series = SeriesAccount.resume(start, checkpoint.account, self._lost)
+        self._series_id = checkpoint.series_id
+        self._next_id = checkpoint.next_id
+        if replay and checkpoint.next_id is not None:
+            self._replay_until = now + replay_timeout_s
+        self._starts = KnownStarts(checkpoint.starts)
+        self._said = set(checkpoint.said)
+        self.strays, self.duplicates = checkpoint.strays, checkpoint.duplicates
+        self._last_message = now
+        return self
+
+    def checkpoint(self) -> ReceiverCheckpoint:
+        """All that `resume` needs, the series-start aside; what waits in the window must come again."""
+        return ReceiverCheckpoint(
+            next_id=self._next_id,
+            series_id=self._series_id,
+            account=self._series.checkpoint() if self._series else None,
+            lost=self._lost.as_tuple(),
+            starts=self._starts.as_tuple(),
+            said=tuple(sorted(self._said)),
+            strays=self.strays,
+            duplicates=self.duplicates,
+        )
+
+    @property
+    def settled(self) -> tuple[str | None, int | None]:
+        """Id of the series started last, and the highest message_id handled; what waits in the window is not."""
+        return self._series_id, None if self._next_id is None else self._next_id - 1
+
+    @property
+    def awaits_replay(self) -> bool:
+        """Whether the receiver was resumed and the next message has not come again yet."""
+        return self._replay_until is not None
 
     @property
     def state(self) -> ReceiverState:
@@ -119,6 +133,8 @@ class SeriesReceiver:
         self._last_message = now
         message_id = packet.header.message_id
         if self._next_id is None or message_id == self._next_id:
+            if self._replay_until is not None:
+                self._replayed()
             self._next_id = message_id + 1
             done = self._handle(packet)
             return done + self._drain(now) if self._window else done
@@ -129,19 +145,16 @@ class SeriesReceiver:
     def refuse(self, message_id: int | None, problem: str, now: float) -> list[Instruction]:
         """A message came that the codec refused: its place in the order is taken, its frames are missing."""
         self._last_message = now
-        if self._series:
-            self._series.refused += 1
-            self._series.note(f"refused a message: {problem}")
         done = self._report("refused", f"refused a message: {problem}")
-        if message_id is None or self._next_id is None:
+        if message_id is None or self._next_id is None or message_id < self._next_id or message_id in self._window:
+            self._count_refused(problem)
             return done
-        if message_id >= self._next_id and message_id not in self._window:
-            self._window.put(message_id, None, now)
-            done += self._drain(now)
-        return done
+        return done + self._hold(message_id, problem, now)
 
     def tick(self, now: float) -> list[Instruction]:
         """Time passes: a gap is given up, an idle series ends."""
+        if self._replay_until is not None and now >= self._replay_until:
+            self._replay_until = None
         done = self._drain(now)
         idle = self._idle_timeout_s
         if self._series and idle is not None and now - self._last_message >= idle:
@@ -151,6 +164,7 @@ class SeriesReceiver:
     def sender_gone(self, why: str) -> list[Instruction]:
         """The sender's connection is gone: what waits is used, the series ends."""
         done: list[Instruction] = []
+        self._replay_until = None
         while self._window:
             done += self._skip() + self._drain(self._last_message)
         return done + self._finish(None, why)
@@ -165,8 +179,18 @@ class SeriesReceiver:
         message_id = packet.header.message_id
         if message_id in self._window:
             return self._duplicate(packet)
-        self._window.put(message_id, packet, now)
+        return self._hold(message_id, packet, now)
+
+    def _hold(self, message_id: int, held: Held, now: float) -> list[Instruction]:
+        # What is to come again need not be held at the price of what is to come first.
+        if self._replay_until is None or self._window.fits(held):
+            self._window.put(message_id, held, now)
         return self._drain(now)
+
+    def _replayed(self) -> None:
+        """The replay has begun: what was held comes again behind this message, and waiting for it would time out."""
+        self._replay_until = None
+        self._window.clear()
 
     def _behind(self, packet: Packet) -> list[Instruction]:
         header = packet.header
@@ -184,6 +208,7 @@ class SeriesReceiver:
 
     def _restart(self, packet: Packet) -> list[Instruction]:
         """The sender restarted: nothing of before gets into the new series."""
+        self._replay_until = None
         forgotten = self._window.clear()
         if self._series and forgotten:
             self._series.note(f"{forgotten} messages came out of order before the sender restarted")
@@ -196,13 +221,14 @@ class SeriesReceiver:
         done: list[Instruction] = []
         while self._next_id is not None:
             if self._next_id in self._window:
-                message_id, packet = self._next_id, self._window.take(self._next_id)
+                message_id, held = self._next_id, self._window.take(self._next_id)
                 self._next_id += 1
-                if packet is None:
+                if isinstance(held, str):
                     self._lost.add(message_id, message_id)
+                    self._count_refused(held)
                 else:
-                    done += self._handle(packet)
-            elif self._window.exhausted(now):
+                    done += self._handle(held)
+            elif self._replay_until is None and self._window.exhausted(now):
                 done += self._skip()
             else:
                 break
@@ -218,6 +244,11 @@ class SeriesReceiver:
         return self._report(
             "gap", f"messages {first} to {self._next_id - 1} did not come; going on with {self._next_id}"
         )
+
+    def _count_refused(self, problem: str) -> None:
+        if self._series:
+            self._series.refused += 1
+            self._series.note(f"refused a message: {problem}")
 
     def _duplicate(self, packet: Packet) -> list[Instruction]:
         self.duplicates += 1
@@ -239,8 +270,9 @@ class SeriesReceiver:
         start = packet.header
         assert isinstance(start, SeriesStart)  # noqa: S101  # by the table
         self._series = SeriesAccount(start)
+        self._series_id = None if start.series is UNSET or start.series.id is UNSET else start.series.id
         self._lost = self._series.lost_messages
-        self._starts.append(start)
+        self._starts.add(start)
         self._said.clear()
         return [OpenSeries(start, packet.payload), *self._moved(packet)]
 

@@ -6,6 +6,7 @@ from enum import Enum
 import msgspec
 from msgspec import UNSET
 
+from .checkpoint import AccountCheckpoint
 from .messages import Data, SeriesEnd, SeriesStart
 from .spans import Spans
 
@@ -71,6 +72,40 @@ class SeriesAccount:
         # Discarded frames that have no row: all but those that came late, when their row was given already.
         self._rowless = Spans()
         self._rowless_count = 0
+
+    @classmethod
+    def resume(cls, start: SeriesStart, checkpoint: AccountCheckpoint, lost: Spans) -> "SeriesAccount":
+        """The account as it was at the checkpoint; `lost` are the messages given up, shared with the receiver."""
+        self = cls(start)
+        self.received, self.duplicates, self.refused = checkpoint.received, checkpoint.duplicates, checkpoint.refused
+        self.missing, self.lost_messages = Spans(checkpoint.missing), lost
+        self.moved_keys, self.notes = set(checkpoint.moved_keys), list(checkpoint.notes)
+        self._next_frame = checkpoint.next_frame
+        self._retaken, self._repeated = checkpoint.retaken, checkpoint.repeated
+        self._lost_and_retaken, self._retake = checkpoint.lost_and_retaken, checkpoint.retake
+        self._declared, self._discarded = Spans(checkpoint.declared), Spans(checkpoint.discarded)
+        self._rowless = Spans(checkpoint.rowless)
+        self._rowless_count = self._rowless.count
+        return self
+
+    def checkpoint(self) -> AccountCheckpoint:
+        """All that `resume` needs, the start and the lost messages aside."""
+        return AccountCheckpoint(
+            received=self.received,
+            duplicates=self.duplicates,
+            refused=self.refused,
+            missing=self.missing.as_tuple(),
+            moved_keys=tuple(sorted(self.moved_keys)),
+            notes=tuple(self.notes),
+            next_frame=self._next_frame,
+            retaken=self._retaken,
+            repeated=self._repeated,
+            lost_and_retaken=self._lost_and_retaken,
+            retake=self._retake,
+            declared=self._declared.as_tuple(),
+            discarded=self._discarded.as_tuple(),
+            rowless=self._rowless.as_tuple(),
+        )
 
     @property
     def frames_expected(self) -> int | None:

@@ -1,5 +1,6 @@
 """STINS over ZeroMQ: it knows bytes, endpoints and budgets, not detectors."""
 
+from .acks import AckSender
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
 from .live import LivePublisher
 from .publisher import Link, Publisher
@@ -9,6 +10,7 @@ from .sockets import TransportError
 __all__ = [
     "DEFAULT_BUDGET_BYTES",
     "DEFAULT_MAX_MESSAGE_BYTES",
+    "AckSender",
     "Link",
     "LivePublisher",
     "Publisher",

@@ -26,9 +26,19 @@ def test_taking_what_does_not_wait_is_an_error():
 
 def test_a_refused_message_holds_its_place_without_a_packet():
     window = ReorderWindow()
-    window.put(5, None, now=0.0)
+    window.put(5, "data[0]: got 1 bytes", now=0.0)
 
-    assert window.take(5) is None
+    assert window.take(5) == "data[0]: got 1 bytes"
+
+
+def test_one_more_fits_as_long_as_it_does_not_use_the_window_up():
+    window = ReorderWindow(count=2, size_bytes=10)
+    window.put(1, packet(1, size=6), now=0.0)
+
+    assert (window.fits(packet(2, size=4)), window.fits(packet(2, size=5))) == (True, False)
+
+    window.put(2, packet(2), now=0.0)
+    assert not window.fits("refused")
 
 
 def test_the_window_is_exhausted_by_number():
