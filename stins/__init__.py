@@ -15,6 +15,7 @@ from .messages import (
     SeriesEnd,
     SeriesInfo,
     SeriesStart,
+    Share,
 )
 from .ordering import ReorderWindow
 from .receiver import (
@@ -57,6 +58,7 @@ __all__ = [
     "SeriesResult",
     "SeriesSender",
     "SeriesStart",
+    "Share",
     "Spans",
     "StinsError",
     "StoreFrame",

@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from .share import Share
+
 __all__ = [
     "AcquirerState",
     "AcquirerStatus",
     "ArmRequest",
     "FrameDescription",
+    "JoinRequest",
     "PrepareRequest",
     "Preview",
     "RecorderState",
@@ -93,6 +96,20 @@ class PrepareRequest(_Value, frozen=True, kw_only=True):
     frame_bytes: int | None = None
 
 
+class JoinRequest(_Value, frozen=True, kw_only=True):
+    """Joins the files of recorders that shared a series: the parts of `filename`, named as in `PrepareRequest`.
+
+    `frames_expected` is that of the whole series. `absent` are the shares whose recorder is gone: their files need not
+    stand, and what is not in them is missing.
+    """
+
+    series_id: str
+    filename: str
+    count: int
+    frames_expected: int | None = None
+    absent: tuple[int, ...] = ()
+
+
 class FrameDescription(_Value, frozen=True, kw_only=True):
     """What the next frame will look like; `shape` is the whole frame's, slowest axis first."""
 
@@ -146,6 +163,9 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     `written` counts flushed frames only, `durable` those of them that a power cut cannot take (forced to the disk).
     `rows` is how many leading rows of the data set a reader finds flushed; it differs from `written` by rows that a
     missing frame left empty.
+
+    With a `share` all counts, and the ranges of missing frames, are of its frames only (`frames_expected` too), while
+    `frames_total` is the number of frames of the whole series, once its end has said so.
     """
 
     series_id: str | None
@@ -156,7 +176,9 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     chunk_shape: tuple[int, ...] | None = None
+    share: Share | None = None
     frames_expected: int | None = None
+    frames_total: int | None = None
     received: int = 0
     written: int = 0
     durable: int = 0
@@ -174,7 +196,8 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
 
     A plain file name goes below `root`, the first of `roots`; `NAME:file` below the one whose folder is called NAME.
     `step` is the call that the writer has been in for longer than `call_limit_s` (create, write, flush, close, sync,
-    resume), else empty. `restarts` counts the writers that were started after one had died.
+    resume), else empty. `restarts` counts the writers that were started after one had died. `joined` is the account of
+    the shared series whose parts this recorder joined last.
     """
 
     kind: Literal["recorder"] = "recorder"
@@ -193,5 +216,6 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     free_bytes: int | None = None
     prepared: str | None = None
     series: SeriesStatus | None = None
+    joined: SeriesStatus | None = None
     preview: Preview | None = None
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import msgspec
 
 from .errors import MessageError
 from .messages import Acquisition, Data, Detector, FrameLayout, Part, SeriesEnd, SeriesInfo, SeriesStart
+from .share import Share
 
 __all__ = ["move_unknown", "refuse", "refuse_depth"]
 
@@ -44,6 +45,8 @@ def move_unknown(content: dict[str, Any]) -> tuple[str, ...]:
         moved += _take_unknown(content, _MESSAGES[kind], "")
     for name, structure in _STRUCTURES.items():
         moved += _take_unknown(content.get(name), structure, f"{name}.")
+    series = content.get("series")
+    moved += _take_unknown(series.get("share") if isinstance(series, dict) else None, Share, "series.share.")
     parts = content.get("data")
     for index, part in enumerate(parts if isinstance(parts, list) else ()):
         moved += _take_unknown(part, Part, f"data.{index}.")

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .share import Share
+
 __all__ = [
     "COMPRESSIONS",
     "ITEM_BITS",
@@ -27,6 +29,7 @@ __all__ = [
     "SeriesEnd",
     "SeriesInfo",
     "SeriesStart",
+    "Share",
     "frame_count",
 ]
 
@@ -94,13 +97,17 @@ AnnouncedPart: TypeAlias = Annotated[
 
 
 class SeriesInfo(_Value, frozen=True, kw_only=True):
-    """What this series is: `filename` empty or null means that nothing is recorded."""
+    """What this series is: `filename` empty or null means that nothing is recorded.
+
+    With a `share` this stream carries only some of its frames; `frames_expected` counts those.
+    """
 
     id: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
     filename: str | UnsetType | None = UNSET
     record: bool = True
     frames_expected: FrameNumber | UnsetType = UNSET
+    share: Share | UnsetType = UNSET
 
 
 class Detector(_Value, frozen=True, kw_only=True):
@@ -180,9 +187,13 @@ class Data(_Message, frozen=True, kw_only=True, tag="data"):
 
 
 class SeriesEnd(_Message, frozen=True, kw_only=True, tag="series-end"):
-    """Closes a series; an absent `status` means finished."""
+    """Closes a series; an absent `status` means finished.
+
+    `frames_total`: how many frames the series has, of all shares; what came of others was taken again.
+    """
 
     frames_sent: FrameNumber | UnsetType = UNSET
+    frames_total: FrameNumber | UnsetType = UNSET
     frames_dropped: tuple[Span, ...] | UnsetType = UNSET
     status: EndStatus | UnsetType = UNSET
     reason: str | UnsetType = UNSET
