@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stins.daemon import HttpConfig, Model
 from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES
@@ -35,6 +36,9 @@ class RecorderConfig(Model):
     root whose folder is called NAME. Relative ones and symbolic links are resolved once, at the start."""
     sources: list[str] = Field(min_length=1)
     """ZeroMQ endpoints of the acquirer, such as tcp://127.0.0.1:9999."""
+    acks: list[str] = []
+    """Its endpoints for acks, one for each source in the same order: then it sends again what a recorder that died had
+    not flushed. Empty: nothing is sent again."""
     live: str = "tcp://127.0.0.1:0"
     """Endpoint on which the stream is published again for live view; it may drop, the file never does."""
     http: HttpConfig = HttpConfig()
@@ -47,6 +51,8 @@ class RecorderConfig(Model):
     """End a series as incomplete when nothing came for so many seconds; null: wait as long as the sender is there."""
     sender_gone_s: float = Field(default=2.0, gt=0)
     """How many seconds a sender may be away before its series is ended as incomplete."""
+    replay_timeout_s: float = Field(default=10.0, gt=0)
+    """How long a recorder that goes on with a series waits for its sender, and for what it is to send again, in s."""
     budget_bytes: int = Field(default=DEFAULT_BUDGET_BYTES, gt=0)
     """Memory for frames that wait to be written, in bytes."""
     max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, gt=0)
@@ -55,6 +61,18 @@ class RecorderConfig(Model):
     """The longest time between two flushes, in seconds; with nothing waiting a flush is immediate."""
     reserve_bytes: int = Field(default=16 << 20, ge=0)
     """Room that is kept free for closing a file: a series stops before it is used up, in bytes."""
+    call_limit_s: float = Field(default=2.0, gt=0)
+    """A call to the file system that takes longer is reported while it hangs, in seconds."""
+    resume_limit_s: float = Field(default=30.0, gt=0)
+    """How long going on with the file of a writer that died may take; then the file is given up, in seconds."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if self.acks and len(self.acks) != len(self.sources):
+            raise ValueError(
+                f"acks: got {len(self.acks)} endpoints, expected one for each of {len(self.sources)} sources"
+            )
+        return self
 
     @field_validator("roots")
     @classmethod

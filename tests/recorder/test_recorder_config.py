@@ -31,7 +31,7 @@ def test_every_field_is_described_here_and_in_the_readme(model: type[RecorderCon
     [
         ({}, "roots: missing"),
         ({"roots": [], "sources": ["x"]}, r"roots: got \[\]: .*at least 1 item"),
-        ({"roots": ["d"], "sources": ["x"], "rots": 1}, "rots: unknown field; allowed: budget_bytes, .*roots"),
+        ({"roots": ["d"], "sources": ["x"], "rots": 1}, "rots: unknown field; allowed: acks, .*roots"),
         (
             {"roots": ["d"], "sources": ["x"], "order": {"windw": 1}},
             "order.windw: unknown field; allowed: gap_timeout_s",
@@ -41,6 +41,10 @@ def test_every_field_is_described_here_and_in_the_readme(model: type[RecorderCon
             for name in ("a b", "a#b", "a?b", "100%", "größe")
         ),
         ({"roots": ["/a/data", "/b/data"], "sources": ["x"]}, "roots: .*two roots are called 'data'"),
+        (
+            {"roots": ["d"], "sources": ["x"], "acks": ["y", "z"]},
+            "acks: got 2 endpoints, expected one for each of 1 sou",
+        ),
         ({"roots": ["d"], "sources": ["x"], "sender_gone_s": -1}, "sender_gone_s: got -1: .*greater than 0"),
     ],
 )
