@@ -26,6 +26,7 @@ from .receiver import (
     SeriesReceiver,
     StoreFrame,
 )
+from .ring import ReplayRing
 from .sender import SeriesHeader, SeriesSender
 from .series import Outcome, SeriesResult
 from .spans import Spans
@@ -50,6 +51,7 @@ __all__ = [
     "ReceiverCheckpoint",
     "RemoteError",
     "ReorderWindow",
+    "ReplayRing",
     "Report",
     "SeriesEnd",
     "SeriesHeader",

@@ -1,0 +1,126 @@
+"""What a sender keeps until it is acked, so that it can be sent again: bounded in bytes, in order. No I/O."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from .acks import Ack
+from .messages import Payload
+
+__all__ = ["Kept", "ReplayRing"]
+
+#: Recorders that came before: what they said last may arrive after the hello of the one that followed.
+_BOOTS_REMEMBERED = 8
+#: Series whose messages may still be acked; the ring holds the rest of one and few others.
+_SERIES_REMEMBERED = 64
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """One message; its parts are the ones that were sent, uncopied. `size` is theirs, in bytes."""
+
+    message_id: int
+    parts: Sequence[Payload]
+    size: int
+
+
+class ReplayRing:
+    """Messages from `append` to their ack, and how far they have been pushed (handed to the socket).
+
+    `series_begins` tells of each series, whether or not its messages are kept: an ack counts only together with a
+    series that this ring was told of, since the ids of an earlier sender began anew.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.size_bytes = 0
+        self._pushed: deque[Kept] = deque()
+        self._waiting: deque[Kept] = deque()
+        self._last_id = -1
+        self._series: dict[str, int] = {}
+        self._boot_id: str | None = None
+        self._former: deque[str] = deque(maxlen=_BOOTS_REMEMBERED)
+
+    def __len__(self) -> int:
+        """Messages that are not acked."""
+        return len(self._pushed) + len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are still to be pushed, or to be pushed again."""
+        return len(self._waiting)
+
+    def fits(self, size: int) -> bool:
+        """Whether a message of that size may be appended. An empty ring takes any, or it would never be sent."""
+        return self.size_bytes + size <= self.budget_bytes or not (self._pushed or self._waiting)
+
+    def series_begins(self, series_id: str | None, message_id: int) -> None:
+        """The series-start is this message."""
+        if series_id is not None:
+            self._series[series_id] = message_id
+            if len(self._series) > _SERIES_REMEMBERED:
+                del self._series[next(iter(self._series))]
+
+    def append(self, message_id: int, parts: Sequence[Payload], size: int) -> None:
+        """Keeps a message, to be pushed after those that wait. Whether it fits is the caller's question."""
+        self._waiting.append(Kept(message_id, parts, size))
+        self.size_bytes += size
+        self._last_id = max(self._last_id, message_id)
+
+    def next(self) -> Kept | None:
+        """What is to be pushed next."""
+        return self._waiting[0] if self._waiting else None
+
+    def push(self) -> None:
+        """The next message was pushed."""
+        self._pushed.append(self._waiting.popleft())
+
+    def rewind(self) -> None:
+        """What was pushed and is not acked may be lost: it is to be pushed again, before everything else."""
+        self._waiting.extendleft(reversed(self._pushed))
+        self._pushed.clear()
+
+    def hear(self, ack: Ack) -> bool:
+        """Forgets what is acked; whether that was a new recorder's hello, which asks for all the rest again."""
+        if ack.boot_id in self._former:
+            return False
+        if (settled := self._settled(ack)) is not None:
+            self._forget_up_to(settled)
+        if ack.boot_id == self._boot_id:
+            return False
+        if self._boot_id is not None:
+            self._former.append(self._boot_id)
+        self._boot_id = ack.boot_id
+        self.rewind()
+        return True
+
+    def forget(self) -> int:
+        """Forgets everything; says how many messages that were."""
+        count = len(self)
+        self._pushed.clear()
+        self._waiting.clear()
+        self.size_bytes = 0
+        return count
+
+    def _settled(self, ack: Ack) -> int | None:
+        """The id up to which the ack counts here, if it does."""
+        first = self._first_of(ack)
+        if first is None or ack.message_id is None or not first <= ack.message_id <= self._last_id:
+            return None
+        return ack.message_id
+
+    def _first_of(self, ack: Ack) -> int | None:
+        """The first id that the ack may be about.
+
+        A recorder that came in the middle of a series knows no series; once it was heard it can only mean this one.
+        """
+        if ack.series_id is None:
+            return 0 if ack.boot_id == self._boot_id else None
+        return self._series.get(ack.series_id)
+
+    def _forget_up_to(self, message_id: int) -> None:
+        for messages in (self._pushed, self._waiting):
+            while messages and messages[0].message_id <= message_id:
+                self.size_bytes -= messages.popleft().size
+            if messages:
+                return
