@@ -14,8 +14,10 @@ _LONGEST = 255
 _LONGEST_PATH = 1000
 
 
-def resolve(roots: Sequence[Path], filename: str) -> Path:
+def resolve(roots: Sequence[Path], filename: str, *, standing: bool = False) -> Path:
     """The absolute path of a file that can be created; `roots` are absolute, without symbolic links.
+
+    `standing`: it may stand already.
 
     Raises:
         PathError: the name is absolute, leaves its root (`..`, a symbolic link), has characters that a catalogue
@@ -32,16 +34,16 @@ def resolve(roots: Sequence[Path], filename: str) -> Path:
             raise PathError(f"filename {filename!r}: {step!r} is refused; use letters, digits and . _ - only")
     path = root.joinpath(relative)
     try:
-        _look(root, path, filename)
+        _look(root, path, filename, standing=standing)
     except (OSError, RuntimeError) as error:  # Python 3.11 raises a RuntimeError for a circle of symbolic links
         raise PathError(f"filename {filename!r}: {error}") from error
     return path
 
 
-def _look(root: Path, path: Path, filename: str) -> None:
+def _look(root: Path, path: Path, filename: str, *, standing: bool) -> None:
     if not path.parent.resolve().is_relative_to(root):
         raise PathError(f"filename {filename!r}: a symbolic link leads out of the root {root}")
-    if path.is_symlink() or path.exists():
+    if not standing and (path.is_symlink() or path.exists()):
         raise PathError(f"filename {filename!r}: {path} stands already, and nothing is ever overwritten")
     if not root.is_dir():
         # It stood when the recorder started: a mount has gone, and what is below it now is another disk.

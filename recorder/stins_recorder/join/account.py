@@ -1,0 +1,82 @@
+"""The account of a whole series, from those of its parts. Pure values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from stins import Share
+from stins.control import JoinRequest, SeriesState, SeriesStatus
+
+from .part import Numbers, PartFile, UnreadablePartError
+from .rows import place, ranges
+
+__all__ = ["Found", "Whole", "whole_of"]
+
+#: What stands for each share.
+Found = PartFile | UnreadablePartError
+
+#: How many ranges of missing frames a status carries, and among how many frames they are looked for; the file has all.
+_LISTED_RANGES, _LOOKED_AT = 100, 100_000
+_COUNTS = ("received", "written", "discarded", "retaken", "duplicates", "refused")
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """A series: its parts as far as they can be read, the frame number of each row, the frames that are missing."""
+
+    parts: tuple[PartFile, ...]
+    numbers: Numbers
+    missing: Numbers
+    account: SeriesStatus
+
+
+def whole_of(path: Path, request: JoinRequest, found: Sequence[Found]) -> Whole:
+    """The series that is to stand in `path`."""
+    parts = tuple(part for part in found if isinstance(part, PartFile))
+    missing = _missing(parts, request)
+    numbers = place([part.numbers for part in parts], missing)
+    listed = ranges(missing[:_LOOKED_AT])[:_LISTED_RANGES]
+    account = SeriesStatus(
+        series_id=request.series_id,
+        state=_state(parts, request, missing),
+        reason="; ".join(_reasons(found)),
+        file=str(path),
+        frames_expected=request.frames_expected,
+        rows=len(numbers),
+        missing=len(missing),
+        missing_frames=tuple((int(first), int(last)) for first, last in listed),
+    )
+    counts = {key: sum(int(part.account.get(key, 0)) for part in parts) for key in _COUNTS}
+    return Whole(parts=parts, numbers=numbers, missing=missing, account=msgspec.structs.replace(account, **counts))
+
+
+def _missing(parts: Sequence[PartFile], request: JoinRequest) -> Numbers:
+    """The numbers of all missing frames, rising: what the parts know of, and what nobody has an account of."""
+    total = _total(parts, request)
+    passed = {part.share.index: part.passed for part in parts}
+    shares = [Share(index=index, count=request.count) for index in range(request.count)]
+    beyond = [
+        np.arange(share.frame(passed.get(share.index, 0)), total, request.count, dtype=np.int64) for share in shares
+    ]
+    return np.unique(np.concatenate([*(part.missing for part in parts), *beyond]))
+
+
+def _total(parts: Sequence[PartFile], request: JoinRequest) -> int:
+    """How many frames the series has: its start says so, or its end, or else the last frame that anybody knows of."""
+    said = [int(part.account["frames_total"]) for part in parts if "frames_total" in part.account]
+    last = [int(some[-1]) + 1 for part in parts for some in (part.numbers, part.missing) if len(some)]
+    return max([request.frames_expected or 0, *said, *([] if said else last)])
+
+
+def _state(parts: Sequence[PartFile], request: JoinRequest, missing: Numbers) -> SeriesState:
+    outcomes = {part.account.get("outcome") for part in parts}
+    if SeriesState.FAILED.value in outcomes:
+        return SeriesState.FAILED
+    complete = outcomes == {SeriesState.COMPLETE.value} and len(parts) == request.count and not len(missing)
+    return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE
+
+
+def _reasons(found: Sequence[Found]) -> list[str]:
+    said = [str(part.account.get("reason", "") if isinstance(part, PartFile) else part) for part in found]
+    return [f"part {index}: {reason}" for index, reason in enumerate(said) if reason]

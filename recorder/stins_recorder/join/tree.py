@@ -1,0 +1,156 @@
+"""What stands in a joined file: the tree of one part, the frames and their numbers of all."""
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  # registers the filters that the parts' chunks name
+import msgspec
+import numpy as np
+
+from ..errors import RecorderError
+from ..nexus import DATA, DETECTOR, ENTRY, SERIES
+from .part import Numbers, PartFile
+from .rows import Run, runs
+
+__all__ = ["Frames", "write_tree"]
+
+_SEQUENCE, _FREE = f"{DETECTOR}/sequence_number", f"{DETECTOR}/frame_specific"
+_NOTES = f"{_FREE}/notes"
+_COLUMNS = (_SEQUENCE, f"{DETECTOR}/timestamp", f"{DETECTOR}/acquisition_timestamp")
+_TIMES = {f"{ENTRY}/start_time": min, f"{ENTRY}/end_time": max}
+#: HDF5 looks through all of them whenever the dataset is opened.
+_MOST_RUNS = 10_000
+
+
+class _Source(msgspec.Struct, frozen=True):
+    """An open part, and where its rows go."""
+
+    name: str
+    file: h5py.File
+    places: Numbers
+    runs: tuple[Run, ...]
+
+
+class Frames(msgspec.Struct, frozen=True):
+    """The default dataset of the joined file: the shape of a frame, not of all."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    chunk_shape: tuple[int, ...]
+
+
+def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, skip: Collection[str]) -> Frames | None:
+    """Fills the new file, all but the keys `skip` of /entry/series; returns what its frames look like, if it has any.
+
+    Raises:
+        RecorderError: the parts do not fit together.
+    """
+    with ExitStack() as stack:
+        sources = [_open(part, numbers, stack) for part in parts]
+        # The one with the most frames knows best what there is.
+        model = max(sources, key=lambda source: len(source.places)).file
+        pixels = [item.name for item in model[DETECTOR].values() if "part_names" in item.attrs]
+        columns = sorted({path for source in sources for path in _columns(source.file)})
+        own = {*pixels, *columns, _NOTES, DATA, *_TIMES, *(f"{SERIES}/{key}" for key in skip)}
+        _copy(model["/"], file["/"], own)
+        for path, choose in _TIMES.items():
+            file[path] = choose(source.file[path].asstr()[()] for source in sources)
+        for path in pixels:
+            _virtual(file, path, model[path], sources, len(numbers))
+        for path in columns:
+            _column(file, path, sources, numbers)
+        if _NOTES in model:
+            _notes(file, sources)
+        _plot(file, model, [*pixels, *columns])
+        return _frames(model)
+
+
+def _open(part: PartFile, numbers: Numbers, stack: ExitStack) -> _Source:
+    file = stack.enter_context(h5py.File(part.path, "r", locking=False))
+    found = tuple(runs(numbers, part.numbers))
+    if len(found) > _MOST_RUNS:
+        raise RecorderError(
+            f"{part.path}: got {len(found)} runs of rows between discarded frames, expected at most {_MOST_RUNS}; "
+            "such a series can be read from its parts only"
+        )
+    return _Source(part.path.name, file, np.searchsorted(numbers, part.numbers), found)
+
+
+def _columns(file: h5py.File) -> list[str]:
+    """The datasets that have a number for each frame."""
+    free = file.get(_FREE, {})
+    return [path for path in _COLUMNS if path in file] + [f"{_FREE}/{name}" for name in free if name != "notes"]
+
+
+def _copy(source: h5py.Group, target: h5py.Group, own: Collection[str]) -> None:
+    """Copies a group, all but what the joined file has of its own."""
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if item.name in own:
+            continue
+        if isinstance(item, h5py.Group) and any(path.startswith(f"{item.name}/") for path in own):
+            _copy(item, target.create_group(name), own)
+        else:
+            source.copy(item, target, name)
+
+
+def _virtual(file: h5py.File, path: str, model: h5py.Dataset, sources: Sequence[_Source], rows: int) -> None:
+    """Rows that no part has read as the fill value. The parts are named relative to the joined file."""
+    layout = h5py.VirtualLayout((rows, *model.shape[1:]), model.dtype)
+    for source in sources:
+        if path not in source.file or not source.runs:
+            continue
+        part = source.file[path]
+        if (part.shape[1:], part.dtype) != (model.shape[1:], model.dtype):
+            raise RecorderError(
+                f"{source.name}: got {path} {part.shape[1:]} {part.dtype}, expected {model.shape[1:]} {model.dtype} "
+                f"as in {model.file.filename}"
+            )
+        rows_of = h5py.VirtualSource(source.name, path, part.shape, part.dtype)
+        for run in source.runs:
+            end = run.place + (run.count - 1) * run.step + 1
+            layout[run.place : end : run.step] = rows_of[run.first : run.first + run.count]
+    joined = file.create_virtual_dataset(path, layout, fillvalue=model.fillvalue)
+    joined.attrs.update(model.attrs)
+
+
+def _column(file: h5py.File, path: str, sources: Sequence[_Source], numbers: Numbers) -> None:
+    """The numbers themselves: they are few, and stay when a part is lost."""
+    found = [(source, source.file[path]) for source in sources if path in source.file]
+    model = found[0][1]
+    values = np.full(len(numbers), model.fillvalue, np.result_type(*(column.dtype for _, column in found)))
+    for source, column in found:
+        values[source.places] = column[()]
+    dataset = file.create_dataset(path, data=numbers.astype("<u8") if path == _SEQUENCE else values)
+    dataset.attrs.update(model.attrs)
+
+
+def _notes(file: h5py.File, sources: Sequence[_Source]) -> None:
+    """Lines of JSON: each says its row."""
+    lines: list[dict[str, Any]] = []
+    for source in sources:
+        raw = source.file[_NOTES][()].tobytes() if _NOTES in source.file else b""
+        for line in raw.splitlines():
+            note = msgspec.json.decode(line)
+            lines.append({**note, "row": int(source.places[note["row"]])})
+    lines.sort(key=lambda note: int(note["row"]))
+    content = b"".join(msgspec.json.encode(note) + b"\n" for note in lines)
+    dataset = file.create_dataset(_NOTES, data=np.frombuffer(content, np.uint8))
+    dataset.attrs.update(next(source.file[_NOTES].attrs for source in sources if _NOTES in source.file))
+
+
+def _plot(file: h5py.File, model: h5py.File, paths: Sequence[str]) -> None:
+    """The default plot: links to the same datasets as in the part."""
+    data = file.create_group(DATA)
+    data.attrs.update(model[DATA].attrs)
+    for name, item in model[DATA].items():
+        data[name] = file[next(path for path in [*paths, item.attrs.get("target", DATA)] if model.get(path) == item)]
+
+
+def _frames(model: h5py.File) -> Frames | None:
+    data = model[DETECTOR].get("data")
+    if data is None:
+        return None
+    return Frames(tuple(data.shape[1:]), data.dtype.str, data.chunks or (1, *data.shape[1:]))
