@@ -1,6 +1,6 @@
 """Per-frame numbers as one-dimensional datasets that grow with the frames; written in blocks, at each flush."""
 
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -19,12 +19,22 @@ class Column:
         )
         if units:
             dataset.attrs["units"] = units
+        self._open(dataset)
+
+    def _open(self, dataset: h5py.Dataset) -> None:
         self.dataset = dataset
-        self._dtype = np.dtype(dtype)
-        self._fill = fill
-        self._start = 0
+        self._dtype = dataset.dtype
+        self._start = self._length = len(dataset)
         self._values: list[Any] = []
-        self._length = 0
+
+    @classmethod
+    def resume(cls, dataset: h5py.Dataset, rows: int) -> Self:
+        """The column that a file has, cut to so many rows."""
+        if len(dataset) > rows:
+            dataset.id.set_extent((rows,))
+        column = cls.__new__(cls)
+        column._open(dataset)
+        return column
 
     def set(self, row: int, value: Any) -> None:
         """Sets the number of a row."""

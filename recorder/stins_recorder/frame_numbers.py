@@ -1,6 +1,6 @@
 """The numbers that come with each frame: frame number, times, and whatever the source adds under detector_specific."""
 
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import msgspec
@@ -18,6 +18,8 @@ __all__ = ["FrameNumbers"]
 _NAN = float("nan")
 #: Rows of missing frames get their number too, so that the axis has no jump; wider gaps read as 0.
 _NUMBERED_GAP = 4096
+_FIXED = ("sequence_number", "timestamp", "acquisition_timestamp")
+_KINDS: dict[str, type] = {"i": int, "f": float}
 
 
 class FrameNumbers:
@@ -41,6 +43,22 @@ class FrameNumbers:
         self._notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
         self._notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
         self._new_notes = bytearray()
+
+    @classmethod
+    def resume(cls, detector: h5py.Group, rows: int) -> Self:
+        """The columns that a file has, cut to so many rows."""
+        numbers = cls.__new__(cls)
+        found = {name: Column.resume(detector[name], rows) for name in _FIXED if name in detector}
+        numbers.sequence = found["sequence_number"]
+        numbers._timestamp, numbers._acquired = found.get("timestamp"), found.get("acquisition_timestamp")
+        group = detector["frame_specific"]
+        custom = {name: dataset for name, dataset in group.items() if name != "notes"}
+        numbers._custom = {
+            str(dataset.attrs.get("key", name)): (Column.resume(dataset, rows), _KINDS[dataset.dtype.kind])
+            for name, dataset in custom.items()
+        }
+        numbers._notes, numbers._new_notes = group["notes"], bytearray()
+        return numbers
 
     @staticmethod
     def _optional(

@@ -5,17 +5,18 @@ so far readable by other processes and safe from the death of this one.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
+import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from stins import Data, SeriesResult, SeriesStart, StoreFrame
+from stins import Data, FrameLayout, Part, SeriesResult, SeriesStart, Spans, StoreFrame
 from stins.messages import SERIES_ARRAYS, Payload
 
 from .datasets import create_dataset
@@ -23,9 +24,10 @@ from .errors import RecorderError, storage_error
 from .frame_numbers import FrameNumbers
 from .layout import DatasetLayout, FrameWriterLayout, frame_layout
 from .nexus import DATA, DETECTOR, SERIES, add_default_plot, build_tree, now_iso
+from .storage import repair
 from .tree import store_tree
 
-__all__ = ["DATASET", "SeriesFile"]
+__all__ = ["DATASET", "FileCheckpoint", "SeriesFile"]
 
 DATASET = f"{DETECTOR}/data"
 _LIBVER = ("v110", "v110")
@@ -41,6 +43,23 @@ _ROOM_TO_CLOSE = 1 << 20
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError)
 
 
+def _unwatched(_step: str) -> None:
+    """Nobody looks whether a call hangs."""
+
+
+class FileCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a file stands after a flush: enough, with its series-start, to go on after the death of the writer.
+
+    `parts` and `frame` are those of the first frame, None before it; `unwritten` are rows that others came behind.
+    """
+
+    rows: int = 0
+    unwritten: tuple[tuple[int, int], ...] = ()
+    begun: bool = False
+    parts: tuple[Part, ...] | None = None
+    frame: FrameLayout | None = None
+
+
 class SeriesFile:
     """The open file of one series.
 
@@ -48,29 +67,107 @@ class SeriesFile:
     `close` may be called.
     """
 
-    def __init__(self, path: Path, start: SeriesStart, payload: Sequence[Payload]) -> None:
-        self.path = path
-        self._announced = FrameWriterLayout((), (), ())
-        self._layout: FrameWriterLayout | None = None
-        self._datasets: list[Any] = []
-        self._numbers: FrameNumbers | None = None
-        self._described: Sequence[object] | UnsetType = UNSET
-        self.rows = 0
-        self._chunks_a_frame = 1
-        self._extent = 0
-        expected = start.series.frames_expected if start.series is not UNSET else UNSET
-        self._expected = 0 if isinstance(expected, UnsetType) else expected
+    def __init__(
+        self,
+        path: Path,
+        start: SeriesStart,
+        payload: Sequence[Payload],
+        *,
+        frames_per_file: int | None = None,
+        watch: Callable[[str], None] = _unwatched,
+    ) -> None:
+        self._prepare(path, start, frames_per_file, watch)
         self._file = self._create()
         try:
             build_tree(self._file, start, payload)
             frames = [part for part in start.data or () if part.name not in SERIES_ARRAYS]
             self._announced = frame_layout(frames, start.frame)
+            self._file.flush()
         except RecorderError:
             self._discard()
             raise
         except _HDF5_ERRORS as error:
             self._discard()
             raise storage_error("create", path, error) from error
+
+    def _prepare(
+        self, path: Path, start: SeriesStart, frames_per_file: int | None, watch: Callable[[str], None]
+    ) -> None:
+        self.path = path
+        self._watch = watch
+        self._frames_per_file = frames_per_file
+        self.durable = 0
+        self._announced = FrameWriterLayout((), (), ())
+        self._layout: FrameWriterLayout | None = None
+        self._datasets: list[Any] = []
+        self._numbers: FrameNumbers | None = None
+        self._described: tuple[Part, ...] | UnsetType = UNSET
+        self._frame: FrameLayout | UnsetType = UNSET
+        self.rows = 0
+        self._unwritten = Spans()
+        self._chunks_a_frame = 1
+        self._extent = 0
+        expected = start.series.frames_expected if start.series is not UNSET else UNSET
+        self._expected = 0 if isinstance(expected, UnsetType) else expected
+
+    @classmethod
+    def resume(
+        cls,
+        path: Path,
+        start: SeriesStart,
+        checkpoint: FileCheckpoint,
+        *,
+        frames_per_file: int | None = None,
+        watch: Callable[[str], None] = _unwatched,
+    ) -> Self:
+        """Goes on with the file of a writer that died or was suspended: it has the rows of the checkpoint."""
+        file = cls.__new__(cls)
+        file._prepare(path, start, frames_per_file, watch)
+        frames = [part for part in start.data or () if part.name not in SERIES_ARRAYS]
+        file._announced = frame_layout(frames, start.frame)
+        try:
+            file._reopen(checkpoint)
+        except _HDF5_ERRORS as error:
+            raise storage_error("resume", path, error) from error
+        return file
+
+    def _reopen(self, checkpoint: FileCheckpoint) -> None:
+        repair(self.path)
+        self._file = h5py.File(self.path, "r+", libver=_LIBVER, locking=False, rdcc_nbytes=0, meta_block_size=1 << 20)
+        self.rows, self._unwritten = checkpoint.rows, Spans(checkpoint.unwritten)
+        if not checkpoint.begun:
+            return
+        detector = self._file[DETECTOR]
+        if checkpoint.parts:
+            self._described, self._frame = checkpoint.parts, checkpoint.frame or UNSET
+            self._layout = frame_layout(checkpoint.parts, self._frame)
+            self._datasets = [detector[layout.name].id for layout in self._layout.datasets]
+            self._chunks_a_frame = max(map(_chunks_a_frame, self._layout.datasets))
+            self._extent = self._datasets[0].shape[0]
+        self._numbers = FrameNumbers.resume(detector, self.rows)
+        self._file.swmr_mode = True
+
+    def sync_begin(self) -> None:
+        """Starts to force to the disk what is flushed, without waiting for it."""
+
+    def suspend(self) -> None:
+        """Closes the file so that anybody can read it; the series may go on in it by `resume`."""
+        try:
+            self._cut(self.rows)
+            self._file.close()
+        except _HDF5_ERRORS as error:
+            self.abandon()
+            raise storage_error("close", self.path, error) from error
+
+    def checkpoint(self) -> FileCheckpoint:
+        """Where the file stands; to be called after a flush."""
+        return FileCheckpoint(
+            rows=self.rows,
+            unwritten=self._unwritten.as_tuple(),
+            begun=self._numbers is not None,
+            parts=None if isinstance(self._described, UnsetType) else self._described,
+            frame=None if isinstance(self._frame, UnsetType) else self._frame,
+        )
 
     @property
     def frames_layout(self) -> DatasetLayout | None:
@@ -216,7 +313,7 @@ class SeriesFile:
             raise RecorderError(
                 f"frame {first.frame_number}: got {_shapes(layout)}, expected {_shapes(self._announced)} as announced"
             )
-        self._layout, self._described = layout, first.data
+        self._layout, self._described, self._frame = layout, first.data, first.frame
         self._datasets = [create_dataset(self._file[DETECTOR], dataset) for dataset in layout.datasets]
         for index, dataset in enumerate(self._datasets):
             names = [
