@@ -4,16 +4,27 @@ Neither waits for the other: a stopped supervisor must not stall the stream, a h
 """
 
 import socket
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from stins.control import PrepareRequest, RecorderState, SeriesStatus
 
-__all__ = ["Answer", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
+__all__ = ["Answer", "Begin", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
 
 _RECEIVE_BYTES = 1 << 20
 OrderKind: TypeAlias = Literal["prepare", "stop", "reset", "exit"]
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
+    """Supervisor to a process in waiting: it is the writer now.
+
+    `preview` is the endpoint for frames to look at. `give_up` says why an open series is not to be gone on with.
+    """
+
+    config: dict[str, Any]
+    preview: str
+    give_up: str = ""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
@@ -32,7 +43,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 
 
 class WriterStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
-    """Writer to supervisor: its whole state; at least once a second, so that silence means that it hangs."""
+    """Writer to supervisor: its whole state; at least once a second, so that silence means that it hangs.
+
+    `unclosed` is a file that it had to leave as it was; somebody should salvage it.
+    """
 
     state: RecorderState
     reason: str = ""
@@ -42,9 +56,10 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     connections: int = 0
     series: SeriesStatus | None = None
     notes: tuple[str, ...] = ()
+    unclosed: str | None = None
 
 
-Line = Order | Answer | WriterStatus
+Line = Begin | Order | Answer | WriterStatus
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 

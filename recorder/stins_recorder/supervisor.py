@@ -1,40 +1,34 @@
-"""The supervisor: HTTP control and status; starts the writer, watches it, starts it again when it dies."""
+"""The supervisor: HTTP control and status; starts the writer, watches it, starts another when it dies."""
 
 import logging
 import os
-import queue
-import select
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from uuid import uuid4
 
 import msgspec
 
-from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState
+from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins.daemon import StatusBoard
 
 from .config import RecorderConfig
 from .errors import RecorderError
-from .link import Answer, Link, Order, OrderKind, WriterStatus
+from .link import Answer, Begin, Order, OrderKind, WriterStatus
+from .orders import Orders
 from .preview import PreviewReader
+from .restarts import Restarts
+from .watchdog import HangWatch
+from .writer_process import WriterProcess
 
 __all__ = ["Supervisor"]
 
 log = logging.getLogger(__name__)
 
 _START_DEADLINE_S = 30.0
-_ORDER_DEADLINE_S = 5.0
-_EXIT_DEADLINE_S = 10.0
 _SILENCE_S = 3.0
-#: Before a writer that died is started again. It doubles while writers die, up to the longest: one that cannot live
-#: must not fill log and machine. A series that ends, or a life of so many seconds, shows that it can.
-_RESTART_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
-_HEALTHY_S = 30.0
 _POLL_S = 0.25
+#: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s.
+_SPARE_AFTER_S = 1.0
 
 
 class Supervisor:
@@ -45,17 +39,21 @@ class Supervisor:
 
     def __init__(self, config: RecorderConfig) -> None:
         self._config = config
-        self._orders = 0
-        self._answers: dict[int, queue.SimpleQueue[Answer]] = {}
-        self._lock = threading.Lock()
-        self._link: Link | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._orders = Orders()
+        self._writer: WriterProcess | None = None
+        self._spare: WriterProcess | None = None
         self._stopping = threading.Event()
-        self._started = self._heard = 0.0
-        self._pause_s = _RESTART_PAUSE_S
+        self._restarts = Restarts()
+        self._hang = HangWatch()
+        self._began = self._heard = self._pause_s = 0.0
         self._silent = False
-        # Why the writer before this one died: FAULT until somebody has seen it (/reset, /prepare) or a series begins.
-        self._death = ""
+        self._said: WriterStatus | None = None
+        # Of the writer before this one: how it died, in which series, and why that is not gone on with.
+        self._death = self._give_up = ""
+        self._died_in: str | None = None
+        # Writers die again and again with no series open: FAULT until somebody has seen it, or a series begins.
+        self._fault = ""
+        self._publishing = threading.Lock()
         self.board = StatusBoard(
             RecorderStatus(
                 name=config.name,
@@ -81,8 +79,13 @@ class Supervisor:
         return self._order("stop")
 
     def reset(self, _request: None = None) -> RecorderStatus:
-        """Leaves FAULT."""
-        self._death = ""
+        """Leaves FAULT; a writer that hangs is killed, and another goes on with its series."""
+        self._fault = ""
+        writer = self._writer
+        if writer is not None and (self._silent or self.board.status.step):
+            log.warning("%s: the writer (process %d) is killed on request", self._config.name, writer.pid)
+            writer.kill()
+            return self.board.status
         return self._order("reset")
 
     def stop(self) -> None:
@@ -90,30 +93,13 @@ class Supervisor:
         self._stopping.set()
 
     def _order(self, what: OrderKind, prepare: PrepareRequest | None = None) -> RecorderStatus:
-        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        with self._lock:
-            if self._link is None:
-                raise RecorderError(
-                    f"{self._config.name}: {what}: the writer is being started again; try in {self._pause_s + 1:g} s"
-                )
-            self._orders += 1
-            number = self._orders
-            self._answers[number] = answers
-            self._link.send(Order(number=number, what=what, prepare=prepare))
         try:
-            answer = answers.get(timeout=_ORDER_DEADLINE_S)
-        except queue.Empty:
-            raise RecorderError(
-                f"{self._config.name}: {what}: the writer did not answer within {_ORDER_DEADLINE_S:g} s; "
-                "it may hang in a call to the file system"
-            ) from None
-        finally:
-            self._answers.pop(number, None)
-        if answer.error:
-            raise RecorderError(f"{self._config.name}: {what}: {answer.error}")
+            self._orders.give(what, prepare)
+        except RecorderError as error:
+            raise RecorderError(f"{self._config.name}: {error}") from None
         return self.board.status
 
-    # -- the writer -----------------------------------------------------------------------------
+    # -- the writer's life ----------------------------------------------------------------------
 
     def start(self) -> None:
         """Starts the writer; returns once it has reported.
@@ -121,98 +107,137 @@ class Supervisor:
         Raises:
             RecorderError: it ended at once, or did not report in time.
         """
-        self._spawn()
+        self._begin()
         deadline = time.monotonic() + _START_DEADLINE_S
         while self.board.status.live is None:
             if not self._listen() or time.monotonic() > deadline:
                 raise RecorderError(
-                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s; see its "
-                    "messages above"
+                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s: "
+                    f"{self.board.status.reason or 'see its messages above'}"
                 )
 
     def run(self) -> None:
         """Until `stop`: status in, and a new writer when this one dies."""
         while not self._stopping.is_set():
-            if not self._listen():
+            if self._listen():
+                self._watch(time.monotonic())
+            else:
                 self._bury()
                 if not self._stopping.wait(self._pause_s):
-                    self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-                    self._spawn()
-            elif not self._silent and time.monotonic() - self._heard > _SILENCE_S:
-                self._silent = True
-                self._fault(f"the writer has not answered for {_SILENCE_S:g} s; it may hang in a file system call")
+                    self._begin()
 
-    def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            level = logging.getLevelName(log.getEffectiveLevel())
-            command = [sys.executable, "-m", "stins_recorder.writer", str(theirs.fileno()), level]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        first = {"config": self._config.model_dump(mode="json"), "preview": self._preview.endpoint}
-        ours.sendall(msgspec.json.encode(first) + b"\n")
-        self._started = time.monotonic()
-        self._heard = self._started + _START_DEADLINE_S - _SILENCE_S
-        with self._lock:
-            self._link = Link(ours)
+    def _begin(self) -> None:
+        """The spare, or else a new process, becomes the writer."""
+        writer, self._spare = self._spare, None
+        if writer is None or not writer.alive:
+            writer = WriterProcess()
+        config = self._config.model_dump(mode="json")
+        writer.begin(Begin(config=config, preview=self._preview.endpoint, give_up=self._give_up))
+        self._give_up, self._said, self._silent, self._hang = "", None, False, HangWatch()
+        self._began = time.monotonic()
+        self._heard = self._began + _START_DEADLINE_S - _SILENCE_S
+        self._restarts.begun(self._began)
+        self._writer = writer
+        self._orders.give_to(writer.link)
 
     def _listen(self) -> bool:
         """Reads what the writer says for a moment; False once it has gone."""
-        link = self._link
-        if link is None:
+        writer = self._writer
+        if writer is None:
             return False
-        if select.select([link], [], [], _POLL_S)[0]:
-            for line in link.receive():
-                self._heard, self._silent = time.monotonic(), False
-                if isinstance(line, WriterStatus):
-                    self._status(line)
-                elif isinstance(line, Answer) and line.number in self._answers:
-                    self._answers[line.number].put(line)
-        return not link.closed
+        for line in writer.listen(_POLL_S):
+            self._heard, self._silent = time.monotonic(), False
+            if isinstance(line, WriterStatus):
+                self._told(line)
+            elif isinstance(line, Answer):
+                self._orders.answered(line)
+        return not writer.link.closed
 
-    def _status(self, status: WriterStatus) -> None:
-        if status.series is not None or status.state is not RecorderState.IDLE:
-            self._death = ""
-        if status.series is not None and status.series.state is not SeriesState.OPEN:
-            self._pause_s = _RESTART_PAUSE_S
+    def _bury(self) -> None:
+        """The writer is gone: say so, with the reason; another is to go on with its series."""
+        self._orders.give_to(None)
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        step = writer.page.read()[1]
+        how = writer.end() + (f" in {step}" if step else "")
+        series = self.board.status.series
+        achieved = (series.series_id, series.state, series.received) if series else None
+        verdict = self._restarts.died(time.monotonic(), achieved=achieved, resuming=step == "resume")
+        self._pause_s = verdict.pause_s
+        self._death = f"the writer (process {writer.pid}) died: {how}"
+        self._died_in = series.series_id if series else None
+        if verdict.give_up:
+            self._fault = self._give_up = self._death
+        when = f"in {verdict.pause_s:g} s" if verdict.pause_s else "at once"
+        reason = f"{self._death}; another is started {when}"
+        log.error("%s: %s", self._config.name, reason)
+        state = RecorderState.FAULT if verdict.give_up else RecorderState.RECOVERING
+        self._publish(state=state, reason=reason, step="", restarts=self._restarts.total)
+
+    def _watch(self, now: float) -> None:
+        """Says which call the writer hangs in while it hangs; has a spare ready for when it dies."""
+        writer = self._writer
+        if writer is None:
+            return
+        seen = writer.page.read()
+        step, hung_s = seen[1], self._hang.look(seen, now)
+        if step == "resume" and hung_s > self._config.resume_limit_s:
+            self._give_up = f"going on with the file took longer than {self._config.resume_limit_s:g} s"
+            writer.kill()
+        elif hung_s > self._config.call_limit_s:
+            self._hangs(step, f"the writer has been in {step} for {hung_s:.0f} s")
+        elif self.board.status.step:
+            self._publish(step="", reason=self._said.reason if self._said else "")
+        elif not hung_s and not self._silent and now - self._heard > _SILENCE_S:
+            self._silent = True
+            reason = f"the writer has not answered for {_SILENCE_S:g} s; /reset kills it and starts another"
+            log.error("%s: %s", self._config.name, reason)
+            self._publish(state=RecorderState.FAULT, reason=reason)
+        elif self._spare is None and now - self._began > _SPARE_AFTER_S:
+            self._spare = WriterProcess()
+
+    def _hangs(self, step: str, how: str) -> None:
+        reason = f"{how}; it goes on when the file system does, /reset kills it and starts another"
+        if self.board.status.step != step:
+            log.error("%s: %s", self._config.name, reason)
+        self._publish(step=step, reason=reason)
+
+    # -- status ---------------------------------------------------------------------------------
+
+    def _told(self, status: WriterStatus) -> None:
+        self._said = status
+        series = status.series or self._forgotten(status.state)
+        if status.state is not RecorderState.IDLE or series != self.board.status.series:
+            self._fault = ""
+        # It outlives the death as long as the series does.
+        death = (self._death,) if self._death and series and series.series_id == self._died_in else ()
         self._publish(
-            state=RecorderState.FAULT if self._death else status.state,
-            reason=self._death or status.reason,
+            state=RecorderState.FAULT if self._fault else status.state,
+            reason=self._fault or status.reason,
+            step="",
             live=status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
-            series=status.series or self.board.status.series,
-            notes=status.notes,
-            writer_pid=self._process.pid if self._process else None,
+            series=series,
+            notes=(*death, *status.notes),
+            writer_pid=self._writer.pid if self._writer else None,
         )
 
-    def _bury(self) -> None:
-        """The writer is gone: say so, with the reason; its series has failed."""
-        with self._lock:
-            link, self._link = self._link, None
-        process = self._process
-        if link is None or process is None:
-            return
-        link.close()
-        code = self._end_of(process)
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        if time.monotonic() - self._started > _HEALTHY_S:
-            self._pause_s = _RESTART_PAUSE_S
-        self._death = f"the writer (process {process.pid}) died: {how}; it is started again in {self._pause_s:g} s"
+    def _forgotten(self, state: RecorderState) -> SeriesStatus | None:
+        """The series of before, of which the present writer knows nothing: an open one is lost."""
         series = self.board.status.series
-        if series is not None and series.state is SeriesState.OPEN:
-            series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._death)
-        self._fault(self._death, series=series)
-
-    def _fault(self, reason: str, **changes: object) -> None:
-        log.error("%s: %s", self._config.name, reason)
-        self._publish(state=RecorderState.FAULT, reason=reason, **changes)
+        if series is None or series.state is not SeriesState.OPEN or state is RecorderState.RECOVERING:
+            return series
+        reason = f"{self._death}; no journal tells how to go on with the file"
+        return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=reason)
 
     def _previewed(self, series_id: str | None, preview: Preview) -> None:
         self._preview_of = (series_id, preview)
         self._publish()
 
     def _publish(self, **changes: object) -> None:
-        with self._lock:
+        with self._publishing:
             # Inside the lock: a preview published beside a status would put the older account back.
             status = msgspec.structs.replace(self.board.status, **changes)
             # A preview may overtake the account of its series, and must not outlive it.
@@ -222,19 +247,11 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """The writer closes its file and ends; one that doesn't is killed. Doing it twice does no harm."""
-        if self._link is not None:
-            self._link.send(Order(number=0, what="exit"))
-        if self._process is not None:
-            self._end_of(self._process)
-        if self._link is not None:
-            self._link.close()
+        self._orders.give_to(None)
+        if self._writer is not None:
+            self._writer.link.send(Order(number=0, what="exit"))
+        for process in (self._writer, self._spare):
+            if process is not None:
+                process.end()
+        self._writer = self._spare = None
         self._preview.close()
-
-    def _end_of(self, process: subprocess.Popen[bytes]) -> int:
-        """The exit status; a process that doesn't end is killed."""
-        try:
-            return process.wait(_EXIT_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            log.warning("%s: the writer did not end within %g s and is killed", self._config.name, _EXIT_DEADLINE_S)
-            process.kill()
-            return process.wait()

@@ -1,15 +1,9 @@
-"""The writer process: receive, check, write, republish. It alone touches HDF5, and nothing else runs in it.
+"""The writer: receive, check, write, republish. It alone touches HDF5, and nothing else runs in its process."""
 
-`python -m stins_recorder.writer FD LEVEL` is started by the supervisor, with its configuration as the first line on FD.
-"""
-
-import faulthandler
-import json
 import logging
 import signal
-import socket
-import sys
 import time
+from collections.abc import Callable
 
 import zmq
 
@@ -19,11 +13,11 @@ from stins.transport import LivePublisher, Receiver
 
 from .config import RecorderConfig
 from .errors import RecorderError
-from .link import Answer, Line, Link, Order, WriterStatus
+from .link import Answer, Begin, Line, Link, Order, WriterStatus
 from .preview_feed import PreviewFeed
 from .recording import Recording
 
-__all__ = ["Writer", "main"]
+__all__ = ["Writer"]
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +34,19 @@ _HEARTBEAT_S = 1.0
 class Writer:
     """One loop around the receiver's machine and the file."""
 
-    def __init__(self, config: RecorderConfig, link: Link, preview: str) -> None:
+    @classmethod
+    def record(cls, begin: Begin, link: Link, watch: Callable[[str], None]) -> int:
+        """Records until it is told to exit, or the supervisor is gone; the exit status."""
+        writer = cls(RecorderConfig.model_validate(begin.config), link, begin.preview, watch)
+        signal.signal(signal.SIGTERM, lambda *_: writer.stop())
+        writer.run()
+        return 0
+
+    def __init__(
+        self, config: RecorderConfig, link: Link, preview: str, watch: Callable[[str], None] = lambda _step: None
+    ) -> None:
         self._config = config
+        self._watch = watch
         self._link = link
         budget = config.budget_bytes
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -206,30 +211,3 @@ class Writer:
     def _close(self) -> None:
         for part in (self._receiver, self._live, self._preview, self._link):
             part.close()
-
-
-def _first_line(end: socket.socket) -> bytes:
-    """Byte by byte: what follows the line belongs to the link."""
-    line = b""
-    while not line.endswith(b"\n"):
-        line += end.recv(1) or b"\n"
-    return line
-
-
-def main(argv: list[str]) -> int:
-    """Runs the writer on an inherited socket."""
-    faulthandler.enable()
-    logging.basicConfig(level=argv[1], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    end = socket.socket(fileno=int(argv[0]))
-    content = json.loads(_first_line(end))
-    link = Link(end)
-    writer = Writer(RecorderConfig.model_validate(content["config"]), link, content["preview"])
-    # Ctrl-C goes to the whole group; the supervisor decides when its writer ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: writer.stop())
-    writer.run()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
