@@ -88,12 +88,17 @@ class TriggerRequest(_Value, frozen=True, kw_only=True):
 
 
 class PrepareRequest(_Value, frozen=True, kw_only=True):
-    """Announces a series to the recorder, which checks path and room before anything is armed."""
+    """Announces a series to the recorder, which checks path and room before anything is armed.
+
+    With a `share` the recorder takes that part of the series which is announced; both its own file and `filename`,
+    which will join them, must be free.
+    """
 
     series_id: str
     filename: str | None = None
     frames_expected: int | None = None
     frame_bytes: int | None = None
+    share: Share | None = None
 
 
 class JoinRequest(_Value, frozen=True, kw_only=True):

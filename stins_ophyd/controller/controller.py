@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -37,6 +37,7 @@ from .awaited import (
 from .deadlines import Deadlines
 from .goal import Goal
 from .observer import Observer
+from .recorder_group import RecorderGroup
 from .series import Series
 from .snapshot import Role, Snapshot
 from .states import CombinedState
@@ -51,6 +52,7 @@ _AGAIN_S = 0.25
 class Controller:
     """One detector: the acquirer at `acquirer_url` and the recorder at `recorder_url`.
 
+    Several recorders (`recorder_url` in the order of the acquirer's streams) share each series and are seen as one.
     Every method that talks or waits has a deadline, and raises `ControllerError` or `RemoteError`, which name the
     process, the step and the endpoint. Whatever fails while a series is being armed is disarmed again. A process
     that dies and comes back at its address is simply used again with the next series.
@@ -59,7 +61,7 @@ class Controller:
     def __init__(
         self,
         acquirer_url: str,
-        recorder_url: str,
+        recorder_url: str | Sequence[str],
         *,
         deadlines: Deadlines | None = None,
         acquirer_token: str | None = None,
@@ -67,7 +69,7 @@ class Controller:
     ) -> None:
         self.deadlines = deadlines or Deadlines()
         self._acquirer = DaemonClient("acquirer", acquirer_url, AcquirerStatus, acquirer_token)
-        self._recorder = DaemonClient("recorder", recorder_url, RecorderStatus, recorder_token)
+        self._recorder = _recorder_client(recorder_url, recorder_token)
         self._observer = Observer(self._acquirer, self._recorder, self.deadlines.offline_s)
         self._lock = threading.RLock()  # one command at a time
         self._series: Series | None = None
@@ -328,7 +330,7 @@ class Controller:
     def _abandon(self, why: str) -> None:
         """Ends what is armed as well as that can be done; never raises, so that the first error is the one seen."""
         log.warning("series %s is abandoned: %s", self._last_id, why)
-        steps: list[tuple[Role, DaemonClient[Any], str]] = [
+        steps: list[tuple[Role, DaemonClient[Any] | RecorderGroup, str]] = [
             ("acquirer", self._acquirer, "/abort"),
             ("recorder", self._recorder, "/stop"),
         ]
@@ -355,6 +357,11 @@ class Controller:
         self._series = series
         self._last_id = series.id if series else self._last_id
         self._observer.follow(series)
+
+
+def _recorder_client(url: str | Sequence[str], token: str | None) -> DaemonClient[RecorderStatus] | RecorderGroup:
+    urls = [url] if isinstance(url, str) else list(url)
+    return DaemonClient("recorder", urls[0], RecorderStatus, token) if len(urls) == 1 else RecorderGroup(urls, token)
 
 
 def _frame_bytes(frame: FrameDescription | None) -> int | None:

@@ -14,6 +14,7 @@ from stins.daemon.client import DaemonClient, Watch
 from .awaited import Awaited
 from .errors import ControllerError
 from .goal import SeriesProblem
+from .recorder_group import GroupWatch, RecorderGroup
 from .series import Series, fault_of
 from .snapshot import UNHEARD, Role, Snapshot, combine
 from .states import CombinedState
@@ -27,9 +28,12 @@ class Observer:
     """Watches one acquirer and one recorder."""
 
     def __init__(
-        self, acquirer: DaemonClient[AcquirerStatus], recorder: DaemonClient[RecorderStatus], offline_s: float
+        self,
+        acquirer: DaemonClient[AcquirerStatus],
+        recorder: DaemonClient[RecorderStatus] | RecorderGroup,
+        offline_s: float,
     ) -> None:
-        self._clients: dict[Role, DaemonClient[Any]] = {"acquirer": acquirer, "recorder": recorder}
+        self._clients: dict[Role, DaemonClient[Any] | RecorderGroup] = {"acquirer": acquirer, "recorder": recorder}
         self._offline_s = offline_s
         self._heard = UNHEARD
         self._series: Series | None = None
@@ -40,7 +44,7 @@ class Observer:
         self._next_key = 0
         self._interruptions = 0
         self._interrupted_by = ""
-        self._watches: list[Watch[Any]] = []
+        self._watches: list[Watch[Any] | GroupWatch] = []
         self.snapshot = combine(UNHEARD)
 
     def open(self) -> None:
@@ -129,7 +133,7 @@ class Observer:
         ends = [moved + awaited.timeout_s] + ([offline + self._offline_s] if offline else [])
         return max(min(ends) - now, 0.001)
 
-    def _watch(self, role: Role, client: DaemonClient[Any]) -> Watch[Any]:
+    def _watch(self, role: Role, client: DaemonClient[Any] | RecorderGroup) -> Watch[Any] | GroupWatch:
         return client.watch(
             lambda status: self._update(**{role: status}),
             lambda why: self._update(**{role: None, f"{role}_lost": why}),

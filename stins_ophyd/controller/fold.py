@@ -1,0 +1,173 @@
+"""Several recorders that share each series, seen as one: functions of what is known of them. No I/O."""
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import islice
+
+import msgspec
+
+from stins import Share
+from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins.share import whole_name
+
+from .ledger import Ledger, Standing
+
+__all__ = ["dealt", "fold", "silence"]
+
+#: How many ranges of missing frames a status carries, as that of one recorder does.
+_LISTED_RANGES = 100
+_NOTES = 10
+_COUNTS = ("received", "written", "durable", "discarded", "retaken", "missing", "duplicates", "refused")
+#: The state of all is the first of these that one of them has.
+_FIRST = (
+    RecorderState.FAULT, RecorderState.RECOVERING, RecorderState.RECORDING, RecorderState.READY, RecorderState.IDLE,
+)  # fmt: skip
+
+
+def dealt(order: PrepareRequest, count: int) -> tuple[PrepareRequest, ...]:
+    """What each of so many recorders is to get ready for: its share of the series."""
+    shares = [Share(index=index, count=count) for index in range(count)]
+    return tuple(msgspec.structs.replace(order, share=share) for share in shares)
+
+
+def silence(ledger: Ledger) -> str:
+    """Why they are not heard; nothing where all are, or where a series is over and joined without those that are gone.
+
+    Such a one makes the whole faulty, not silent: what the others have recorded can be told.
+    """
+    silent = [member for member in ledger.members if member.status is None]
+    if not silent or (ledger.over and _settled(ledger) and len(silent) < len(ledger.members)):
+        return ""
+    return "; ".join(member.silence for member in silent)
+
+
+def fold(ledger: Ledger) -> RecorderStatus:
+    """All of them as one; at least one must have been heard."""
+    heard = [member.status for member in ledger.members if member.status is not None]
+    series = _series(ledger)
+    state = next(state for state in _FIRST if state in {status.state for status in heard})
+    faults = _faults(ledger)
+    if faults:
+        state = RecorderState.FAULT
+    elif series is not None and series.state is SeriesState.OPEN and state in (RecorderState.READY, RecorderState.IDLE):
+        state = RecorderState.RECORDING
+    free = [status.free_bytes for status in heard if status.free_bytes is not None]
+    prepared = {status.prepared for status in heard}
+    first = heard[0]
+    roots = tuple(root for root in first.roots if all(root in status.roots for status in heard))
+    return msgspec.structs.replace(
+        first,
+        name=", ".join(status.name for status in heard),
+        state=state,
+        reason="; ".join(faults or [status.reason for status in heard if status.reason]),
+        boot_id="+".join(status.boot_id for status in heard),
+        writer_pid=None,
+        restarts=sum(status.restarts for status in heard),
+        step=next((status.step for status in heard if status.step), ""),
+        sources=tuple(source for status in heard for source in status.sources),
+        roots=roots,
+        root=roots[0] if roots else "",
+        free_bytes=min(free, default=None),
+        prepared=first.prepared if len(prepared) == 1 else None,
+        series=series,
+        joined=ledger.joined,
+        preview=_preview(ledger, series),
+        notes=tuple(dict.fromkeys(note for status in heard for note in status.notes))[-_NOTES:],
+    )
+
+
+def _preview(ledger: Ledger, series: SeriesStatus | None) -> Preview | None:
+    """The one that came last: its frame may have been taken again, so that it need not be the highest."""
+    preview = ledger.preview
+    if preview is None or series is None:
+        return None
+    return msgspec.structs.replace(preview, row=preview.frame_number - series.discarded)
+
+
+def _settled(ledger: Ledger) -> bool:
+    """Whether nothing more happens to the series: it is joined, or cannot be, or has no file."""
+    order = ledger.order
+    return bool(ledger.joined or ledger.problem) or (ledger.over and (order is None or not order.filename))
+
+
+def _faults(ledger: Ledger) -> list[str]:
+    faults = [ledger.problem] if ledger.problem and not ledger.known else []
+    for member in ledger.members:
+        status = member.status
+        if status is None:
+            faults.append(member.silence)
+        elif status.state is RecorderState.FAULT:
+            faults.append(f"recorder {status.name!r}: {status.reason}")
+        elif member.standing is Standing.LOST and not ledger.over:
+            faults.append(f"recorder {status.name!r} was restarted in the middle of the series, and lost it")
+    return faults
+
+
+def _series(ledger: Ledger) -> SeriesStatus | None:
+    """The account of the whole series; None until each of them has it."""
+    order, accounts = ledger.order, [member.account for member in ledger.members if member.account is not None]
+    if ledger.joined is not None:
+        return ledger.joined
+    if order is None:
+        return _unordered(ledger, accounts)
+    if len(accounts) < len(ledger.members):
+        return None
+    series = _summed(accounts, len(ledger.members), order.frames_expected)
+    if ledger.problem:
+        return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=ledger.problem)
+    return series if _settled(ledger) else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="")
+
+
+def _unordered(ledger: Ledger, accounts: Sequence[SeriesStatus]) -> SeriesStatus | None:
+    """Of a series that somebody else has prepared, and joins."""
+    ids = {account.series_id for account in accounts}
+    if len(ids) != 1 or len(accounts) < len(ledger.members):
+        return None
+    told = [member.status.joined for member in ledger.members if member.status is not None]
+    joined = next((account for account in told if account is not None and account.series_id in ids), None)
+    return joined or _summed(accounts, len(ledger.members), None)
+
+
+def _summed(accounts: Sequence[SeriesStatus], count: int, expected: int | None) -> SeriesStatus:
+    """Those of the shares added up; `rows` are the leading rows of the joined file that stand in the parts."""
+    sums = {key: sum(getattr(account, key) for account in accounts) for key in _COUNTS}
+    shares = [Share(index=index, count=count) for index in range(count)]
+    # In each share all frames before this one are there; so they are in the series before the first of these.
+    following = [share.frame(account.rows + account.discarded) for share, account in zip(shares, accounts, strict=True)]
+    known = [account.frames_expected for account in accounts]
+    like = next((account for account in accounts if account.dataset), accounts[0])
+    return msgspec.structs.replace(
+        like,
+        state=_worst([account.state for account in accounts]),
+        reason="; ".join(dict.fromkeys(account.reason for account in accounts if account.reason)),
+        file=whole_name(like.file) if like.file else None,
+        share=None,
+        frames_expected=expected if None in known else sum(number or 0 for number in known),
+        rows=max(0, min(following) - sums["discarded"]),
+        missing_frames=tuple(islice(_missing(shares, accounts), _LISTED_RANGES)),
+        **sums,
+    )
+
+
+def _worst(states: Sequence[SeriesState]) -> SeriesState:
+    order = (SeriesState.OPEN, SeriesState.FAILED, SeriesState.INCOMPLETE, SeriesState.COMPLETE)
+    return next(state for state in order if state in states)
+
+
+def _missing(shares: Sequence[Share], accounts: Sequence[SeriesStatus]) -> Iterator[tuple[int, int]]:
+    """The missing frames of all shares in order, as ranges."""
+    frames = merge(*(_one_by_one(share, account) for share, account in zip(shares, accounts, strict=True)))
+    first = last = next(frames, None)
+    for frame in frames:
+        if last is not None and first is not None and frame > last + 1:
+            yield first, last
+            first = frame
+        last = frame
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _one_by_one(share: Share, account: SeriesStatus) -> Iterator[int]:
+    for first, last in account.missing_frames:
+        for number in range(share.before(first), share.before(last + 1)):
+            yield share.frame(number)

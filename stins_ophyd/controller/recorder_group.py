@@ -1,0 +1,226 @@
+"""Several recorders that share each series, with the interface of one: commands go to all, statuses become one."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from stins import RemoteError
+from stins.control import JoinRequest, PrepareRequest, RecorderStatus, SeriesStatus
+from stins.daemon.client import DaemonClient, Watch
+
+from .fold import dealt, fold, silence
+from .ledger import Ledger, Member
+
+__all__ = ["GroupWatch", "RecorderGroup"]
+
+log = logging.getLogger(__name__)
+
+#: A recorder that comes back goes on with its part; after so long without a word the others are joined without it.
+_GIVE_UP_S = 5.0
+_JOIN_S = 90.0
+#: What a recorder that is gone need not hear.
+_FOR_THE_LIVING = ("/stop",)
+
+Changed = Callable[[RecorderStatus], None]
+Lost = Callable[[str], None]
+
+
+class RecorderGroup:
+    """The recorders at `urls`, by their share. While it is watched it has the parts of each series joined at its end.
+
+    A series is over, for whoever watches, when its joined file stands. Every call raises `RemoteError`, which names
+    the recorder, the step and the endpoint.
+    """
+
+    def __init__(self, urls: Sequence[str], token: str | None = None, give_up_s: float = _GIVE_UP_S) -> None:
+        self.name = "recorder"
+        self.url = ", ".join(urls)
+        self._clients = [
+            DaemonClient(f"recorder {index}", url, RecorderStatus, token) for index, url in enumerate(urls)
+        ]
+        self._give_up_s = give_up_s
+        self._pool = ThreadPoolExecutor(len(urls), "recorders")
+        self._watch: GroupWatch | None = None
+
+    def status(self, timeout_s: float = 2.0) -> RecorderStatus:
+        """The state of all of them now."""
+        return _folded(self._of_all(lambda client, _: client.status(timeout_s)))
+
+    def post(
+        self,
+        path: str,
+        request: msgspec.Struct | Mapping[str, object] | None = None,
+        *,
+        step: str = "",
+        timeout_s: float = 5.0,
+    ) -> RecorderStatus:
+        """Gives a command to all and returns their status after it; all are told, then the first refusal is raised."""
+        requests: Sequence[msgspec.Struct | Mapping[str, object] | None] = [request] * len(self._clients)
+        if isinstance(request, PrepareRequest):
+            if self._watch is not None:
+                self._watch.prepared(request)
+            requests = dealt(request, len(self._clients))
+        replies = self._of_all(
+            lambda client, index: client.post(path, requests[index], step=step, timeout_s=timeout_s),
+            living=path in _FOR_THE_LIVING,
+        )
+        if path == "/reset" and self._watch is not None:
+            self._watch.forgive()
+        return _folded(replies)
+
+    def watch(self, changed: Changed, lost: Lost) -> "GroupWatch":
+        """Calls `changed` with each status of the whole and `lost` (with the reason) when one of them falls silent."""
+        self._watch = GroupWatch(self._clients, changed, lost, self._give_up_s)
+        return self._watch
+
+    def close(self) -> None:
+        """Ends the watch and closes the connections. Closing twice does no harm."""
+        if self._watch is not None:
+            self._watch.close()
+        for client in self._clients:
+            client.close()
+        self._pool.shutdown()
+
+    def _of_all(
+        self, call: Callable[[DaemonClient[RecorderStatus], int], RecorderStatus], *, living: bool = False
+    ) -> list[RecorderStatus | RemoteError]:
+        calls = [self._pool.submit(_tried, call, client, index) for index, client in enumerate(self._clients)]
+        replies = [each.result() for each in calls]
+        errors = [reply for reply in replies if isinstance(reply, RemoteError)]
+        if errors and not (living and len(errors) < len(replies)):
+            raise errors[0]
+        return replies
+
+
+class GroupWatch:
+    """Watches all of them, and has one of them join the parts of a series that is over."""
+
+    def __init__(
+        self, clients: Sequence[DaemonClient[RecorderStatus]], changed: Changed, lost: Lost, give_up_s: float
+    ) -> None:
+        self._clients = clients
+        self._changed, self._lost = changed, lost
+        self._give_up_s = give_up_s
+        self._ledger = Ledger(members=tuple(Member() for _ in clients))
+        self._silent_since: dict[int, float] = {}
+        self._closed = False
+        # Reentrant: whoever is told may look again. It orders what is told, and wakes the joining thread.
+        self._news = threading.Condition(threading.RLock())
+        self._watches: list[Watch[RecorderStatus]] = [
+            client.watch(self._hears(index), self._misses(index)) for index, client in enumerate(clients)
+        ]
+        self._thread = threading.Thread(target=self._run, name="join", daemon=True)
+        self._thread.start()
+
+    def prepared(self, order: PrepareRequest) -> None:
+        """The series that is to be joined at its end."""
+        self._update(lambda ledger: ledger.prepared(order))
+
+    def forgive(self) -> None:
+        """A series that could not be joined is no fault any more."""
+        self._update(lambda ledger: ledger.forgiven())
+
+    def close(self) -> None:
+        """Ends it. Closing twice does no harm."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        for watch in self._watches:
+            watch.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_JOIN_S)
+
+    def _hears(self, index: int) -> Changed:
+        def heard(status: RecorderStatus) -> None:
+            with self._news:
+                self._silent_since.pop(index, None)
+                self._update(lambda ledger: ledger.heard(index, status))
+
+        return heard
+
+    def _misses(self, index: int) -> Lost:
+        def silent(why: str) -> None:
+            with self._news:
+                self._silent_since.setdefault(index, time.monotonic())
+                self._update(lambda ledger: ledger.silent(index, why))
+
+        return silent
+
+    def _update(self, change: Callable[[Ledger], Ledger]) -> None:
+        with self._news:
+            self._ledger = change(self._ledger)
+            self._news.notify_all()
+            why = silence(self._ledger)
+            if why:
+                self._lost(why)
+            else:
+                self._changed(fold(self._ledger))
+
+    # -- joining --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (request := self._await_end()) is not None:
+            self._join(request)
+
+    def _await_end(self) -> JoinRequest | None:
+        """The series that is over next; None once closed."""
+        with self._news:
+            while not self._closed and (request := self._ledger.to_join) is None:
+                self._news.wait(self._give_up())
+            if self._closed:
+                return None
+            self._ledger = self._ledger.trying()
+            return request
+
+    def _join(self, request: JoinRequest) -> None:
+        members = self._ledger.members
+        living = [client for client, member in zip(self._clients, members, strict=True) if member.status is not None]
+        joined, problem = _joined(living, request)
+        self._update(lambda ledger: ledger.tried(request, joined, problem))
+
+    def _give_up(self) -> float | None:
+        """Gives up those that have been silent for too long; seconds until the next one is."""
+        now, waits = time.monotonic(), []
+        for index, since in list(self._silent_since.items()):
+            left = since + self._give_up_s - now
+            if left > 0:
+                waits.append(left)
+            elif not self._ledger.members[index].given_up:
+                self._ledger = self._ledger.given_up(index)
+                waits.append(0.0)
+        return min(waits, default=None)
+
+
+def _tried(
+    call: Callable[[DaemonClient[RecorderStatus], int], RecorderStatus],
+    client: DaemonClient[RecorderStatus],
+    index: int,
+) -> RecorderStatus | RemoteError:
+    try:
+        return call(client, index)
+    except RemoteError as error:
+        return error
+
+
+def _joined(clients: Sequence[DaemonClient[RecorderStatus]], request: JoinRequest) -> tuple[SeriesStatus | None, str]:
+    """The account of the joined file from the first recorder that can write it, or why none can."""
+    problems = []
+    for client in clients:
+        try:
+            return client.post("/join", request, timeout_s=_JOIN_S).joined, ""
+        except RemoteError as error:
+            log.warning("%s", error)
+            problems.append(str(error))
+    return None, f"the parts of {request.filename} stand, but could not be joined: {'; '.join(problems)}"
+
+
+def _folded(replies: Sequence[RecorderStatus | RemoteError]) -> RecorderStatus:
+    ledger = Ledger(members=tuple(Member() for _ in replies))
+    for index, reply in enumerate(replies):
+        if isinstance(reply, RecorderStatus):
+            ledger = ledger.heard(index, reply)
+    return fold(ledger)
