@@ -284,6 +284,9 @@ class SeriesReceiver:
         assert series is not None and isinstance(header, Data)  # noqa: S101, PT018  # by the table
         done = self._moved(packet) if packet.moved else []
         count = frame_count(header)
+        if series.share is not None and (wrong := series.misdealt(header, count)):
+            self._count_refused(wrong)
+            return done + self._report("refused", f"refused a message: {wrong}")
         rewound = not late and series.takes_again(header)
         row = series.add(header, count, late=late)
         if row is None:

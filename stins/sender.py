@@ -18,6 +18,7 @@ from .messages import (
     SeriesInfo,
     SeriesStart,
 )
+from .share import ALL
 from .spans import Spans
 
 __all__ = ["SenderState", "SeriesHeader", "SeriesSender"]
@@ -53,6 +54,8 @@ TRANSITIONS: Final[dict[tuple[SenderState, str], SenderState]] = {
 class SeriesSender:
     """Makes the messages of one series after the other: ids dense, frame numbers true, drops declared.
 
+    Where the header has a share, only its frames are sent and counted; dropped ones of other shares are not declared.
+
     Every method raises `LocalProtocolError` where the protocol does not allow that message now.
     """
 
@@ -61,7 +64,8 @@ class SeriesSender:
         self._next_id = first_message_id
         self._sent = 0
         self._dropped_total = 0
-        self._undeclared = Spans()
+        self._frames = ALL
+        self._undeclared = Spans()  # counted as in the share
         self._used_up_to = 0
         self._retake_up_to = 0
 
@@ -80,6 +84,7 @@ class SeriesSender:
         message_id = self._move("series-start")
         self._sent = self._dropped_total = self._used_up_to = self._retake_up_to = 0
         self._undeclared = Spans()
+        self._frames = header.series.share or ALL
         return SeriesStart(
             version=1,
             message_id=message_id,
@@ -113,7 +118,7 @@ class SeriesSender:
         self._sent += frames
         if retake:
             self._retake_up_to = self._used_up_to
-            self._undeclared.remove(frame_number, self._used_up_to)
+            self._undeclared.remove(self._frames.before(frame_number), self._frames.before(self._used_up_to))
         elif frame_number < self._retake_up_to:
             retake = True
         self._used_up_to = max(self._used_up_to, frame_number + frames)
@@ -137,27 +142,30 @@ class SeriesSender:
             raise LocalProtocolError(f"got message_id {message.message_id} to take back, expected {self._next_id - 1}")
         self._next_id -= 1
         self._sent -= frames
-        for first, last in message.frames_dropped or ():
+        for first, last in self._frames.inside(message.frames_dropped or ()):
             self._undeclared.add(first, last)
         self.drop(message.frame_number, message.frame_number + frames - 1)
 
     def drop(self, first: int, last: int) -> None:
         """Counts frames that never became a message; the next message names them."""
-        self._undeclared.add(first, last)
-        self._dropped_total += last - first + 1
-        self._used_up_to = max(self._used_up_to, last + 1)
+        for own_first, own_last in self._frames.inside([(first, last)]):
+            self._undeclared.add(own_first, own_last)
+            self._dropped_total += own_last - own_first + 1
+            self._used_up_to = max(self._used_up_to, self._frames.frame(own_last) + 1)
 
     def end(
         self,
         status: EndStatus = "finished",
         reason: str | UnsetType = UNSET,
         detector_specific: dict[str, Any] | UnsetType = UNSET,
+        frames_total: int | UnsetType = UNSET,
     ) -> SeriesEnd:
         """The series-end, with what the receiver needs to prove that it has everything."""
         return SeriesEnd(
             version=1,
             message_id=self._move("series-end"),
             frames_sent=self._sent,
+            frames_total=frames_total,
             frames_dropped=self._take_dropped(),
             status=status,
             reason=reason,
@@ -176,5 +184,5 @@ class SeriesSender:
     def _take_dropped(self) -> tuple[tuple[int, int], ...] | UnsetType:
         if not len(self._undeclared):
             return UNSET
-        dropped, self._undeclared = self._undeclared.as_tuple(), Spans()
+        dropped, self._undeclared = self._frames.outside(self._undeclared), Spans()
         return dropped

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from .checkpoint import AccountCheckpoint
 from .messages import Data, SeriesEnd, SeriesStart
+from .share import ALL, Share, frames_in
 from .spans import Spans
 
 __all__ = ["Outcome", "SeriesAccount", "SeriesResult"]
@@ -28,6 +29,8 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
 
     received = stored + discarded + retaken, and expected = stored + discarded + missing. `rows` is the length
     of what is stored: a missing frame keeps an empty row, so does one that came late and was to be discarded.
+
+    With a `share` all of this is about its frames only, also the ranges of frame numbers that are `missing`.
     """
 
     outcome: Outcome
@@ -43,18 +46,26 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     moved_keys: tuple[str, ...]
     frames_expected: int | None
     end: SeriesEnd | None
+    share: Share | None = None
 
     @property
     def missing_count(self) -> int:
         """How many frames are missing."""
-        return sum(last - first + 1 for first, last in self.missing)
+        return frames_in(self.missing, self.share)
 
 
 class SeriesAccount:
-    """Counts the frames of the open series and gives each its row."""
+    """Counts the frames of the open series and gives each its row.
+
+    Inside, the frames of a share are counted without those of the others: each has its place among them. Where there
+    is no share, a frame's place is its number.
+    """
 
     def __init__(self, start: SeriesStart) -> None:
         self.start = start
+        share = UNSET if start.series is UNSET else start.series.share
+        self.share = None if share is UNSET else share
+        self._frames = self.share or ALL
         self.received = 0
         self.duplicates = 0
         self.refused = 0
@@ -128,14 +139,15 @@ class SeriesAccount:
 
         A late message fills the gap it left, and nothing else: it takes nothing again.
         """
-        frame = header.frame_number
-        if self.takes_again(header) and not late:
-            self._rewind(self._first_retaken(frame, header.frames_dropped or ()))
+        frame = self._place(header.frame_number)
+        dropped = self._frames.inside(header.frames_dropped) if header.frames_dropped else ()
+        if header.retake is True and frame < self._next_frame and not late:
+            self._rewind(self._first_retaken(frame, dropped))
             self._retake = (header.message_id, self._next_frame)
-        if header.frames_dropped:
-            self._declare(header.frames_dropped, below=frame)
+        if dropped:
+            self._declare(dropped, below=frame)
         if frame < self._next_frame:
-            return self._fill(header, count)
+            return self._fill(header, frame, count)
         row = frame - self._rowless_count
         if frame > self._next_frame:
             self.missing.add(self._next_frame, frame - 1)
@@ -149,15 +161,25 @@ class SeriesAccount:
 
     def takes_again(self, header: Data) -> bool:
         """Whether the message, coming in its turn, takes its frame and all behind it again."""
-        return header.frame_number < self._next_frame and header.retake is True
+        return header.retake is True and self._place(header.frame_number) < self._next_frame
+
+    def misdealt(self, header: Data, count: int) -> str:
+        """What is wrong with a message that is not of this share; nothing where all is well."""
+        share = self.share
+        if share is None or (count == 1 and share.holds(header.frame_number)):
+            return ""
+        number = header.frame_number
+        return f"frame {number} ({count} of them): expected one frame, of share {share.index} of {share.count}"
 
     def is_void(self, header: Data) -> bool:
         """Whether the message is from before a retake of its frame: it fills no gap of the frames that came after."""
         message_id, first = self._retake
-        return header.message_id < message_id and header.frame_number >= first
+        return header.message_id < message_id and self._place(header.frame_number) >= first
 
-    def _fill(self, header: Data, count: int) -> int | None:
-        frame = header.frame_number
+    def _place(self, frame_number: int) -> int:
+        return frame_number if self.share is None else self.share.before(frame_number)
+
+    def _fill(self, header: Data, frame: int, count: int) -> int | None:
         last = min(frame + count, self._next_frame) - 1
         if self.missing.count_between(frame, last) != last - frame + 1:
             # Nothing is overwritten without being told to: a number that came before needs `retake`.
@@ -205,7 +227,8 @@ class SeriesAccount:
             reasons += self._settle(end)
         if self.frames_expected is not None:
             if self._next_frame > self.frames_expected:
-                reasons.append(f"got frames up to {self._next_frame - 1}, expected {self.frames_expected} frames")
+                last = self._frames.frame(self._next_frame - 1)
+                reasons.append(f"got frames up to {last}, expected {self.frames_expected} frames")
             self._miss_up_to(self.frames_expected)
         reasons += self._losses()
         if reasons:
@@ -225,17 +248,22 @@ class SeriesAccount:
             discarded=self.discarded,
             retaken=self._retaken,
             rows=self._next_frame - self._rowless_count,
-            missing=self.missing.as_tuple(),
+            missing=self._frames.outside(self.missing),
             duplicates=self.duplicates,
             refused=self.refused,
             moved_keys=tuple(sorted(self.moved_keys)),
             frames_expected=self.frames_expected,
             end=end,
+            share=self.share,
         )
 
     def _settle(self, end: SeriesEnd) -> list[str]:
         """Compares what the sender says it sent and dropped with what came."""
-        dropped = end.frames_dropped or ()
+        dropped = self._frames.inside(end.frames_dropped or ())
+        total = None if end.frames_total is UNSET else self._place(end.frames_total)
+        if total is not None and total < self._next_frame:
+            # The series went back to before these, and took none of them again.
+            self._rewind(total)
         if dropped:
             self._rewind(self._first_retaken(self._next_frame, dropped))
         came_up_to = self._next_frame
@@ -250,7 +278,8 @@ class SeriesAccount:
         if surplus > 0 and not self.missing.count:
             reasons.append(f"the sender says that it sent {end.frames_sent} frames, got {self.received}")
         between = self._next_frame - came_up_to - self._missing_and_declared(came_up_to)
-        self._miss_up_to(self._next_frame + self._lost_behind(end, -surplus, between))
+        behind = self._lost_behind(end, -surplus, between) if total is None else total - self._next_frame
+        self._miss_up_to(self._next_frame + behind)
         return reasons
 
     def _surplus(self, end: SeriesEnd) -> int:

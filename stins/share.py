@@ -1,11 +1,12 @@
 """One of several streams that share a series: which frames it carries, and how they are counted in it. No I/O."""
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
-__all__ = ["Share", "part_name", "whole_name"]
+__all__ = ["ALL", "Share", "frames_in", "part_name", "whole_name"]
 
 _MARK = "_part"
 
@@ -35,13 +36,24 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """The frame number of its frame `number`."""
         return self.index + number * self.count
 
-    def inside(self, first: int, last: int) -> tuple[int, int]:
-        """The range of its own frames between two frame numbers; it is empty (last < first) where it has none there."""
-        return self.before(first), self.before(last + 1) - 1
+    def inside(self, ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """Ranges of frame numbers as ranges of its own frames; where it has none there is no range."""
+        own = ((self.before(first), self.before(last + 1) - 1) for first, last in ranges)
+        return tuple((first, last) for first, last in own if first <= last)
 
-    def outside(self, first: int, last: int) -> tuple[int, int]:
-        """The frame numbers of a range of its own frames."""
-        return self.frame(first), self.frame(last)
+    def outside(self, ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """Ranges of its own frames as ranges of frame numbers."""
+        return tuple((self.frame(first), self.frame(last)) for first, last in ranges)
+
+
+#: Every frame: one stream shares its series with nobody.
+ALL: Final = Share(index=0, count=1)
+
+
+def frames_in(ranges: Iterable[tuple[int, int]], share: Share | None) -> int:
+    """How many frames are in ranges of frame numbers, of which only those of the share are meant."""
+    step = share.count if share else 1
+    return sum((last - first) // step + 1 for first, last in ranges)
 
 
 def part_name(filename: str, index: int) -> str:

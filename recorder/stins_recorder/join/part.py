@@ -96,7 +96,7 @@ def _frames(share: Share, first: int, stop: int) -> Numbers:
 
 def _expanded(ranges: Any, share: Share) -> Numbers:
     """Ranges of frame numbers, of which only those of the share are meant, one by one."""
-    runs = [share.inside(int(first), int(last)) for first, last in ranges]
+    runs = share.inside((int(first), int(last)) for first, last in ranges)
     return np.concatenate([np.empty(0, np.int64), *(_frames(share, first, last + 1) for first, last in runs)])
 
 
