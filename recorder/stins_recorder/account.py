@@ -7,7 +7,7 @@ from stins.control import SeriesStatus
 
 from .series_file import DATASET, SeriesFile
 
-__all__ = ["closing", "counted", "line", "placed"]
+__all__ = ["closing", "counted", "line", "placed", "unbalanced"]
 
 #: How many ranges of missing frames a status carries; the file has all of them.
 _LISTED_RANGES = 100
@@ -54,6 +54,17 @@ def closing(series: SeriesStatus) -> dict[str, object]:
     """What the file says of itself in its end."""
     keys = ("received", "written", "discarded", "retaken", "missing", "duplicates", "refused", "reason")
     return {"outcome": series.state.value, **{key: getattr(series, key) for key in keys}}
+
+
+def unbalanced(series: SeriesStatus) -> str:
+    """Which sum of a series that has ended does not hold; empty if the account adds up."""
+    stored = series.written + series.discarded
+    if series.received != stored + series.retaken:
+        return f"received {series.received}, expected {stored + series.retaken} (written + discarded + retaken)"
+    expected = series.frames_expected
+    if expected is not None and stored + series.missing < expected:
+        return f"frames_expected {expected}, got {stored + series.missing} (written + discarded + missing)"
+    return ""
 
 
 def line(series: SeriesStatus) -> str:

@@ -61,6 +61,8 @@ class RecorderConfig(Model):
     """The longest time between two flushes, in seconds; with nothing waiting a flush is immediate."""
     reserve_bytes: int = Field(default=16 << 20, ge=0)
     """Room that is kept free for closing a file: a series stops before it is used up, in bytes."""
+    frames_per_file: int | None = Field(default=None, ge=1)
+    """Frames of a series in one data file; the series' own file shows them all. null: the series is one file."""
     call_limit_s: float = Field(default=2.0, gt=0)
     """A call to the file system that takes longer is reported while it hangs, in seconds."""
     resume_limit_s: float = Field(default=30.0, gt=0)

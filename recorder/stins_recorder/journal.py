@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 class Journal(Generic[R]):
-    """The journal of the recorder `name`, locked while it is open; its lines are `kind`s of record.
+    """The journal of the recorder `name`, locked while it is open; `decoder` knows its records.
 
     Raises:
         RecorderError: another recorder of that name is alive below this root.
@@ -42,7 +42,7 @@ class Journal(Generic[R]):
         self,
         root: Path,
         name: str,
-        kind: type[R],
+        decoder: msgspec.json.Decoder[R],
         *,
         lock_wait_s: float = _LOCK_WAIT_S,
         ring_bytes: int = _RING_BYTES,
@@ -59,14 +59,14 @@ class Journal(Generic[R]):
             raise storage_error("lock", self.path, error) from error
         #: The first record of the series found and its last one; empty if there is none.
         self.found: tuple[R, ...] = ()
-        self._go_on(kind)
+        self._go_on(decoder)
 
-    def _go_on(self, kind: type[R]) -> None:
+    def _go_on(self, decoder: msgspec.json.Decoder[R]) -> None:
         """Reads what is there, to write behind it."""
         with suppress(FileNotFoundError):
             scan = _scan(self.path)
             if scan is not None:
-                self.found = tuple(msgspec.json.decode(line, type=kind) for line in scan.lines)
+                self.found = tuple(decoder.decode(line) for line in scan.lines)
                 self._file = os.open(self.path, os.O_RDWR)
                 self._start, self._offset, self._number = scan.start, scan.end, scan.number
                 self._capacity = scan.size
@@ -111,6 +111,15 @@ class Journal(Generic[R]):
             raise storage_error("journal", self.path, error) from error
         self._offset += len(line)
 
+    def discard(self) -> bool:
+        """After an error: nobody finds this series any more. Whether that has worked."""
+        self._close_file()
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def _line(self, record: R) -> bytes:
         self._number += 1
         content = b"%d %b" % (self._number, self._encoder.encode(record))
@@ -138,13 +147,13 @@ class Journal(Generic[R]):
             self._file = -1
 
 
-def read_journal(path: Path, kind: type[R]) -> tuple[R, ...]:
+def read_journal(path: Path, decoder: msgspec.json.Decoder[R]) -> tuple[R, ...]:
     """The first and the last intact record of a journal, without its lock; empty if there is none."""
     try:
         scan = _scan(path)
     except OSError:
         return ()
-    return tuple(msgspec.json.decode(line, type=kind) for line in scan.lines) if scan else ()
+    return tuple(decoder.decode(line) for line in scan.lines) if scan else ()
 
 
 class _Scan(msgspec.Struct, frozen=True):

@@ -1,37 +1,32 @@
-"""Carries out the receiver machine's instructions on files, and keeps the account that is published."""
+"""Carries out the receiver machine's instructions on files; what fails becomes a state."""
 
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import UNSET
 
-from stins import (
-    DiscardFrame,
-    EndSeries,
-    OpenSeries,
-    Outcome,
-    Report,
-    SeriesReceiver,
-    SeriesResult,
-    Spans,
-    StoreFrame,
-)
+from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesReceiver, SeriesResult, StoreFrame
+from stins.checkpoint import ReceiverCheckpoint
 from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
 
-from .account import closing, counted, line, placed
-from .errors import RecorderError, StorageError, storage_error
+from .account import closing, line, unbalanced
+from .errors import RecorderError, StorageError
+from .journal import Journal
 from .paths import resolve
+from .records import Record, at_end
+from .recovery import Recovered
+from .room import Room
+from .safekeeping import Safekeeping
 from .series_file import SeriesFile
+from .tally import Tally
+from .watchdog import unwatched
 
 __all__ = ["Recording"]
 
 log = logging.getLogger(__name__)
-
-_LAST_FRAME = 2**53
 
 
 class Recording:
@@ -41,27 +36,47 @@ class Recording:
     received: received = written + discarded + retaken holds for every series with a file.
     """
 
-    def __init__(self, roots: Sequence[Path], machine: SeriesReceiver, reserve_bytes: int) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        machine: SeriesReceiver,
+        reserve_bytes: int,
+        *,
+        name: str = "recorder",
+        journal: "Journal[Record] | None" = None,
+        frames_per_file: int | None = None,
+        watch: Callable[[str], None] = unwatched,
+    ) -> None:
         self._roots = roots
         self._machine = machine
-        self._reserve_bytes = reserve_bytes
+        self._frames_per_file = frames_per_file
+        self._watch = watch
         self._file: SeriesFile | None = None
-        self._begin_account()
+        self._tally = Tally()
+        self.room = Room(roots, reserve_bytes, name)
+        self.safe = Safekeeping(journal, machine, self._note)
         self.state = RecorderState.IDLE
         self.reason = ""
         self.prepared: str | None = None
-        self.series: SeriesStatus | None = None
-        self.dirty = False
-
-    def _begin_account(self, *, wanted: bool = False) -> None:
-        self._wanted = wanted  # whether the series is to have a file
-        self._failure = ""  # why it has none any more
-        self._unflushed: list[tuple[int, int]] = []
-        self._unwritten = Spans()
-        self._refused = 0
-        self._since_check = 0
-        self.notes: tuple[str, ...] = ()
         self.last_stored: StoreFrame | None = None
+        self.dirty = False
+        #: A file that had to be left as it was, without its end.
+        self.unclosed: Path | None = None
+
+    @property
+    def series(self) -> SeriesStatus | None:
+        """The published account of the series that was opened last."""
+        return self._tally.series
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a human should read about it."""
+        return self._tally.notes
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """What was written since the last flush."""
+        return self._tally.unflushed_bytes
 
     # -- control --------------------------------------------------------------------------------
 
@@ -74,8 +89,7 @@ class Recording:
         if self.state is RecorderState.RECORDING:
             raise RecorderError("a series is being recorded; end it first (disarm the acquirer, or /stop)")
         if filename:
-            path = resolve(self._roots, filename)
-            self._check_room(path, (frames or 0) * (frame_bytes or 0))
+            self.room.check(resolve(self._roots, filename), (frames or 0) * (frame_bytes or 0))
         self.state, self.reason, self.prepared = RecorderState.READY, "", series_id
 
     def reset(self) -> None:
@@ -83,137 +97,195 @@ class Recording:
         if self.state is not RecorderState.RECORDING:
             self.state, self.reason, self.prepared = RecorderState.IDLE, "", None
 
+    def free_bytes(self) -> int:
+        """Room on the file system of the first root.
+
+        Raises:
+            StorageError: it does not say.
+        """
+        return self.room.free_bytes()
+
     # -- instructions ---------------------------------------------------------------------------
 
-    def execute(self, instruction: Instruction) -> None:
-        """Does what the machine says; a failure becomes a state, never an exception."""
+    def execute(self, instruction: Instruction, then: Sequence[Instruction] = ()) -> None:
+        """Does what the machine says; a failure becomes a state, never an exception.
+
+        `then` are the instructions that came with it and are still to be carried out: the machine is ahead by them.
+        """
         kind = type(instruction)
         if kind is StoreFrame:
             self._store(instruction)  # type: ignore[arg-type]  # known by `kind`, the fastest test there is
         elif isinstance(instruction, OpenSeries):
             self._open(instruction)
         elif isinstance(instruction, EndSeries):
-            self._end(instruction.result)
+            self._end(instruction.result, at_end(self._machine.checkpoint(), then))
         elif isinstance(instruction, DiscardFrame):
             self.dirty = True
             if instruction.rewound:
-                self._unwritten.remove(instruction.header.frame_number, _LAST_FRAME)
+                self._tally.rewound(instruction.header.frame_number)
         elif isinstance(instruction, Report):
             log.warning("%s: %s", instruction.kind, instruction.text)
-            self._note(instruction.text)
+            self._tally.note(instruction.text)
 
     def _open(self, instruction: OpenSeries) -> None:
         start = instruction.start
-        self._begin_account(wanted=start.recorded)
-        self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
         series_id = None if start.series is UNSET else start.series.id or None
-        self.series = SeriesStatus(series_id=series_id, state=SeriesState.OPEN)
-        if start.series is not UNSET and start.series.filename and self._wanted:
-            try:
-                path = resolve(self._roots, start.series.filename)
-                self._check_room(path, 0)
-                self._file = SeriesFile(path, start, instruction.payload)
-            except RecorderError as error:
-                self._fail(error)
+        self._tally = Tally(SeriesStatus(series_id=series_id, state=SeriesState.OPEN), wanted=start.recorded)
+        self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
+        self.last_stored, self.unclosed, self.dirty = None, None, True
+        try:
+            self._create(instruction)
+        except RecorderError as error:
+            self._fail(error)
         self._refresh()
-        log.info("series %s: %s", series_id, self.series.file or "no file")
+        self.safe.created(start, self._tally.position(self._file))
+        log.info("series %s: %s", series_id, self._file.path if self._file else "no file")
+
+    def _create(self, instruction: OpenSeries) -> None:
+        start = instruction.start
+        filename = start.series.filename if start.recorded and start.series is not UNSET else None
+        path = resolve(self._roots, filename) if filename else None
+        self.safe.begin(start, path)
+        if path is not None:
+            self.room.check(path)
+            self.room.hold(path)
+            self._file = SeriesFile(
+                path, start, instruction.payload, frames_per_file=self._frames_per_file, watch=self._watch
+            )
 
     def _store(self, instruction: StoreFrame) -> None:
         self.dirty = True
-        header, file = instruction.header, self._file
+        file, tally = self._file, self._tally
         if instruction.rewound:
-            self._unwritten.remove(header.frame_number, _LAST_FRAME)
+            tally.rewound(instruction.header.frame_number)
         if file is None:
-            if self._wanted:
-                self._skip(instruction)
+            if tally.wanted:
+                tally.skipped(instruction)
             else:
                 self.last_stored = instruction
             return
+        size_bytes = sum(map(len, instruction.packet.payload))
         try:
             file.write(instruction)
+            tally.stored(instruction, size_bytes)
+            self.last_stored = instruction
+            self.room.written(file.path, size_bytes)
         except StorageError as error:
-            self._skip(instruction)
+            if self.last_stored is not instruction:
+                tally.skipped(instruction)
             self._fail(error)
         except RecorderError as error:
-            self._refuse(instruction, str(error))
-        else:
-            self._unflushed.append((header.frame_number, instruction.count))
-            self.last_stored = instruction
-            self._watch_room(file, sum(map(len, instruction.packet.payload)))
-
-    def _skip(self, instruction: StoreFrame) -> None:
-        first = instruction.header.frame_number
-        self._unwritten.add(first, first + instruction.count - 1)
-
-    def _refuse(self, instruction: StoreFrame, why: str) -> None:
-        """A frame that cannot stand in this file; the others can."""
-        self._skip(instruction)
-        self._refused += 1
-        if self._refused == 1:
-            log.warning("refused: %s", why)
-            self._note(f"refused {why}")
-
-    def _note(self, text: str) -> None:
-        self.notes = (*self.notes[-9:], text)
+            tally.refused(instruction, str(error))
 
     def flush(self) -> None:
-        """Flushes what was written and brings the account up to date."""
+        """Flushes what was written, brings the account up to date and notes how far the series has got."""
         self.dirty = False
         self._flush_file()
         self._refresh()
+        self.keep()
+
+    def keep(self) -> None:
+        """Notes in the journal how far the series has got; to be called when everything is flushed."""
+        series = self._tally.series
+        if series is not None and self._machine.account() is not None:
+            self.safe.point(self._tally.position(self._file))
+        else:
+            self.safe.ended(self._machine.checkpoint(), series)
 
     def _flush_file(self, result: SeriesResult | None = None) -> None:
         if self._file is None:
             return
         try:
             self._file.flush()
-            self._unflushed.clear()
+            self._tally.flushed()
         except StorageError as error:
             self._fail(error, result)
 
     # -- the end --------------------------------------------------------------------------------
 
-    def _end(self, result: SeriesResult) -> None:
+    def _end(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
         self._flush_file(result)
         self._refresh(result)
-        self._settle(*self._outcome(result))
-        file, self._file = self._file, None
+        self._tally.settle(*self._tally.outcome(result))
+        self._check_sums()
+        file = self._file
         if file is not None:
+            result = self._final(result)
+            self.safe.closing(receiver, self._tally.position(file), result)
             self._close(file, result)
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
         self.dirty = False
-        log.info("%s", line(self.series) if self.series else "a series ended")
+        self.safe.ended(receiver, self._tally.series)
+        log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
-    def _outcome(self, result: SeriesResult) -> tuple[SeriesState, tuple[str, ...]]:
-        if self._failure:
-            return SeriesState.FAILED, (self._failure, *result.reasons)
-        if self._unwritten.count:
-            refused = f"{self._unwritten.count} frames were refused"
-            return SeriesState.INCOMPLETE, (*result.reasons, refused, *self.notes[-3:])
-        complete = result.outcome is Outcome.COMPLETE
-        return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE, result.reasons
-
-    def _close(self, file: SeriesFile, result: SeriesResult) -> bool:
+    def _close(self, file: SeriesFile, result: SeriesResult) -> None:
         assert self.series is not None  # noqa: S101  # set when the series was opened
+        self._file = None
+        self.room.release()
         try:
-            file.close(msgspec.structs.replace(result, missing=self._missing(result)), closing(self.series))
+            file.close(result, closing(self.series))
         except StorageError as error:
-            self._fault(error)
-            self._settle(SeriesState.FAILED, (self._failure, *result.reasons))
-            return False
-        return True
+            self.unclosed = file.path
+            self._fault(str(error))
+            self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
+
+    def _final(self, result: SeriesResult) -> SeriesResult:
+        return msgspec.structs.replace(result, missing=self._tally.missing(result))
+
+    def suspend(self) -> None:
+        """A stop in mid-series: the file is closed so that anybody can read it, and the journal says how to go on."""
+        self._flush_file()
+        self._refresh()
+        file = self._file
+        if file is not None:
+            try:
+                file.suspend()
+            except StorageError as error:
+                self._file, self.unclosed = None, file.path
+                self._fault(str(error))
+        if self._tally.series is not None and self._machine.account() is not None:
+            self.safe.point(self._tally.position(self._file, suspended=True))
+        self._file = None
+        self.room.release()
+
+    def _note(self, text: str) -> None:
+        self._tally.note(text)
+
+    # -- going on -------------------------------------------------------------------------------
+
+    def take_over(self, recovered: Recovered) -> None:
+        """Goes on with the series that another writer began; a file that cannot be gone on with fails it."""
+        self._tally, self._file = recovered.tally, recovered.file
+        self.safe.settled = recovered.settled
+        series, failure = self._tally.series, self._tally.failure
+        self.dirty = True
+        if series is not None and series.state is SeriesState.OPEN:
+            self.state, self.reason = (RecorderState.FAULT if failure else RecorderState.RECORDING), failure
+        if recovered.failure:
+            self.unclosed = recovered.path
+            self._fail(RecorderError(recovered.failure))
+        elif self._file is not None:
+            self._hold_room(self._file.path)
+        self._refresh()
+
+    def _hold_room(self, path: Path) -> None:
+        try:
+            self.room.hold(path)
+        except StorageError as error:
+            self._fail(error)
 
     # -- failures -------------------------------------------------------------------------------
 
     def _fail(self, error: RecorderError, result: SeriesResult | None = None) -> None:
         """Storage failed: what was flushed is kept, the file is closed now, the rest of the series is counted."""
-        self._fault(error)
+        self._fault(str(error))
         file, self._file = self._file, None
+        self.room.release()
         result = result or self._machine.account()
         if file is not None and result is not None:
             self._save(file, result)
-        self._settle(SeriesState.FAILED, (self._failure,))
+        self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
 
     def _save(self, file: SeriesFile, result: SeriesResult) -> None:
         """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written."""
@@ -221,70 +293,28 @@ class Recording:
             file.flush()
         except StorageError as error:
             log.warning("%s", error)
-            for first, count in self._unflushed:
-                self._unwritten.add(first, first + count - 1)
+            self._tally.flush_failed()
+            self.unclosed = file.path
             file.abandon()
             self._refresh(result)
         else:
+            self._tally.flushed()
             self._refresh(result, file)
-            self._settle(SeriesState.FAILED, (self._failure,))
-            self._close(file, result)
-        self._unflushed.clear()
+            self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
+            self._close(file, self._final(result))
 
-    def _fault(self, error: RecorderError) -> None:
-        log.error("%s", error)
-        self._failure = self._failure or str(error)
-        self.state, self.reason = RecorderState.FAULT, self._failure
+    def _fault(self, reason: str) -> None:
+        log.error("%s", reason)
+        self._tally.failure = self._tally.failure or reason
+        self.state, self.reason = RecorderState.FAULT, self._tally.failure
 
-    def _watch_room(self, file: SeriesFile, written: int) -> None:
-        self._since_check += written
-        if self._since_check > self._reserve_bytes // 4:
-            try:
-                self._check_room(file.path, 0)
-            except StorageError as error:
-                self._fail(error)
-
-    def _check_room(self, path: Path, needed: int) -> None:
-        self._since_check = 0
-        free = self.free_bytes(path.parent)
-        if free < needed + self._reserve_bytes:
-            raise StorageError(
-                f"{path}: {free} bytes are free, expected {needed} and a reserve of {self._reserve_bytes}; "
-                "make room, or record below another root"
-            )
-
-    def free_bytes(self, folder: Path | None = None) -> int:
-        """Room on the file system of a folder (default: the first root)."""
-        folder = folder or self._roots[0]
-        try:
-            while not folder.exists() and folder != folder.parent:
-                folder = folder.parent
-            stat = os.statvfs(folder)
-        except OSError as error:
-            raise storage_error("statvfs", folder, error) from error
-        return stat.f_bavail * stat.f_frsize
-
-    # -- the account ----------------------------------------------------------------------------
-
-    def _missing(self, result: SeriesResult) -> tuple[tuple[int, int], ...]:
-        """The frames that did not come, and those that could not be written."""
-        if not self._unwritten.count:
-            return result.missing
-        missing = Spans(result.missing)
-        for first, last in self._unwritten:
-            missing.add(first, last)
-        return missing.as_tuple()
+    def _check_sums(self) -> None:
+        """An account that does not add up is an error of ours, and must not pass for a good one."""
+        series = self._tally.series
+        if series is not None and series.file is not None and (problem := unbalanced(series)):
+            self._fault(f"the account of series {series.series_id} does not add up: {problem}; please report it")
 
     def _refresh(self, result: SeriesResult | None = None, file: SeriesFile | None = None) -> None:
-        """The published account; it is called when everything stored is flushed, or known to be unwritten."""
         result = result or self._machine.account()
-        file = file or self._file
-        if self.series is None or result is None:
-            return
-        self.series = counted(self.series, result, self._missing(result), refused=self._refused, recorded=self._wanted)
-        if file is not None:
-            self.series = placed(self.series, file, result.rows)
-
-    def _settle(self, state: SeriesState, reasons: Sequence[str]) -> None:
-        assert self.series is not None  # noqa: S101  # set when the series was opened
-        self.series = msgspec.structs.replace(self.series, state=state, reason="; ".join(reasons))
+        if result is not None:
+            self._tally.count(result, file or self._file)

@@ -4,18 +4,25 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from uuid import uuid4
 
 import zmq
 
-from stins import Decoder, MessageError, ReorderWindow, SeriesReceiver
+from stins import Decoder, MessageError, StinsError
+from stins.acks import Ack
+from stins.control import RecorderState
 from stins.receiver import Instruction
-from stins.transport import LivePublisher, Receiver
+from stins.transport import AckSender, LivePublisher, Receiver
 
 from .config import RecorderConfig
 from .errors import RecorderError
+from .journal import Journal
 from .link import Answer, Begin, Line, Link, Order, WriterStatus
 from .preview_feed import PreviewFeed
 from .recording import Recording
+from .records import RECORDS, Record
+from .recovery import Recovery
+from .watchdog import unwatched
 
 __all__ = ["Writer"]
 
@@ -29,6 +36,8 @@ _QUIET_MS = 1
 _SLEEP_MS = 250
 _STATUS_S = 0.1
 _HEARTBEAT_S = 1.0
+#: So much is flushed at once, however little time has passed: it is what the acquirer keeps at least.
+_UNFLUSHED_BYTES = 64 << 20
 
 
 class Writer:
@@ -37,37 +46,70 @@ class Writer:
     @classmethod
     def record(cls, begin: Begin, link: Link, watch: Callable[[str], None]) -> int:
         """Records until it is told to exit, or the supervisor is gone; the exit status."""
-        writer = cls(RecorderConfig.model_validate(begin.config), link, begin.preview, watch)
+        config = RecorderConfig.model_validate(begin.config)
+        try:
+            writer = cls(config, link, begin.preview, watch=watch, give_up=begin.give_up)
+        except StinsError as error:
+            link.send(WriterStatus(state=RecorderState.FAULT, reason=str(error)))
+            raise
         signal.signal(signal.SIGTERM, lambda *_: writer.stop())
         writer.run()
         return 0
 
     def __init__(
-        self, config: RecorderConfig, link: Link, preview: str, watch: Callable[[str], None] = lambda _step: None
+        self,
+        config: RecorderConfig,
+        link: Link,
+        preview: str,
+        *,
+        watch: Callable[[str], None] = unwatched,
+        give_up: str = "",
     ) -> None:
         self._config = config
-        self._watch = watch
         self._link = link
-        budget = config.budget_bytes
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._boot_id = uuid4().hex
+        self._decoder = Decoder(strict=config.strict)
+        # A context of its own: ending it waits for the last ack.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
+        self._take_over(watch, give_up)
+        self._connect(preview)
+        self._exit = False
+        self._flushed = self._told = self._acked = 0.0
+        self._told_what = self._what()
+        self._kept = self._machine.settled
+
+    def _take_over(self, watch: Callable[[str], None], give_up: str) -> None:
+        """The machine and the recording, as the writer before this one left them."""
+        self._link.send(WriterStatus(state=RecorderState.RECOVERING))
+        config, self._resumed = self._config, time.monotonic()
+        recovered = Recovery(config, watch, give_up).recover(self._journal.found, self._resumed)
+        self._machine = recovered.machine
+        self._recording = Recording(
+            config.roots,
+            self._machine,
+            config.reserve_bytes,
+            name=config.name,
+            journal=self._journal,
+            frames_per_file=config.frames_per_file,
+            watch=watch,
+        )
+        self._recording.take_over(recovered)
+        self._awaits_sender = self._machine.account() is not None
+
+    def _connect(self, preview: str) -> None:
+        config, budget, context = self._config, self._config.budget_bytes, self._context
         self._receiver = Receiver(
             config.sources, budget_bytes=budget, max_message_bytes=config.max_message_bytes, context=context
         )
         self._live = LivePublisher(
             config.live, budget_bytes=budget // 4, max_message_bytes=config.max_message_bytes, context=context
         )
+        self._acks = AckSender(config.acks, context)
         self._preview = PreviewFeed(preview, context)
-        order = config.order
-        window = ReorderWindow(count=order.window, size_bytes=order.window_bytes, timeout_s=order.gap_timeout_s)
-        self._machine = SeriesReceiver(window=window, idle_timeout_s=config.idle_timeout_s)
-        self._recording = Recording(config.roots, self._machine, config.reserve_bytes)
-        self._decoder = Decoder(strict=config.strict)
         self._poller = zmq.Poller()
         self._poller.register(self._receiver.socket, zmq.POLLIN)
-        self._poller.register(link.fileno(), zmq.POLLIN)
-        self._exit = False
-        self._flushed = self._told = 0.0
-        self._told_what = self._what()
+        self._poller.register(self._link.fileno(), zmq.POLLIN)
 
     def stop(self) -> None:
         """Lets `run` end after the present batch."""
@@ -75,6 +117,7 @@ class Writer:
 
     def run(self) -> None:
         """Until told to exit, or until the supervisor is gone."""
+        self._ack(time.monotonic())
         self._tell(time.monotonic())
         while not self._exit and not self._link.closed:
             more = self._drain()
@@ -84,13 +127,21 @@ class Writer:
                 self._poll(0)
             else:
                 self._quiet(now)
-        self._execute(self._machine.stop("the recorder was stopped"))
+        self._end()
         self._tell(time.monotonic())
-        self._close()
+        self.close()
+
+    def _end(self) -> None:
+        """An open series is left open where the sender sends again, or the supervisor died; else it ends."""
+        if self._config.acks or not self._exit:
+            self._recording.suspend()
+        else:
+            self._execute(self._machine.stop("the recorder was stopped"))
+        self._ack(time.monotonic())
 
     def _drain(self) -> bool:
         """Takes a batch of messages; whether there may be more."""
-        receive, take = self._receiver.receive, self._take
+        receive, take, recording = self._receiver.receive, self._take, self._recording
         began = now = time.monotonic()
         for _ in range(_BATCH):
             parts = receive()
@@ -99,7 +150,7 @@ class Writer:
             take(parts, now)
             # The clock costs 50 ns, a small frame 40 µs.
             now = time.monotonic()
-            if now - began > _BATCH_S:
+            if now - began > _BATCH_S or recording.unflushed_bytes > _UNFLUSHED_BYTES:
                 break
         return True
 
@@ -113,18 +164,24 @@ class Writer:
         self._live.send(parts)
 
     def _execute(self, instructions: list[Instruction]) -> None:
-        for instruction in instructions:
-            self._recording.execute(instruction)
+        execute = self._recording.execute
+        for done, instruction in enumerate(instructions, 1):
+            execute(instruction, instructions[done:])
 
     def _housekeeping(self, now: float) -> None:
         self._execute(self._machine.tick(now))
         self._receiver.watch_connections()
         self._live.watch_subscribers()
-        if self._recording.dirty and now - self._flushed >= self._config.flush_interval_s:
-            self._flush(now)
-        if self._what() != self._told_what or now - self._told >= (
-            _STATUS_S if self._recording.dirty else _HEARTBEAT_S
-        ):
+        recording = self._recording
+        if recording.dirty:
+            due = now - self._flushed >= self._config.flush_interval_s
+            if due or recording.unflushed_bytes > _UNFLUSHED_BYTES:
+                self._flush(now)
+        elif self._machine.settled != self._kept:
+            self._keep(now)
+        if now - self._acked >= _HEARTBEAT_S:
+            self._ack(now)
+        if self._what() != self._told_what or now - self._told >= (_STATUS_S if recording.dirty else _HEARTBEAT_S):
             self._tell(now)
 
     def _quiet(self, now: float) -> None:
@@ -134,11 +191,20 @@ class Writer:
                 self._flush(now)
             return
         self._offer_preview()
-        gone = self._receiver.alone_for()
-        if gone > self._config.sender_gone_s:
-            sources = ", ".join(self._config.sources)
-            self._execute(self._machine.sender_gone(f"the sender at {sources} has been gone for {gone:.1f} s"))
+        self._look_for_the_sender(now)
         self._poll(_SLEEP_MS)
+
+    def _look_for_the_sender(self, now: float) -> None:
+        sources = ", ".join(self._config.sources)
+        self._awaits_sender = self._awaits_sender and not self._receiver.connections
+        if (gone := self._receiver.alone_for()) > self._config.sender_gone_s:
+            self._execute(self._machine.sender_gone(f"the sender at {sources} has been gone for {gone:.1f} s"))
+        elif self._awaits_sender and now - self._resumed > self._config.replay_timeout_s:
+            self._awaits_sender = False
+            why = (
+                f"the recorder went on with the series, and no sender was at {sources} for {now - self._resumed:.0f} s"
+            )
+            self._execute(self._machine.sender_gone(why))
 
     def _offer_preview(self) -> None:
         series = self._recording.series
@@ -155,9 +221,23 @@ class Writer:
     def _flush(self, now: float) -> None:
         self._flushed = now
         self._recording.flush()
+        self._kept = self._machine.settled
+        self._ack(now)
         self._offer_preview()
         # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
         self._tell(now)
+
+    def _keep(self, now: float) -> None:
+        """Messages that changed no file need not come again either."""
+        self._recording.keep()
+        self._kept = self._machine.settled
+        self._ack(now)
+
+    def _ack(self, now: float) -> None:
+        """Says how far everything is flushed; the first one after a restart asks for what is behind that."""
+        self._acked = now
+        series_id, message_id = self._recording.safe.settled
+        self._acks.send(Ack(boot_id=self._boot_id, series_id=series_id, message_id=message_id))
 
     # -- the supervisor -------------------------------------------------------------------------
 
@@ -205,9 +285,14 @@ class Writer:
             connections=self._receiver.connections,
             series=recording.series,
             notes=recording.notes,
+            unclosed=str(recording.unclosed) if recording.unclosed else None,
         )
         self._link.send(status)
 
-    def _close(self) -> None:
-        for part in (self._receiver, self._live, self._preview, self._link):
+    def close(self) -> None:
+        """Closes everything; the last ack has a moment to leave. Closing twice does no harm."""
+        for part in (self._acks, self._receiver, self._live, self._preview):
             part.close()
+        self._context.term()
+        self._journal.close()
+        self._link.close()

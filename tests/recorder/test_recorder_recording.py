@@ -1,6 +1,7 @@
 """The machine's instructions carried out on real files, without any socket."""
 
 import re
+import shutil
 from pathlib import Path
 
 import h5py
@@ -328,8 +329,7 @@ def test_a_flush_that_fails_takes_back_what_was_not_flushed(desk: Desk) -> None:
 def test_a_close_that_fails_is_a_fault(desk: Desk) -> None:
     desk.start()
     desk.frames(0, 1)
-    desk.path.unlink()
-    desk.root.rmdir()
+    shutil.rmtree(desk.root)
     desk.end()
     account = balanced(desk.account)
     assert (account.state, desk.recording.state) == (SeriesState.FAILED, RecorderState.FAULT)

@@ -55,7 +55,7 @@ class Loop:
 
     def close(self) -> None:
         self.publisher.close(0)
-        self.writer._close()
+        self.writer.close()
         self.link.close()
 
 

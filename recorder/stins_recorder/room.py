@@ -1,0 +1,90 @@
+"""Room on the disk: looked at before a series and during it, and a reserve that is given back when a file is closed."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .errors import StorageError, storage_error
+from .journal import FOLDER
+
+__all__ = ["Room"]
+
+#: What the end of a file takes: the rest of its columns, the account and the list of missing frames.
+_HELD_BYTES = 4 << 20
+
+
+class Room:
+    """The room below some roots; `reserve_bytes` of it are left free by every series."""
+
+    def __init__(self, roots: Sequence[Path], reserve_bytes: int, name: str) -> None:
+        self._roots = roots
+        self._reserve_bytes = reserve_bytes
+        self._name = name
+        self._held: Path | None = None
+        self._since_check = 0
+
+    def free_bytes(self, folder: Path | None = None) -> int:
+        """Room on the file system of a folder (default: the first root).
+
+        Raises:
+            StorageError: the file system does not say.
+        """
+        folder = folder or self._roots[0]
+        try:
+            while not folder.exists() and folder != folder.parent:
+                folder = folder.parent
+            stat = os.statvfs(folder)
+        except OSError as error:
+            raise storage_error("statvfs", folder, error) from error
+        return stat.f_bavail * stat.f_frsize
+
+    def check(self, path: Path, needed: int = 0) -> None:
+        """Whether a file of that size fits.
+
+        Raises:
+            StorageError: not without the reserve.
+        """
+        self._since_check = 0
+        free = self.free_bytes(path.parent)
+        if free < needed + self._reserve_bytes:
+            raise StorageError(
+                f"{path}: {free} bytes are free, expected {needed} and a reserve of {self._reserve_bytes}; "
+                "make room, or record below another root"
+            )
+
+    def written(self, path: Path, size_bytes: int) -> None:
+        """So many bytes more went to this file; every quarter of the reserve is the time to look again.
+
+        Raises:
+            StorageError: the series would use the reserve up.
+        """
+        self._since_check += size_bytes
+        if self._since_check > self._reserve_bytes // 4:
+            self.check(path)
+
+    def hold(self, path: Path) -> None:
+        """Takes the room that closing this file will need, so that nobody else can; `release` gives it back.
+
+        Raises:
+            StorageError: there is not even that.
+        """
+        self.release()
+        root = next((root for root in self._roots if path.is_relative_to(root)), path.parent)
+        held = root / FOLDER / f"{self._name}.reserve"
+        try:
+            held.parent.mkdir(exist_ok=True)
+            with held.open("wb") as file:
+                self._held = held
+                os.posix_fallocate(file.fileno(), 0, _HELD_BYTES)
+        except OSError as error:
+            self.release()
+            raise storage_error("reserve", path, error) from error
+
+    def release(self) -> None:
+        """Gives the room back. Doing it twice does no harm."""
+        held, self._held = self._held, None
+        if held is not None:
+            with suppress(OSError):
+                held.unlink()
+                held.parent.rmdir()  # unless the journal is in it

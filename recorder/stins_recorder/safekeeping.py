@@ -1,0 +1,77 @@
+"""Keeps in the journal how far a series has got, and knows from it what may be acked."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from stins import SeriesReceiver, SeriesResult, SeriesStart
+from stins.checkpoint import ReceiverCheckpoint
+from stins.control import SeriesStatus
+
+from .errors import StorageError
+from .journal import Journal
+from .records import Closing, Ended, Point, Position, Record, after, begun
+
+__all__ = ["Safekeeping"]
+
+log = logging.getLogger(__name__)
+
+
+class Safekeeping:
+    """`settled`: id of the series started last, and the highest message_id that need not come again.
+
+    A journal that fails stops no series: it is removed, what is flushed is acked; only going on would not work.
+    """
+
+    def __init__(
+        self, journal: "Journal[Record] | None", machine: SeriesReceiver, report: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._machine = machine
+        self._report = report
+        self._failed = False
+        self._stale = False  # it could not be removed either: nothing may be acked that it doesn't know of
+        self.settled: tuple[str | None, int | None] = machine.settled
+
+    def begin(self, start: SeriesStart, path: Path | None) -> None:
+        """The file of this series is about to be created."""
+        self._failed = self._stale = False
+        record = begun(start, path, self._machine.checkpoint())
+        self._try(lambda journal: journal.begin(record))
+
+    def created(self, start: SeriesStart, position: Position) -> None:
+        """It stands, empty. Messages behind the start may have been handled, which are not in it yet."""
+        self._append(Point(receiver=after(self._machine.checkpoint(), start), position=position))
+
+    def point(self, position: Position) -> None:
+        """Everything that was handled is flushed."""
+        self._append(Point(receiver=self._machine.checkpoint(), position=position))
+        # A start that no frame has followed may come again: should the file not survive the making of its datasets, it
+        # is made anew.
+        if not self._stale and (position.file is None or position.series.received or position.series.missing):
+            self.settled = self._machine.settled
+
+    def closing(self, receiver: ReceiverCheckpoint, position: Position, result: SeriesResult) -> None:
+        """The file is about to be closed with this result; whoever finds it half closed does it again."""
+        self._append(Closing(receiver=receiver, position=position, result=result))
+
+    def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
+        """No series is open; `series` is what became of the last one."""
+        self._append(Ended(receiver=receiver, series=series))
+        next_id = receiver.next_id
+        if not self._stale:
+            self.settled = (receiver.series_id, None if next_id is None else next_id - 1)
+
+    def _append(self, record: Record) -> None:
+        self._try(lambda journal: journal.append(record))
+
+    def _try(self, write: Callable[["Journal[Record]"], None]) -> None:
+        if self._journal is None or self._failed:
+            return
+        try:
+            write(self._journal)
+        except StorageError as error:
+            # What stands in it must not be gone on with: the file will be further.
+            self._failed, self._stale = True, not self._journal.discard()
+            log.warning("%s", error)
+            self._report(f"{error}; if the writer dies, nobody can go on with this series")

@@ -1,0 +1,132 @@
+"""The account of one series as the recorder publishes it: what the machine counts, less what could not be written."""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from stins import Outcome, SeriesResult, Spans, StoreFrame
+from stins.control import SeriesState, SeriesStatus
+
+from .account import counted, placed
+from .records import Position
+from .series_file import SeriesFile
+
+__all__ = ["Tally"]
+
+log = logging.getLogger(__name__)
+
+_LAST_FRAME = 2**53
+_MOST_NOTES = 10
+
+
+class Tally:
+    """Of the series that was opened last; `series` is None before the first.
+
+    `wanted`: it is to have a file; `failure` says why it has none any more.
+    """
+
+    def __init__(self, series: SeriesStatus | None = None, *, wanted: bool = False) -> None:
+        self.series = series
+        self.wanted = wanted
+        self.failure = ""
+        self.notes: tuple[str, ...] = ()
+        self.unflushed_bytes = 0
+        self._unflushed: list[tuple[int, int]] = []
+        self._unwritten = Spans()
+        self._refused = 0
+
+    @classmethod
+    def resume(cls, position: Position) -> "Tally":
+        """The account as it was there."""
+        tally = cls(position.series, wanted=position.wanted)
+        tally.failure, tally.notes = position.failure, position.notes
+        tally._unwritten, tally._refused = Spans(position.unwritten), position.refused
+        return tally
+
+    def position(self, file: SeriesFile | None, *, suspended: bool = False) -> Position:
+        """All that `resume` needs; everything stored must be flushed."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        return Position(
+            series=self.series,
+            wanted=self.wanted,
+            failure=self.failure,
+            unwritten=self._unwritten.as_tuple(),
+            refused=self._refused,
+            notes=self.notes,
+            file=None if file is None else file.checkpoint(),
+            suspended=suspended,
+        )
+
+    # -- frames ---------------------------------------------------------------------------------
+
+    def stored(self, frame: StoreFrame, size_bytes: int) -> None:
+        """These frames were given to the file, and are not flushed."""
+        self._unflushed.append((frame.header.frame_number, frame.count))
+        self.unflushed_bytes += size_bytes
+
+    def skipped(self, frame: StoreFrame) -> None:
+        """These frames came, and are not in the file."""
+        first = frame.header.frame_number
+        self._unwritten.add(first, first + frame.count - 1)
+
+    def refused(self, frame: StoreFrame, why: str) -> None:
+        """The same, because of what they look like; the first time it is noted."""
+        self.skipped(frame)
+        self._refused += 1
+        if self._refused == 1:
+            log.warning("refused: %s", why)
+            self.note(f"refused {why}")
+
+    def rewound(self, frame_number: int) -> None:
+        """Everything from this frame on is taken again."""
+        self._unwritten.remove(frame_number, _LAST_FRAME)
+
+    def note(self, text: str) -> None:
+        """Keeps a sentence for a human."""
+        self.notes = (*self.notes, text)[-_MOST_NOTES:]
+
+    def flushed(self) -> None:
+        """What was stored is safe."""
+        self._unflushed.clear()
+        self.unflushed_bytes = 0
+
+    def flush_failed(self) -> None:
+        """What was stored since the last flush is not in the file."""
+        for first, count in self._unflushed:
+            self._unwritten.add(first, first + count - 1)
+        self.flushed()
+
+    # -- the account ----------------------------------------------------------------------------
+
+    def missing(self, result: SeriesResult) -> tuple[tuple[int, int], ...]:
+        """The frames that did not come, and those that could not be written."""
+        if not self._unwritten.count:
+            return result.missing
+        missing = Spans(result.missing)
+        for first, last in self._unwritten:
+            missing.add(first, last)
+        return missing.as_tuple()
+
+    def count(self, result: SeriesResult, file: SeriesFile | None) -> None:
+        """Brings the account up to date; everything stored is flushed, or known to be unwritten."""
+        if self.series is None:
+            return
+        self.series = counted(self.series, result, self.missing(result), refused=self._refused, recorded=self.wanted)
+        if file is not None:
+            self.series = placed(self.series, file, result.rows)
+
+    def settle(self, state: SeriesState, reasons: Sequence[str]) -> None:
+        """What became of the series, or becomes of it."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        self.series = msgspec.structs.replace(self.series, state=state, reason="; ".join(reasons))
+
+    def outcome(self, result: SeriesResult) -> tuple[SeriesState, tuple[str, ...]]:
+        """How the series ended, and why so."""
+        if self.failure:
+            return SeriesState.FAILED, (self.failure, *result.reasons)
+        if self._unwritten.count:
+            refused = f"{self._unwritten.count} frames were refused"
+            return SeriesState.INCOMPLETE, (*result.reasons, refused, *self.notes[-3:])
+        complete = result.outcome is Outcome.COMPLETE
+        return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE, result.reasons
