@@ -1,7 +1,7 @@
 """STINS over ZeroMQ: it knows bytes, endpoints and budgets, not detectors."""
 
 from .acks import AckSender
-from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
+from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_BYTES, high_water_mark
 from .live import LivePublisher
 from .publisher import Link, Publisher
 from .receiver import Receiver
@@ -10,6 +10,7 @@ from .sockets import TransportError
 __all__ = [
     "DEFAULT_BUDGET_BYTES",
     "DEFAULT_MAX_MESSAGE_BYTES",
+    "DEFAULT_RING_BYTES",
     "AckSender",
     "Link",
     "LivePublisher",

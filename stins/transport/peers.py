@@ -1,0 +1,57 @@
+"""Who is connected to a bound socket: ZeroMQ drops what it has queued for a peer that goes, and tells nobody."""
+
+import math
+import time
+from collections import deque
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+__all__ = ["PeerWatch"]
+
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+
+
+class PeerWatch:
+    """Reads the events of a socket; `joined` is when the last peer came (monotonic seconds).
+
+    It is made before the socket is bound. A connection that never spoke ZeroMQ (a probe of the port) is no peer.
+    """
+
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self._socket = socket
+        self._monitor = socket.get_monitor_socket(_EVENTS)
+        self._arriving: deque[int] = deque()  # file descriptors
+        self._peers: set[int] = set()
+        self.joined = -math.inf
+
+    def look(self) -> bool:
+        """Reads what happened since the last look; whether a peer has gone."""
+        gone = False
+        while self._monitor.poll(0):
+            message = parse_monitor_message(self._monitor.recv_multipart())
+            event, descriptor = message["event"], message["value"]
+            if event == zmq.EVENT_ACCEPTED:
+                self._arriving.append(descriptor)
+            elif event == zmq.EVENT_DISCONNECTED:
+                gone |= self._leave(descriptor)
+            elif self._arriving:
+                # The event of a handshake does not say whose: the first that came.
+                self._peers.add(self._arriving.popleft())
+                self.joined = time.monotonic()
+        return gone
+
+    def _leave(self, descriptor: int) -> bool:
+        if descriptor in self._arriving:
+            self._arriving.remove(descriptor)
+        was_peer = descriptor in self._peers
+        self._peers.discard(descriptor)
+        return was_peer
+
+    def close(self) -> None:
+        """Ends the watch, before its socket is closed. Closing twice does no harm."""
+        if not self._monitor.closed:
+            if not self._socket.closed:
+                self._socket.disable_monitor()
+            self._monitor.close()
