@@ -208,7 +208,7 @@ class Supervisor:
     def _told(self, status: WriterStatus) -> None:
         self._said = status
         series = status.series or self._forgotten(status.state)
-        if status.state is not RecorderState.IDLE or series != self.board.status.series:
+        if status.state in (RecorderState.READY, RecorderState.RECORDING) or series != self.board.status.series:
             self._fault = ""
         # It outlives the death as long as the series does.
         death = (self._death,) if self._death and series and series.series_id == self._died_in else ()

@@ -252,13 +252,25 @@ def ended(status: RecorderStatus, series_id: str) -> bool:
 
 
 class Chain(Stream):
-    """A sender in this process and a recorder in its own, over loopback."""
+    """A sender in this process and a recorder in its own, over loopback; with `replay` the sender keeps a ring."""
 
-    def __init__(self, folder: Path, wrapper: Sequence[str] = (), **config: Any) -> None:
-        self.publisher = Publisher("tcp://127.0.0.1:0")
+    def __init__(
+        self,
+        folder: Path,
+        wrapper: Sequence[str] = (),
+        *,
+        replay: bool = False,
+        ring_bytes: int = 64 << 20,
+        **config: Any,
+    ) -> None:
+        any_port = "tcp://127.0.0.1:0"
+        self.publisher = Publisher(any_port, acks=any_port, ring_bytes=ring_bytes) if replay else Publisher(any_port)
         super().__init__(self._send)
-        self.root = folder / "data"
+        self.folder, self.wrapper, self.root = folder, wrapper, folder / "data"
         config = {"roots": [str(self.root)], "sources": [self.publisher.endpoint]} | config
+        if replay:
+            config["acks"] = [self.publisher.acks]
+        self.config = config
         try:
             self.recorder = RecorderProcess(folder, wrapper, **config)
         except BaseException:
@@ -268,11 +280,33 @@ class Chain(Stream):
     def _send(self, parts: list[bytes]) -> None:
         assert self.publisher.send(parts, 10), "nobody took the message within 10 s"
 
+    def restart(self) -> None:
+        """Another recorder with the same configuration; the one before has ended."""
+        self.recorder = RecorderProcess(self.folder, self.wrapper, **self.config)
+
+    def serve(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 20) -> RecorderStatus:
+        """The first status of which it is true; meanwhile the sender sends again what it is asked for."""
+        deadline = time.monotonic() + deadline_s
+        while not condition(status := self.recorder.status):
+            assert time.monotonic() < deadline, f"not within {deadline_s} s: {status}\n{self.recorder.log}"
+            self.publisher.wait_for_room(0.02)
+            self.publisher.service()
+        return status
+
+    def serve_to_end(self) -> SeriesStatus:
+        """The account of the series that was started last, once it has ended, after a look at its sums."""
+        status = self.serve(lambda s: ended(s, self.series_id))
+        assert status.series is not None
+        return balanced(status.series)
+
     def flushed(self, rows: int) -> RecorderStatus:
         """Waits until so many rows of the series that was started last are flushed."""
-        return self.recorder.wait_for(
-            lambda s: s.series and s.series.series_id == self.series_id and s.series.rows >= rows
-        )
+
+        def there(status: RecorderStatus) -> object:
+            series = status.series
+            return series and series.series_id == self.series_id and series.rows >= rows
+
+        return self.serve(there) if self.publisher.acks else self.recorder.wait_for(there)
 
     def settle(self) -> None:
         """Back to IDLE, whatever a test did."""

@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import h5py
 import numpy as np
 import psutil
 import pytest
-from recorder_kit import DATA, Chain, balanced, image, wait_until
+from recorder_kit import DATA, Chain, image, wait_until
 
 from stins import Part, RemoteError
 from stins.control import PrepareRequest, RecorderState, SeriesState
@@ -37,33 +36,6 @@ def frames_of(path: Path, count: int) -> "np.ndarray[object, np.dtype[np.uint16]
     return values
 
 
-def test_a_killed_writer_is_a_fault_loses_nothing_flushed_and_is_there_again(start_chain: StartChain) -> None:
-    chain = start_chain()
-    chain.start("killed.h5", id="killed")
-    chain.frames(*range(20))
-    chain.flushed(20)
-    writer = writer_of(chain)
-    killed = time.monotonic()
-    writer.kill()
-    status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT, 5)
-    assert f"the writer (process {writer.pid}) died: signal SIGKILL" in status.reason
-    assert status.series is not None
-    assert balanced(status.series).state is SeriesState.FAILED
-    np.testing.assert_array_equal(frames_of(chain.root / "killed.h5", 20), [image(n) for n in range(20)])
-    with h5py.File(chain.root / "killed.h5", "r", libver="latest", swmr=True) as file:
-        assert "end_time" not in file["entry"]
-
-    chain.recorder.wait_for(lambda s: s.writer_pid != writer.pid, 5)
-    assert time.monotonic() - killed < 5
-    assert chain.recorder.status.state is RecorderState.FAULT, "it stays, until somebody has seen it"
-    status = chain.recorder.client.post("/prepare", PrepareRequest(series_id="next", filename="next.h5"))
-    assert status.state is RecorderState.READY
-    chain.end()
-    chain.series("next.h5", range(3), id="next", frames_expected=3)
-    assert chain.recorder.wait_for_end("next").state is SeriesState.COMPLETE
-    assert chain.recorder.wait_for(lambda s: s.state is RecorderState.IDLE).reason == ""
-
-
 def test_a_writer_that_hangs_is_a_fault_within_its_deadline_and_none_when_it_answers_again(chain: Chain) -> None:
     writer = writer_of(chain)
     writer.suspend()
@@ -80,7 +52,7 @@ def test_a_writer_that_hangs_is_a_fault_within_its_deadline_and_none_when_it_ans
     assert chain.recorder.wait_for_end("after").state is SeriesState.COMPLETE
 
 
-def test_a_supervisor_that_hangs_does_not_stop_the_stream_and_one_that_is_killed_ends_the_writer(
+def test_a_supervisor_that_hangs_does_not_stop_the_stream_and_one_that_is_killed_leaves_the_file_whole(
     start_chain: StartChain,
 ) -> None:
     chain = start_chain()
@@ -98,8 +70,7 @@ def test_a_supervisor_that_hangs_does_not_stop_the_stream_and_one_that_is_killed
     psutil.wait_procs([writer], timeout=10)
     assert not writer.is_running()
     with h5py.File(path) as file:
-        assert file["/entry/series/outcome"].asstr()[()] == "incomplete"
-        assert file["/entry/series/reason"].asstr()[()] == "the recorder was stopped"
+        assert "end_time" not in file["entry"], "who starts the recorder again goes on with it"
         assert len(file[DATA]) == 2000
 
 

@@ -10,7 +10,7 @@ from recorder_kit import Stream, wait_until
 from stins_recorder.config import RecorderConfig
 from stins_recorder.supervisor import Supervisor
 
-from stins.control import RecorderState, SeriesState
+from stins.control import RecorderState, RecorderStatus, SeriesState
 from stins.transport import Publisher
 
 
@@ -22,6 +22,9 @@ class Watched:
         self.publisher = Publisher("tcp://127.0.0.1:0")
         self.stream = Stream(self._send)
         self.supervisor = Supervisor(RecorderConfig(roots=[root], sources=[self.publisher.endpoint]))
+        #: Every status, in order; also those that last a few milliseconds.
+        self.said: list[RecorderStatus] = []
+        self.supervisor.board.listen(lambda: self.said.append(self.supervisor.board.status))
         self.supervisor.start()
         self.thread = threading.Thread(target=self.supervisor.run, name="supervisor")
         self.thread.start()
@@ -36,11 +39,11 @@ class Watched:
         return pid
 
     def kill_writer(self) -> str:
-        """Kills it; why the recorder is in FAULT then."""
+        """Kills it; what the recorder says of it."""
         pid = self.writer_pid
         psutil.Process(pid).kill()
-        wait_until(lambda: f"process {pid}" in self.supervisor.board.status.reason)
-        return self.supervisor.board.status.reason
+        wait_until(lambda: any(f"process {pid}" in status.reason for status in self.said))
+        return next(status.reason for status in self.said if f"process {pid}" in status.reason)
 
     def wait_for_another(self, pid: int) -> None:
         wait_until(lambda: self.writer_pid != pid)
@@ -59,24 +62,36 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     watched.close()
 
 
-def test_a_writer_that_dies_again_and_again_waits_longer_each_time_until_a_series_has_ended(watched: Watched) -> None:
-    for pause in ("0.2", "0.4"):
+def test_a_writer_that_dies_is_replaced_at_once_and_waits_longer_each_time_until_a_series_has_ended(
+    watched: Watched,
+) -> None:
+    for when in ("at once", "in 0.2 s", "in 0.4 s"):
         pid = watched.writer_pid
-        assert watched.kill_writer().endswith(f"died: signal SIGKILL; it is started again in {pause} s")
+        assert watched.kill_writer().endswith(f"died: signal SIGKILL; another is started {when}")
+        assert watched.said[-1].state is not RecorderState.FAULT
         watched.wait_for_another(pid)
     watched.stream.series("a.h5", range(3))
     wait_until(lambda: (s := watched.supervisor.board.status.series) and s.state is SeriesState.COMPLETE)
-    assert watched.kill_writer().endswith("in 0.2 s")
+    assert watched.kill_writer().endswith("at once")
+    assert watched.supervisor.board.status.restarts == 4
+
+
+def test_a_writer_that_cannot_live_is_a_fault_until_somebody_has_seen_it(watched: Watched) -> None:
+    for _ in range(5):
+        pid = watched.writer_pid
+        watched.kill_writer()
+        watched.wait_for_another(pid)
+    wait_until(lambda: watched.supervisor.board.status.state is RecorderState.FAULT)
+    assert watched.supervisor.reset().state is RecorderState.IDLE
 
 
 def test_a_supervisor_that_is_stopped_while_it_waits_starts_no_writer(watched: Watched) -> None:
     pid = watched.writer_pid
-    watched.supervisor._pause_s = 10.0  # as after many deaths
+    for _ in range(20):  # as after many deaths
+        watched.supervisor._restarts.died(0.0, achieved=None, resuming=False)
     assert watched.kill_writer().endswith("in 10 s")
     assert watched.supervisor.board.status.state is RecorderState.FAULT
     watched.supervisor.stop()
     watched.thread.join(5)
     assert not watched.thread.is_alive()
-    process = watched.supervisor._process
-    assert process is not None
-    assert process.pid == pid
+    assert watched.writer_pid == pid

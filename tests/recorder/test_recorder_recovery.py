@@ -1,0 +1,195 @@
+"""A recorder that dies in mid-series, and goes on with it: nothing is lost with acks, and without them it is said."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import psutil
+import pytest
+from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, compressed, image
+
+from stins import Part
+from stins.control import RecorderState, RecorderStatus, SeriesState
+
+StartChain = Callable[..., Chain]
+BSLZ4 = Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")
+
+
+def kill_writer(chain: Chain) -> int:
+    """Kills it; the process that there was."""
+    pid = chain.recorder.wait_for(lambda s: s.writer_pid).writer_pid
+    assert pid is not None
+    psutil.Process(pid).kill()
+    return pid
+
+
+def another_than(pid: int) -> Callable[[RecorderStatus], object]:
+    return lambda s: s.writer_pid not in (None, pid) and s.state is not RecorderState.RECOVERING
+
+
+def whole(path: Path, frames: int) -> None:
+    """The file has these frames, in order and as they were sent, and its end."""
+    with h5py.File(path) as file:
+        assert "end_time" in file["entry"]
+        assert file["/entry/series/outcome"].asstr()[()] == "complete"
+        np.testing.assert_array_equal(file[NUMBERS], np.arange(frames))
+        np.testing.assert_array_equal(file[DATA], [image(n) for n in range(frames)])
+
+
+def send(chain: Chain, first: int, last: int, *, bslz4: bool = False) -> None:
+    for number in range(first, last):
+        if bslz4:
+            chain.frame(number, compressed(number, hdf5plugin.Bitshuffle()), data=(BSLZ4,))
+        else:
+            chain.frame(number)
+
+
+@pytest.mark.parametrize("bslz4", [False, True], ids=["uncompressed", "bslz4"])
+def test_a_killed_writer_loses_nothing_that_was_sent_by_one_who_sends_again(
+    start_chain: StartChain, bslz4: bool
+) -> None:
+    chain = start_chain(replay=True)
+    chain.start("killed.h5", id="killed", frames_expected=400)
+    send(chain, 0, 100, bslz4=bslz4)
+    chain.flushed(50)
+    pid = kill_writer(chain)
+    send(chain, 100, 200, bslz4=bslz4)
+    chain.serve(another_than(pid))
+    assert chain.recorder.status.series is not None
+    assert chain.recorder.status.series.state is SeriesState.OPEN
+    send(chain, 200, 300, bslz4=bslz4)
+    kill_writer(chain)
+    send(chain, 300, 400, bslz4=bslz4)
+    chain.end()
+    account = chain.serve_to_end()
+    assert (account.state, account.written, account.missing, account.reason) == (SeriesState.COMPLETE, 400, 0, "")
+    whole(chain.root / "killed.h5", 400)
+    status = chain.serve(lambda s: s.state is RecorderState.IDLE)
+    assert (status.restarts, status.reason) == (2, "")
+    assert any("died: signal SIGKILL" in note for note in status.notes)
+
+
+def test_a_writer_that_was_killed_is_back_within_two_seconds(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("back.h5", id="back")
+    send(chain, 0, 10)
+    chain.flushed(10)
+    pid, killed = kill_writer(chain), time.monotonic()
+    send(chain, 10, 20)
+    chain.flushed(20)
+    took = time.monotonic() - killed
+    assert chain.recorder.status.writer_pid != pid
+    assert took < 2 * 4, "4 for a loaded machine"
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
+
+
+def test_a_writer_killed_before_the_first_frame_goes_on(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("armed.h5", id="armed", frames_expected=5)
+    chain.serve(lambda s: s.state is RecorderState.RECORDING and s.series)
+    chain.serve(another_than(kill_writer(chain)))
+    chain.frames(*range(5))
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
+    whole(chain.root / "armed.h5", 5)
+
+
+def test_without_acks_the_frames_that_were_under_way_are_declared_missing(start_chain: StartChain) -> None:
+    chain = start_chain(order={"gap_timeout_s": 0.3})
+    chain.start("plain.h5", id="plain", frames_expected=30)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    pid = kill_writer(chain)
+    chain.lose(10)
+    chain.recorder.wait_for(another_than(pid))
+    chain.frames(*range(11, 30))
+    chain.end()
+    account = chain.recorder.wait_for_end("plain")
+    assert (account.state, account.written, account.missing_frames) == (SeriesState.INCOMPLETE, 29, ((10, 10),))
+    with h5py.File(chain.root / "plain.h5") as file:
+        rows = [n for n in range(30) if n != 10]
+        np.testing.assert_array_equal(file[DATA][rows], [image(n) for n in rows])
+
+
+def test_a_recorder_stopped_in_mid_series_goes_on_when_it_is_started_again(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("stopped.h5", id="stopped", frames_expected=30)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    chain.frames(*range(10, 15))
+    assert chain.recorder.close() == 0
+    with h5py.File(chain.root / "stopped.h5") as file:
+        assert "end_time" not in file["entry"]
+        np.testing.assert_array_equal(file[DATA][:10], [image(n) for n in range(10)])
+    chain.frames(*range(15, 20))
+    chain.restart()
+    series = chain.recorder.status.series
+    assert series is not None
+    assert (series.series_id, series.state) == ("stopped", SeriesState.OPEN)
+    chain.frames(*range(20, 30))
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
+    whole(chain.root / "stopped.h5", 30)
+
+
+def test_a_recorder_killed_with_its_writer_goes_on_when_it_is_started_again(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("gone.h5", id="gone", frames_expected=20)
+    chain.frames(*range(10))
+    chain.flushed(5)
+    children = psutil.Process(chain.recorder.pid).children()
+    chain.recorder.process.kill()
+    for child in children:
+        child.kill()
+    chain.recorder.close()
+    psutil.wait_procs(children, 10)
+    chain.frames(*range(10, 15))
+    chain.restart()
+    chain.frames(*range(15, 20))
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
+    whole(chain.root / "gone.h5", 20)
+
+
+def test_a_series_whose_sender_never_comes_back_ends_as_incomplete(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True, replay_timeout_s=1.0)
+    chain.start("left.h5", id="left", frames_expected=20)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    chain.recorder.close()
+    chain.publisher.close(0)
+    chain.restart()
+    account = chain.recorder.wait_for_end("left")
+    assert (account.state, account.written, account.missing) == (SeriesState.INCOMPLETE, 10, 10)
+    assert "the recorder went on with the series, and no sender was at" in account.reason
+
+
+def test_a_second_recorder_of_the_same_name_says_so(start_chain: StartChain, tmp_path: Path) -> None:
+    chain = start_chain()
+    with pytest.raises(AssertionError, match=r"a recorder called 'recorder' is writing below .* already"):
+        RecorderProcess(tmp_path / "second", **chain.config)
+    chain.series("still.h5", range(3), id="still")
+    assert chain.recorder.wait_for_end("still").state is SeriesState.COMPLETE
+
+
+def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_works(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("spoilt.h5", id="spoilt", frames_expected=20)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    chain.recorder.close()
+    (chain.root / "spoilt.h5").write_bytes(b"no HDF5 any more")
+    chain.restart()
+    status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT)
+    assert "expected the signature of an HDF5 file" in status.reason
+    chain.frames(*range(10, 20))
+    chain.end()
+    account: Any = chain.serve_to_end()
+    assert (account.state, account.written, account.missing) == (SeriesState.FAILED, 10, 10)
+    chain.series("next.h5", range(3), id="next", frames_expected=3)
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
