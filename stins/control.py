@@ -124,7 +124,12 @@ class FrameDescription(_Value, frozen=True, kw_only=True):
 
 
 class AcquirerStatus(_Value, frozen=True, kw_only=True):
-    """The acquirer's whole state, pushed at each change and once a second."""
+    """The acquirer's whole state, pushed at each change and once a second.
+
+    `streams` and `acks` are where each of its recorders connects to, and where that one sends its acks. `replay`:
+    what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
+    that doesn't ack.
+    """
 
     kind: Literal["acquirer"] = "acquirer"
     name: str
@@ -133,7 +138,11 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     reason: str = ""
     boot_id: str
     pid: int
-    stream: str
+    streams: tuple[str, ...] = ()
+    acks: tuple[str, ...] = ()
+    replay: bool = False
+    unacked: int = 0
+    unacked_bytes: int = 0
     series_id: str | None = None
     frames_sent: int = 0
     frames_dropped: int = 0

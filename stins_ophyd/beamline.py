@@ -33,7 +33,7 @@ class DetectorConfig(Model):
     acquirer: dict[str, Any] = Field(min_length=1)
     """The configuration of its acquirer, as for `stins acquirer --config` (`name` is the detector's)."""
     recorder: dict[str, Any] = {}
-    """The configuration of its recorder, as for `stins recorder --config`; `name`, `sources` and `roots` have
+    """The configuration of its recorder, as for `stins recorder --config`; `name`, `sources`, `acks` and `roots` have
     defaults: the detector's name, its acquirer, and the beamline's data folder."""
 
 
@@ -65,10 +65,12 @@ class DetectorProcesses:
         self.name = name
         self._folder = folder
         self.acquirer = _start(name, "acquirer", {"name": name, **config.acquirer}, folder)
+        ready = self.acquirer.ready
         recorder = {
             "name": f"{name}-recorder",
             "roots": [str(data)],
-            "sources": [self.acquirer.ready.stream],
+            # Whoever names other sources names their endpoints for acks too.
+            **({} if "sources" in config.recorder else {"sources": list(ready.streams), "acks": list(ready.acks)}),
             **config.recorder,
         }
         try:

@@ -79,6 +79,8 @@ class DaemonProcess:
         pinned = {**self.config, "http": {**self.config.get("http", {}), "port": port}}
         if self.ready.stream:
             pinned["stream"] = {**self.config.get("stream", {}), "endpoint": self.ready.stream}
+            if self.ready.acks:
+                pinned["stream"]["acks"] = self.ready.acks[0]
         return pinned
 
     def ended(self) -> str | None:

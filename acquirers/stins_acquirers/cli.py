@@ -15,9 +15,10 @@ from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 
 from .backend import Backend, HasReference
-from .config import AcquirerConfig
+from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend
 from .service import Service
+from .streams import Streams
 
 __all__ = ["main"]
 
@@ -39,21 +40,47 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: AcquirerConfig, backend: Backend, *, end_with_stdin: bool) -> None:
-    stream = config.stream
-    publisher = Publisher(stream.endpoint, budget_bytes=stream.budget_bytes, max_message_bytes=stream.max_message_bytes)
-    service = Service(config.name, config.backend, backend, publisher, stream.peer_timeout_s)
+    streams = _open_streams(config.stream)
+    service = Service(
+        config.name,
+        config.backend,
+        backend,
+        streams,
+        peer_timeout_s=config.stream.peer_timeout_s,
+        when_full=config.stream.when_full,
+    )
     server = ControlServer(config.name, config.http, service.board, _commands(service), _documents(backend))
     on_signal(service.stop)
     if end_with_stdin:
         on_stdin_closed(service.stop)
     server.start()
     status = service.board.status
-    announce(Ready(process=config.name, kind="acquirer", control=server.url, pid=status.pid, stream=publisher.endpoint))
+    announce(
+        Ready(
+            process=config.name,
+            kind="acquirer",
+            control=server.url,
+            pid=status.pid,
+            streams=streams.endpoints,
+            acks=streams.acks,
+        )
+    )
     try:
         service.run()
     finally:
         server.stop()
-        publisher.close()
+        streams.close()
+
+
+def _open_streams(config: StreamConfig) -> Streams:
+    publisher = Publisher(
+        config.endpoint,
+        acks=config.acks,
+        ring_bytes=config.ring_bytes,
+        budget_bytes=config.budget_bytes,
+        max_message_bytes=config.max_message_bytes,
+    )
+    return Streams([publisher])
 
 
 def _commands(service: Service) -> list[Command]:

@@ -12,7 +12,7 @@ from stins.transport import Link
 
 from .backend import Ending, Frame
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "frames_up_to"]
 
 #: What a receiver takes if it is not told otherwise.
 _LIMITS = Limits()
@@ -26,6 +26,11 @@ class _Offered(msgspec.Struct, frozen=True, gc=False):
     parts: tuple[Payload, ...]
 
 
+def frames_up_to(last: int, ending: Ending) -> int:
+    """How many frames a series has whose frames end at `last`, or at the last that its source lost behind them."""
+    return max([last, *(lost + 1 for _, lost in ending.frames_dropped)])
+
+
 class Outbox:
     """One series after the other. What finds no room is taken back, so that ids stay dense and frame numbers true."""
 
@@ -37,6 +42,7 @@ class Outbox:
         self._sender = SeriesSender()
         self._offered: _Offered | None = None
         self._retake = False
+        self._frames = 0
         self.sent = 0
         self.dropped = 0
         self.next_frame = 0
@@ -54,7 +60,7 @@ class Outbox:
             if isinstance(error, MessageError):
                 raise StinsError(f"{self._name}: series-start: no receiver would take it: {error}") from error
             raise
-        self.sent = self.dropped = self.next_frame = 0
+        self.sent = self.dropped = self.next_frame = self._frames = 0
         self._retake = False
 
     def rewind(self, first_frame: int) -> None:
@@ -75,7 +81,7 @@ class Outbox:
         self._offered = None
         self._retake = False
         self.sent += frame.count
-        self.next_frame = frame.number + frame.count
+        self.next_frame = self._frames = frame.number + frame.count
         return True
 
     def drop(self, frame: Frame) -> None:
@@ -84,19 +90,20 @@ class Outbox:
             self._sender.unsend(self._offered.message, frame.count)
             self._offered = None
         else:
-            self._declare(frame.frames_dropped)
+            self.declare(frame.frames_dropped)
             self._sender.drop(frame.number, frame.number + frame.count - 1)
         self.dropped += frame.count
-        self.next_frame = frame.number + frame.count
+        self.next_frame = self._frames = frame.number + frame.count
 
-    def _declare(self, lost: Sequence[tuple[int, int]]) -> None:
-        """What the source itself lost counts as dropped."""
+    def declare(self, lost: Sequence[tuple[int, int]]) -> None:
+        """What the source itself lost counts as dropped, as far as it belongs to this stream."""
+        before = self._sender.frames_dropped
         for first, last in lost:
             self._sender.drop(first, last)
-            self.dropped += last - first + 1
+        self.dropped += self._sender.frames_dropped - before
 
     def _make(self, frame: Frame) -> "_Offered":
-        self._declare(frame.frames_dropped)
+        self.declare(frame.frames_dropped)
         message = self._sender.data(
             frame.number,
             frames=frame.count,
@@ -110,10 +117,15 @@ class Outbox:
         )
         return _Offered(frame, message, (encode(message), *frame.payload))
 
-    def close(self, ending: Ending) -> None:
-        """Sends the series-end; raises `StinsError` if nobody takes it, and the series is closed all the same."""
-        self._declare(ending.frames_dropped)
-        end = self._sender.end(ending.status, ending.reason or UNSET, ending.detector_specific)
+    def close(self, ending: Ending, frames_total: int | None = None) -> None:
+        """Sends the series-end; raises `StinsError` if nobody takes it, and the series is closed all the same.
+
+        `frames_total` is that of the whole series, where this stream has only a share of it.
+        """
+        self.declare(ending.frames_dropped)
+        if frames_total is None:
+            frames_total = frames_up_to(self._frames, ending)
+        end = self._sender.end(ending.status, ending.reason or UNSET, ending.detector_specific, frames_total)
         try:
             self._send("series-end", (encode(end),))
         except StinsError:
@@ -125,6 +137,13 @@ class Outbox:
         return StinsError(
             f"{self._name}: no recorder took {what} from {self._endpoint} within {self._peer_timeout_s:g} s; "
             "is the recorder running, and fast enough?"
+        )
+
+    def no_room(self, what: str) -> StinsError:
+        """The error that a frame found no room, where that is to stop the series."""
+        return StinsError(
+            f"{self._name}: no room for {what} at {self._endpoint}, and stream.when_full is `stop`; is the recorder "
+            "running, and fast enough, or stream.ring_bytes too small?"
         )
 
     def _check_header(self, offered: _Offered) -> None:

@@ -16,14 +16,14 @@ from stins.checks import check_depth
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
 from stins.daemon import StatusBoard
 from stins.messages import EndStatus
-from stins.transport import Publisher
 
 from .backend import Backend, Ending, Opening, WrapsLink
-from .backlog import Backlog
+from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .look import look_at
 from .machine import AcquirerEvent, next_state
 from .outbox import Outbox
+from .streams import Streams
 
 __all__ = ["Service"]
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _READ_S = 0.01
 _IDLE_S = 0.5
+#: While messages are not acked: how often it is looked whether they are now.
+_UNACKED_S = 0.02
 _STATUS_S = 0.1
 #: A command may wait for the one before it and for a detector; waiting for a recorder comes on top, twice in `arm`.
 _COMMAND_S = 30.0
@@ -45,15 +47,25 @@ class Service:
     Every command returns the status after it, or raises `StinsError` with what is wrong.
     """
 
-    def __init__(self, name: str, backend_name: str, backend: Backend, publisher: Publisher, peer_timeout_s: float):
+    def __init__(
+        self,
+        name: str,
+        backend_name: str,
+        backend: Backend,
+        streams: Streams,
+        *,
+        peer_timeout_s: float,
+        when_full: WhenFull = "drop",
+    ) -> None:
         self._name = name
         self._backend_name = backend_name
         self._backend = backend
-        self._publisher = publisher
+        self._streams = streams
         self._peer_timeout_s = peer_timeout_s
+        (publisher,) = streams.publishers
         link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
         self._outbox = Outbox(name, link, publisher.endpoint, peer_timeout_s)
-        self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s)
+        self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s, when_full)
         self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
         self._reason = ""
@@ -102,17 +114,26 @@ class Service:
         """Until `stop`: commands as they come, frames as the detector has them."""
         try:
             while not self._stopping:
-                acquiring = self._state is AcquirerState.ACQUIRING
-                if (call := self._calls.next(0.0 if acquiring else _IDLE_S)) is not None:
+                if (call := self._calls.next(self._pause_s())) is not None:
                     self._answer(call)
                 if self._state is AcquirerState.ACQUIRING:
                     self._guarded(self._step)
+                elif self._streams.waiting:
+                    self._streams.wait_for_room(_READ_S)
+                self._streams.service()
                 self._publish()
             self._guarded(lambda: self._finish("aborted", "the acquirer was stopped"))
             self._publish(now=True)
+            self._streams.drain(self._peer_timeout_s)
         finally:
             self._calls.refuse_rest()
             self._backend.close()
+
+    def _pause_s(self) -> float:
+        """For how long there is nothing to do but to wait for a command."""
+        if self._state is AcquirerState.ACQUIRING or self._streams.waiting:
+            return 0.0
+        return _UNACKED_S if self._streams.unacked else _IDLE_S
 
     def _answer(self, call: Call[AcquirerStatus]) -> None:
         try:
@@ -142,7 +163,7 @@ class Service:
             self._backlog.add(self._backend.read(_READ_S))
         if not self._backlog.send():
             # In small steps, so that commands are heard meanwhile.
-            self._publisher.wait_for_room(_READ_S)
+            self._streams.wait_for_room(_READ_S)
         elif (ending := self._backend.ending()) is not None:
             try:
                 self._end(ending)
@@ -156,9 +177,9 @@ class Service:
     def _arm(self, request: ArmRequest) -> None:
         state = next_state(self._state, AcquirerEvent.ARM)
         _check(request)
-        if not self._publisher.wait_for_room(self._peer_timeout_s):
+        if (endpoint := self._streams.wait_for_peers(self._peer_timeout_s)) is not None:
             raise StinsError(
-                f"{self._name}: arm: no recorder connected to {self._publisher.endpoint} "
+                f"{self._name}: arm: no recorder connected to {endpoint} "
                 f"within {self._peer_timeout_s:g} s; is the recorder running, and is this its source?"
             )
         try:
@@ -218,7 +239,7 @@ class Service:
         deadline = time.monotonic() + deadline_s
         while True:
             if not self._backlog.send():
-                self._publisher.wait_for_room(_READ_S)
+                self._streams.wait_for_room(_READ_S)
             elif frames := self._backend.read(0.0):
                 self._backlog.add(frames)
             else:
@@ -277,7 +298,11 @@ class Service:
             reason=self._reason,
             boot_id=self._boot_id,
             pid=os.getpid(),
-            stream=self._publisher.endpoint,
+            streams=self._streams.endpoints,
+            acks=self._streams.acks,
+            replay=self._streams.replay,
+            unacked=self._streams.unacked,
+            unacked_bytes=self._streams.unacked_bytes,
             series_id=self._request.series_id if self._request else None,
             frames_sent=self._outbox.sent,
             frames_dropped=self._outbox.dropped,

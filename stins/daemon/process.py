@@ -13,14 +13,23 @@ __all__ = ["Ready", "announce", "on_signal", "on_stdin_closed", "read_ready"]
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """The one line that a daemon prints on stdout once it can be used: where it is."""
+    """The one line that a daemon prints on stdout once it can be used: where it is.
+
+    `streams` are where an acquirer's recorders connect to, `acks` where they send their acks, in the same order.
+    """
 
     process: str
     kind: str
     control: str
     pid: int
-    stream: str | None = None
+    streams: tuple[str, ...] = ()
+    acks: tuple[str, ...] = ()
     live: str | None = None
+
+    @property
+    def stream(self) -> str | None:
+        """The stream of an acquirer that has one."""
+        return self.streams[0] if self.streams else None
 
 
 def announce(ready: Ready, out: TextIO = sys.stdout) -> None:

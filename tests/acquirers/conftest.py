@@ -15,14 +15,16 @@ import pytest
 import yaml
 import zmq
 from stins_acquirers.backend import Backend
+from stins_acquirers.backlog import WhenFull
 from stins_acquirers.service import Service
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
+from stins_acquirers.streams import Streams
 
 from stins import Decoder, EndSeries, OpenSeries, ReorderWindow, SeriesReceiver, StoreFrame
 from stins.control import AcquirerState, AcquirerStatus
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
-from stins.transport import Publisher, Receiver
+from stins.transport import DEFAULT_RING_BYTES, Publisher, Receiver
 
 DEADLINE_S = 20.0
 
@@ -83,11 +85,18 @@ class Consumer:
 class RunningService:
     """A service in a thread, and where its frames are."""
 
-    def __init__(self, backend: Backend, context: zmq.Context[zmq.Socket[bytes]], peer_timeout_s: float, hwm: int):
-        self.publisher = Publisher(
-            "tcp://127.0.0.1:0", budget_bytes=hwm << 24, max_message_bytes=1 << 24, context=context
+    def __init__(
+        self,
+        backend: Backend,
+        context: zmq.Context[zmq.Socket[bytes]],
+        peer_timeout_s: float,
+        when_full: WhenFull,
+        **publisher: Any,
+    ) -> None:
+        self.publisher = Publisher("tcp://127.0.0.1:0", max_message_bytes=1 << 24, context=context, **publisher)
+        self.service = Service(
+            "det", "simulated", backend, Streams([self.publisher]), peer_timeout_s=peer_timeout_s, when_full=when_full
         )
-        self.service = Service("det", "simulated", backend, self.publisher, peer_timeout_s)
         self._thread = threading.Thread(target=self.service.run, name="service")
         self._thread.start()
 
@@ -124,11 +133,19 @@ def start(
     running: list[RunningService] = []
 
     def start(
-        backend: Backend | None = None, *, peer_timeout_s: float = 10.0, hwm: int = 1000, **settings: Any
+        backend: Backend | None = None,
+        *,
+        peer_timeout_s: float = 10.0,
+        hwm: int = 1000,
+        when_full: WhenFull = "drop",
+        acks: str | None = None,
+        ring_bytes: int = DEFAULT_RING_BYTES,
+        **settings: Any,
     ) -> RunningService:
         settings.setdefault("shape", (8, 8))
         chosen = backend or SimulatedBackend(SimulatedSettings(**settings))
-        running.append(RunningService(chosen, context, peer_timeout_s, hwm))
+        stream = {"budget_bytes": hwm << 24, "acks": acks, "ring_bytes": ring_bytes}
+        running.append(RunningService(chosen, context, peer_timeout_s, when_full, **stream))
         return running[-1]
 
     yield start

@@ -11,7 +11,7 @@ from stins_ophyd.controller.series import Series, fault_of
 from stins_ophyd.controller.snapshot import UNHEARD, Heard, combine
 
 ACQUIRER = AcquirerStatus(
-    name="sim", backend="simulated", state=AcquirerState.IDLE, boot_id="a1", pid=1, stream="tcp://127.0.0.1:1"
+    name="sim", backend="simulated", state=AcquirerState.IDLE, boot_id="a1", pid=1, streams=("tcp://127.0.0.1:1",)
 )
 RECORDER = RecorderStatus(name="writer", state=RecorderState.IDLE, boot_id="r1", pid=2)
 SERIES = Series(

@@ -25,7 +25,7 @@ def snapshot(
     recorder = RecorderState.RECORDING if series_state is SeriesState.OPEN else RecorderState.IDLE
     series = msgspec.structs.replace(SeriesStatus(series_id="s", state=series_state), **account)
     sender = AcquirerStatus(
-        name="sim", backend="b", state=acquirer, boot_id="a", pid=1, stream="", frames_sent=6, frames_dropped=dropped
+        name="sim", backend="b", state=acquirer, boot_id="a", pid=1, frames_sent=6, frames_dropped=dropped
     )
     writer = RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series, notes=notes)
     return combine(Heard(sender, writer))
