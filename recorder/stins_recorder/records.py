@@ -110,6 +110,11 @@ def at_end(now: ReceiverCheckpoint, then: Sequence[Instruction]) -> ReceiverChec
     return now if following is None else _before(now, following)
 
 
+def settled(receiver: ReceiverCheckpoint) -> tuple[str | None, int | None]:
+    """Id of the series started last, and the highest message_id handled; None where there is none."""
+    return receiver.series_id, receiver.next_id - 1 if receiver.next_id else None
+
+
 def machine_boot() -> str:
     """Another one after each start of the machine: what was not forced to the disk is lost then."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

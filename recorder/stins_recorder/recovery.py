@@ -17,7 +17,7 @@ from stins.control import SeriesState, SeriesStatus
 from .account import closing
 from .config import RecorderConfig
 from .errors import RecorderError
-from .records import Begun, Closing, Ended, Point, Record, machine_boot
+from .records import Begun, Closing, Ended, Point, Record, machine_boot, settled
 from .series_file import FileCheckpoint, SeriesFile
 from .tally import Tally
 
@@ -90,7 +90,7 @@ class Recovery:
         first = begun.receiver if file is not None and not position.series.received else point.receiver
         return Recovered(
             machine=machine,
-            settled=_settled(first),
+            settled=settled(first),
             tally=Tally.resume(position),
             path=path,
             file=file,
@@ -142,7 +142,7 @@ class Recovery:
 
     def _without_series(self, receiver: ReceiverCheckpoint, now: float, tally: Tally) -> Recovered:
         machine = self._machine(receiver, None, now)
-        return Recovered(machine=machine, settled=_settled(receiver), tally=tally)
+        return Recovered(machine=machine, settled=settled(receiver), tally=tally)
 
     # -- its parts ------------------------------------------------------------------------------
 
@@ -174,10 +174,6 @@ def is_ended(path: Path) -> bool:
             return "end_time" in file["entry"]
     except (OSError, KeyError):
         return False
-
-
-def _settled(receiver: ReceiverCheckpoint) -> tuple[str | None, int | None]:
-    return receiver.series_id, None if receiver.next_id is None else receiver.next_id - 1
 
 
 def _remove_unborn(path: Path, begun_s: float) -> None:

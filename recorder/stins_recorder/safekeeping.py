@@ -10,7 +10,7 @@ from stins.control import SeriesStatus
 
 from .errors import StorageError
 from .journal import Journal
-from .records import Closing, Ended, Point, Position, Record, after, begun
+from .records import Closing, Ended, Point, Position, Record, after, begun, settled
 
 __all__ = ["Safekeeping"]
 
@@ -58,9 +58,8 @@ class Safekeeping:
     def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
         """No series is open; `series` is what became of the last one."""
         self._append(Ended(receiver=receiver, series=series))
-        next_id = receiver.next_id
         if not self._stale:
-            self.settled = (receiver.series_id, None if next_id is None else next_id - 1)
+            self.settled = settled(receiver)
 
     def _append(self, record: Record) -> None:
         self._try(lambda journal: journal.append(record))
