@@ -28,7 +28,8 @@ class Chain:
         recorder = {
             "name": "writer",
             "roots": [self.root],
-            "sources": [self.acquirer.ready.stream],
+            "sources": list(self.acquirer.ready.streams),
+            "acks": list(self.acquirer.ready.acks),
             "sender_gone_s": 1.0,
             "order": {"gap_timeout_s": 0.5},
         }
