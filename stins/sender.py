@@ -161,6 +161,9 @@ class SeriesSender:
         frames_total: int | UnsetType = UNSET,
     ) -> SeriesEnd:
         """The series-end, with what the receiver needs to prove that it has everything."""
+        if frames_total is not UNSET:
+            # Dropped, and then not taken again: the series went back to before these.
+            self._undeclared.remove(self._frames.before(frames_total), self._frames.before(self._used_up_to))
         return SeriesEnd(
             version=1,
             message_id=self._move("series-end"),

@@ -141,9 +141,10 @@ class SeriesAccount:
         """
         frame = self._place(header.frame_number)
         dropped = self._frames.inside(header.frames_dropped) if header.frames_dropped else ()
-        if header.retake is True and frame < self._next_frame and not late:
-            self._rewind(self._first_retaken(frame, dropped))
-            self._retake = (header.message_id, self._next_frame)
+        again = self._first_retaken(frame, dropped)
+        if again < self._next_frame and (header.retake is True or again < frame) and not late:
+            self._rewind(again)
+            self._retake = (header.message_id, again)
         if dropped:
             self._declare(dropped, below=frame)
         if frame < self._next_frame:
@@ -199,10 +200,8 @@ class SeriesAccount:
 
     def _first_retaken(self, frame: int, dropped: Sequence[tuple[int, int]]) -> int:
         """A frame that came, and was dropped after that, was dropped when it was taken again."""
-        return min([frame, *(first for first, _ in dropped if self._came(first))])
-
-    def _came(self, frame: int) -> bool:
-        return frame < self._next_frame and frame not in self.missing
+        came = [(self.missing.first_outside(first), last) for first, last in dropped]
+        return min([frame, *(first for first, last in came if first <= last and first < self._next_frame)])
 
     def _rewind(self, frame: int) -> None:
         """Everything from this frame on is taken again: what was received of it counts as retaken."""

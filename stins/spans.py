@@ -75,6 +75,11 @@ class Spans:
         low, high = self._touched(first, last)
         return sum(min(last, b) - max(first, a) + 1 for a, b in self._spans[low:high])
 
+    def first_outside(self, number: int) -> int:
+        """The lowest number from this one on that is not in the set."""
+        low, high = self._touched(number, number)
+        return self._spans[low][1] + 1 if low < high else number
+
     def as_tuple(self) -> tuple[tuple[int, int], ...]:
         """The ranges as a value that stays as it is."""
         return tuple(self._spans)
