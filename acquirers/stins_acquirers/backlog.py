@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from .backend import Frame
+from .dealing import Dealer
 from .outbox import Outbox
 
 __all__ = ["Backlog", "WhenFull"]
@@ -18,7 +19,11 @@ class Backlog:
     """Never holds more than one `read` of the backend gave: the next is read when all of them are out of the way."""
 
     def __init__(
-        self, outbox: Outbox, can_wait: Callable[[], bool], peer_timeout_s: float, when_full: WhenFull = "drop"
+        self,
+        outbox: Outbox | Dealer,
+        can_wait: Callable[[], bool],
+        peer_timeout_s: float,
+        when_full: WhenFull = "drop",
     ) -> None:
         self._outbox = outbox
         self._can_wait = can_wait

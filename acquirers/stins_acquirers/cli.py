@@ -73,14 +73,21 @@ def _run(config: AcquirerConfig, backend: Backend, *, end_with_stdin: bool) -> N
 
 
 def _open_streams(config: StreamConfig) -> Streams:
-    publisher = Publisher(
-        config.endpoint,
-        acks=config.acks,
-        ring_bytes=config.ring_bytes,
-        budget_bytes=config.budget_bytes,
-        max_message_bytes=config.max_message_bytes,
-    )
-    return Streams([publisher])
+    publishers: list[Publisher] = []
+    try:
+        for endpoint, acks in zip(config.endpoints, config.ack_endpoints, strict=True):
+            publisher = Publisher(
+                endpoint,
+                acks=acks,
+                ring_bytes=config.ring_bytes // config.recorders,
+                budget_bytes=config.budget_bytes // config.recorders,
+                max_message_bytes=config.max_message_bytes,
+            )
+            publishers.append(publisher)
+    except StinsError:
+        Streams(publishers).close()
+        raise
+    return Streams(publishers)
 
 
 def _commands(service: Service) -> list[Command]:

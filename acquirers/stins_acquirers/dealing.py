@@ -118,6 +118,10 @@ class Dealer:
         """The error that the recorder that had no room takes no messages."""
         return self._stuck.not_taken(what)
 
+    def no_room(self, what: str) -> StinsError:
+        """The error that there is no room for what the detector has, at that recorder."""
+        return self._stuck.no_room(what)
+
 
 def _dealt(header: SeriesHeader, share: Share) -> SeriesHeader:
     """The header of one share: a file and a number of frames of its own."""

@@ -20,6 +20,7 @@ from stins.messages import EndStatus
 from .backend import Backend, Ending, Opening, WrapsLink
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
+from .dealing import Dealer
 from .look import look_at
 from .machine import AcquirerEvent, next_state
 from .outbox import Outbox
@@ -62,9 +63,7 @@ class Service:
         self._backend = backend
         self._streams = streams
         self._peer_timeout_s = peer_timeout_s
-        (publisher,) = streams.publishers
-        link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
-        self._outbox = Outbox(name, link, publisher.endpoint, peer_timeout_s)
+        self._outbox = _outbox(name, backend, streams, peer_timeout_s)
         self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s, when_full)
         self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
@@ -311,6 +310,15 @@ class Service:
             settings=self._look.settings,
             units=self._look.units,
         )
+
+
+def _outbox(name: str, backend: Backend, streams: Streams, peer_timeout_s: float) -> Outbox | Dealer:
+    """What messages go into: to one recorder, or dealt to several."""
+    outboxes = []
+    for publisher in streams.publishers:
+        link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
+        outboxes.append(Outbox(name, link, publisher.endpoint, peer_timeout_s))
+    return outboxes[0] if len(outboxes) == 1 else Dealer(name, outboxes)
 
 
 def _check(request: ArmRequest) -> None:

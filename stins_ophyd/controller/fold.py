@@ -31,14 +31,15 @@ def dealt(order: PrepareRequest, count: int) -> tuple[PrepareRequest, ...]:
 
 
 def silence(ledger: Ledger) -> str:
-    """Why they are not heard; nothing where all are, or where a series is over and joined without those that are gone.
+    """Why they are not heard; nothing where all are, or where those that are have closed their parts of a series.
 
-    Such a one makes the whole faulty, not silent: what the others have recorded can be told.
+    A recorder that is silent then makes the whole faulty, not silent: what the others have can be joined, and told.
     """
-    silent = [member for member in ledger.members if member.status is None]
-    if not silent or (ledger.over and _settled(ledger) and len(silent) < len(ledger.members)):
+    silent = [member.silence for member in ledger.members if member.status is None]
+    heard = {member.standing for member in ledger.members if member.status is not None}
+    if not silent or (heard and heard <= {Standing.ENDED, Standing.LOST} and Standing.ENDED in ledger.standings):
         return ""
-    return "; ".join(member.silence for member in silent)
+    return "; ".join(silent)
 
 
 def fold(ledger: Ledger) -> RecorderStatus:
