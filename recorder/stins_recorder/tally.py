@@ -7,6 +7,7 @@ import msgspec
 
 from stins import Outcome, SeriesResult, Spans, StoreFrame
 from stins.control import SeriesState, SeriesStatus
+from stins.share import ALL
 
 from .account import counted, placed
 from .records import Position
@@ -104,8 +105,11 @@ class Tally:
         if not self._unwritten.count:
             return result.missing
         missing = Spans(result.missing)
+        # Behind the last one may be frames that were refused, and that the sender took again and dropped.
+        frames = result.stored + result.discarded + result.missing_count
+        behind = (result.share or ALL).frame(frames)
         for first, last in self._unwritten:
-            missing.add(first, last)
+            missing.add(first, min(last, behind - 1))
         return missing.as_tuple()
 
     def count(self, result: SeriesResult, file: SeriesFile | None) -> None:
