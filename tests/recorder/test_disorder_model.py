@@ -1,0 +1,128 @@
+"""Any mixture of disorder: what the recorder writes is what the model says must be in the file."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from disorder_model import Model, Recorded
+from disorder_scripts import SHAPE, Event, damaged, scripts
+from hypothesis import HealthCheck, event, given, settings
+from recorder_kit import DATA, NUMBERS
+from stins_recorder.recording import Recording
+
+from stins import Decoder, EndSeries, MessageError, ReorderWindow, SeriesReceiver
+from stins.control import SeriesState, SeriesStatus
+from stins.receiver import Instruction
+
+WINDOW = 4
+GAP_S = 1.0
+FILL = np.iinfo("<u2").max
+
+
+class Recorder:
+    """What the writer process is made of, without its sockets; time passes when it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.accounts: list[SeriesStatus] = []
+        self._now = 0.0
+        self._machine = SeriesReceiver(window=ReorderWindow(count=WINDOW, timeout_s=GAP_S))
+        self._recording = Recording([root], self._machine, 0)
+        self._decoder = Decoder()
+
+    def take(self, parts: Sequence[bytes]) -> None:
+        try:
+            packet = self._decoder.decode(parts)
+        except MessageError as error:
+            self._execute(self._machine.refuse(error.message_id, str(error), self._now))
+        else:
+            self._execute(self._machine.receive(packet, self._now))
+
+    def wait(self) -> None:
+        self._now += GAP_S
+        self._execute(self._machine.tick(self._now))
+
+    def gone(self) -> None:
+        self._execute(self._machine.sender_gone("the sender is gone"))
+
+    def flush(self) -> None:
+        self._recording.flush()
+
+    def _execute(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            self._recording.execute(instruction)
+            if isinstance(instruction, EndSeries):
+                assert self._recording.series is not None
+                self.accounts.append(self._recording.series)
+
+
+def play(events: Sequence[Event], recorder: Recorder, model: Model) -> None:
+    for met in events:
+        if met.message is None:
+            {"pause": recorder.wait, "flush": recorder.flush, "gone": recorder.gone}[met.kind]()
+            {"pause": model.wait, "flush": lambda: None, "gone": model.gone}[met.kind]()
+        elif met.damage:
+            recorder.take(damaged(met.message, met.damage))
+            if met.damage != "no header":
+                model.arrive_damaged(met.message)
+        else:
+            recorder.take(met.message.parts)
+            model.arrive(met.message)
+    recorder.gone()
+    model.gone()
+
+
+@given(scripts())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_what_is_recorded_is_what_the_model_says_whatever_happens_to_the_messages(events: list[Event]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        recorder, model = Recorder(Path(folder)), Model(WINDOW)
+        play(events, recorder, model)
+        assert [account.series_id for account in recorder.accounts] == [series.start.series for series in model.series]
+        for account, series in zip(recorder.accounts, model.series, strict=True):
+            event(f"{account.state.value}, {'all' if series.knowable else 'not all'} losses can be known")
+            check_account(account, series)
+            check_file(account, series)
+
+
+def check_account(account: SeriesStatus, series: Recorded) -> None:
+    assert account.received == account.written + account.discarded + account.retaken, account
+    assert account.written == len(series.written), account
+    assert account.discarded == len(series.discarded), account
+    assert account.retaken == series.retaken, account
+    assert account.received == series.received, account
+    if series.knowable:
+        assert numbers_of(account.missing_frames) == sorted(series.missing), account
+        assert (account.state is SeriesState.COMPLETE) == series.whole, account
+    if series.start.expected is not None and not series.foreign:
+        assert account.frames_expected == account.written + account.discarded + account.missing, account
+
+
+def check_file(account: SeriesStatus, series: Recorded) -> None:
+    assert account.file is not None
+    with h5py.File(account.file) as file:
+        said = file["entry/series"]
+        assert {key: said[key][()] for key in ("received", "written", "discarded", "retaken", "missing")} == {
+            key: getattr(account, key) for key in ("received", "written", "discarded", "retaken", "missing")
+        }
+        assert said["outcome"].asstr()[()] == account.state.value
+        assert numbers_of(said["missing_frames"][()]) == numbers_of(account.missing_frames)
+        assert "end_time" in file["entry"]
+        check_rows(file[DATA][()], file[NUMBERS][()], series)
+
+
+def check_rows(data: "np.ndarray[object, np.dtype[np.uint16]]", numbers: Sequence[int], series: Recorded) -> None:
+    rows, written = series.rows, series.written
+    last = max((row for row, number in enumerate(rows) if number in written), default=-1)
+    assert last < len(data) == len(numbers), "every written frame has its row"
+    for row, number in enumerate(rows[: len(data)]):
+        if number in written:
+            np.testing.assert_array_equal(data[row], np.full(SHAPE, written[number].serial), f"frame {number}")
+            assert numbers[row] == number
+        elif row not in series.touched:
+            np.testing.assert_array_equal(data[row], np.full(SHAPE, FILL), f"frame {number} did not come")
+
+
+def numbers_of(spans: Sequence[Sequence[int]]) -> list[int]:
+    return [number for first, last in spans for number in range(first, last + 1)]
