@@ -1,10 +1,12 @@
 """Kills a recorder at every call that changes a file, and looks at what it leaves. Run with the shim preloaded.
 
-`python kill_driver.py` takes jobs as lines of JSON and answers each point with one. A life and each reader is a fork of
-this process, in which everything is imported: some ms a point. A reader has a time limit: HDF5 may hang on a torn file.
+`python kill_driver.py FOLDER` takes jobs as lines of JSON and answers each point with one; an empty line ends a job.
+A life and each reader is a fork of this process, in which everything is imported: some ms each. A reader has a time
+limit: HDF5 may hang on a torn file.
 """
 
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -15,11 +17,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import h5py
+import leftovers
 import msgspec
-import numpy as np
 from shim import CHANGES, FaultPage, Kind, Mode
-from short_series import DATA, NUMBERS, ShortSeries, image, live
+from short_series import ShortSeries, live
 
 __all__ = ["Job", "Point"]
 
@@ -27,56 +28,99 @@ _READER_S = 5.0
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One series, killed at each `stride`-th call (from `first` on), and whether half of the last write is done."""
+    """One series, killed at each `stride`-th call from `first` on; `torn`: half of the last write is done.
+
+    `resumed`: the life that is killed is the second one, of a writer that goes on after the first died at this call.
+    """
 
     series: ShortSeries
     torn: bool = False
+    resumed: int = 0
     first: int = 1
     stride: int = 1
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What became of one kill; "" where everything acked is there."""
+    """What was found after one kill: "" where everything acked is there, else what is wrong.
+
+    `as_it_is`: for a reader beside the dead writer (with swmr=True); `salvaged`: for any reader after salvage;
+    `gone_on`: after the next writer went on until the end of the series.
+    """
 
     series: str
     torn: bool
+    resumed: int
     call: int
     acked: int
     as_it_is: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing acked was lost."""
-        return not self.as_it_is
+    salvaged: str = ""
+    gone_on: str = ""
 
 
-def points(job: Job, folder: Path, page: FaultPage) -> Iterator[Point]:
-    """Kills one life after the other, until one lives to its end."""
-    messages = job.series.messages()
-    root = folder / "data"
-    mode, kinds = (Mode.TORN, Kind.WRITE) if job.torn else (Mode.KILL, CHANGES)
-    for call in itertools.count(job.first, job.stride):
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir()
-        page.arm(mode, root, call, kinds=kinds)
-        acked = _acked(partial(live, job.series, root, messages))
-        page.disarm()
-        if not page.struck:
-            assert acked == job.series.frames, f"{job.series.name}: a life that nobody killed acked {acked} frames"
-            return
-        as_it_is = "" if job.torn else _bounded(partial(_read, job.series, root, acked))
-        yield Point(job.series.name, job.torn, call, acked, as_it_is)
+class KillDriver:
+    """Kills lives in `folder`."""
+
+    def __init__(self, folder: Path, page: FaultPage) -> None:
+        self._root, self._before, self._copy = folder / "data", folder / "before", folder / "copy"
+        self._page = page
+
+    def points(self, job: Job) -> Iterator[Point]:
+        """Kills one life after the other, until one lives to its end."""
+        shutil.rmtree(self._before, ignore_errors=True)
+        self._before.mkdir()
+        acked = -1
+        if job.resumed:
+            self._restore(self._before)
+            acked = self._life(job.series, acked, Mode.KILL, job.resumed)
+            assert self._page.struck, f"the first life was over before call {job.resumed}"
+            self._save(self._before)
+        for call in itertools.count(job.first, job.stride):
+            self._restore(self._before)
+            got = self._life(job.series, acked, Mode.TORN if job.torn else Mode.KILL, call)
+            if not self._page.struck:
+                return
+            yield self._look(job, call, got)
+
+    def _life(self, series: ShortSeries, acked: int, mode: Mode, call: int) -> int:
+        """A life that gets everything behind the last ack; the last ack after it."""
+        kinds = Kind.WRITE if mode is Mode.TORN else CHANGES
+        messages = series.messages()[acked + 1 :]
+        self._page.arm(mode, self._root, call, kinds=kinds)
+        told, code = _fork(partial(_tell_acks, partial(live, series, self._root, messages)))
+        self._page.disarm()
+        assert code == (-signal.SIGKILL if self._page.struck else 0), f"the life ended with {code}"
+        return struct.unpack("<q", told[-8:])[0] if told else acked
+
+    def _look(self, job: Job, call: int, acked: int) -> Point:
+        series, root = job.series, self._root
+        frames = min(max(acked, 0), series.frames)
+        self._save(self._copy)
+        as_it_is = "" if job.torn else _bounded(partial(leftovers.as_it_is, series, root, frames))
+        salvaged = _bounded(partial(leftovers.salvaged, series, root, frames))
+        self._restore(self._copy)
+        gone_on = "" if job.torn else self._go_on(series, acked)
+        return Point(series.name, job.torn, job.resumed, call, frames, as_it_is, salvaged, gone_on)
+
+    def _go_on(self, series: ShortSeries, acked: int) -> str:
+        messages = series.messages()[acked + 1 :]
+
+        def go_on() -> str:
+            live(series, self._root, messages, lambda _message_id: None)
+            return ""
+
+        return _bounded(go_on) or _bounded(partial(leftovers.complete, series, self._root))
+
+    def _save(self, to: Path) -> None:
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(self._root, to)
+
+    def _restore(self, source: Path) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.copytree(source, self._root)
 
 
-def _acked(life: Callable[[Callable[[int], object]], None]) -> int:
-    """Forks a life; how many rows it said were acked before its end."""
-
-    def tell(writing: int) -> None:
-        life(lambda rows: os.write(writing, struct.pack("<q", rows)))
-
-    told, code = _fork(tell)
-    assert code in (0, -signal.SIGKILL), f"the life ended with {code}, expected a kill"
-    return int(struct.unpack("<q", told[-8:])[0]) if told else 0
+def _tell_acks(life: Callable[[Callable[[int], object]], None], writing: int) -> None:
+    life(lambda message_id: os.write(writing, struct.pack("<q", message_id)))
 
 
 def _bounded(look: Callable[[], str]) -> str:
@@ -87,7 +131,7 @@ def _bounded(look: Callable[[], str]) -> str:
         try:
             words = look()
         except Exception as error:
-            words = f"{type(error).__name__}: {error}"
+            words = "".join(traceback.format_exception_only(error)).strip()
         os.write(writing, words.encode()[:4000])
 
     words, code = _fork(tell)
@@ -115,33 +159,14 @@ def _fork(work: Callable[[int], None]) -> tuple[bytes, int]:
     return told, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _read(series: ShortSeries, root: Path, acked: int) -> str:
-    """What is wrong with the acked rows of a file as it is."""
-    if not acked:
-        return ""
-    with h5py.File(root / series.filename, "r", libver="latest", swmr=True, locking=False) as file:
-        return _compare(series, file, acked)
-
-
-def _compare(series: ShortSeries, file: h5py.File, rows: int) -> str:
-    frames, numbers = file[DATA], file[NUMBERS]
-    if len(frames) < rows or len(numbers) < rows:
-        return f"{len(frames)} frames and {len(numbers)} numbers are there, {rows} were acked"
-    if not np.array_equal(numbers[:rows], np.arange(rows)):
-        return f"wrong numbers: {numbers[:rows]}"
-    wrong = [n for n, frame in enumerate(frames[:rows]) if not np.array_equal(frame, image(n, series.side))]
-    return f"{len(wrong)} of {rows} acked frames are not what was sent, from {wrong[0]} on" if wrong else ""
-
-
 def main() -> int:
     """Answers the jobs of standard input."""
-    folder = Path(sys.argv[1])
-    page = FaultPage(Path(os.environ["FAULT_PAGE"]))
+    logging.disable()
+    driver = KillDriver(Path(sys.argv[1]), FaultPage(Path(os.environ["FAULT_PAGE"])))
     for line in sys.stdin:
-        job = msgspec.json.decode(line, type=Job)
-        for point in points(job, folder, page):
+        for point in driver.points(msgspec.json.decode(line, type=Job)):
             print(msgspec.json.encode(point).decode(), flush=True)
-        print("", flush=True)
+        print(flush=True)
     return 0
 
 

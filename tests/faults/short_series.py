@@ -9,11 +9,16 @@ import h5py
 import hdf5plugin
 import msgspec
 import numpy as np
+from stins_recorder.config import RecorderConfig
+from stins_recorder.journal import Journal
 from stins_recorder.recording import Recording
+from stins_recorder.records import RECORDS
+from stins_recorder.recovery import Recovery
+from stins_recorder.watchdog import unwatched
 
-from stins import Decoder, Part, SeriesHeader, SeriesInfo, SeriesReceiver, SeriesSender, encode
+from stins import Decoder, Part, SeriesHeader, SeriesInfo, SeriesSender, encode
 
-__all__ = ["DATA", "NUMBERS", "ShortSeries", "image", "live"]
+__all__ = ["DATA", "NUMBERS", "SERIES", "ShortSeries", "image", "live"]
 
 DATA = "/entry/instrument/detector/data"
 NUMBERS = "/entry/instrument/detector/sequence_number"
@@ -56,6 +61,23 @@ class ShortSeries(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.part, compression="none")
 
 
+_PER_FILE = 25
+#: Every way in which frames are stored.
+SERIES = {
+    series.name: series
+    for series in (
+        ShortSeries("known length"),
+        ShortSeries("unknown length", known_length=False),
+        ShortSeries("compressed", compression="bslz4"),
+        ShortSeries("known length, segments", frames_per_file=_PER_FILE),
+        ShortSeries("unknown length, segments", known_length=False, frames_per_file=_PER_FILE),
+        ShortSeries("compressed, segments", compression="bslz4", frames_per_file=_PER_FILE),
+        # Frames of 2 MiB go to the disk in threads, past the page cache.
+        ShortSeries("large frames", frames=12, side=1024, flush_every=3),
+    )
+}
+
+
 @cache
 def image(number: int, side: int) -> "np.ndarray[Any, Any]":
     """A frame of which every pixel depends on its number, and that compresses to a size of its own."""
@@ -75,15 +97,32 @@ def stored(number: int, side: int, compression: str) -> bytes:
 
 
 def live(series: ShortSeries, root: Path, messages: list[list[bytes]], tell: Callable[[int], object]) -> None:
-    """A recorder's life until the series is over; `tell` hears after each flush how many rows are acked."""
-    machine, decoder = SeriesReceiver(), Decoder()
-    recording = Recording([root], machine, 0)
-    for index, message in enumerate(messages):
-        for instruction in machine.receive(decoder.decode(message), 0.0):
-            recording.execute(instruction)
-        if index and index % series.flush_every == 0:
+    """A writer's life until the series is over, without its sockets: it goes on where the one before it left off.
+
+    `messages` is what the sender sends again, or all; `tell` hears the message_id of each ack.
+    """
+    config = RecorderConfig(
+        roots=[root],
+        sources=["tcp://127.0.0.1:1"],
+        acks=["tcp://127.0.0.1:2"],
+        frames_per_file=series.frames_per_file,
+        reserve_bytes=0,
+    )
+    journal = Journal(root, config.name, RECORDS)
+    recovered = Recovery(config, unwatched).recover(journal.found, 0.0)
+    machine, decoder = recovered.machine, Decoder()
+    recording = Recording(
+        [root], machine, 0, name=config.name, journal=journal, frames_per_file=config.frames_per_file, watch=unwatched
+    )
+    recording.take_over(recovered)
+    for number, message in enumerate(messages, 1):
+        instructions = machine.receive(decoder.decode(message), 0.0)
+        for done, instruction in enumerate(instructions, 1):
+            recording.execute(instruction, instructions[done:])
+        if number % series.flush_every == 0 or number == len(messages):
             recording.flush()
-            tell(min(index, series.frames))
+            settled = recording.safe.settled[1]
+            tell(-1 if settled is None else settled)
     assert recording.series is not None
     assert recording.series.state.value == "complete", recording.series
-    tell(series.frames)
+    journal.close()
