@@ -26,9 +26,10 @@ class PeerWatch:
         self._peers: set[int] = set()
         self.joined = -math.inf
 
-    def look(self) -> bool:
-        """Reads what happened since the last look; whether a peer has gone."""
+    def look(self, timeout_s: float = 0.0) -> bool:
+        """Reads what happened since the last look, or happens within `timeout_s`; whether a peer has gone."""
         gone = False
+        self._monitor.poll(round(timeout_s * 1000))
         while self._monitor.poll(0):
             message = parse_monitor_message(self._monitor.recv_multipart())
             event, descriptor = message["event"], message["value"]

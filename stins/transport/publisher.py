@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _ACKING_S = 5.0
 #: A recorder connects its two sockets at once; so long may its first ack take behind the first connection.
 _GRACE_S = 0.3
+#: That a peer has come may be known from the socket before the event that tells so is there.
+_EVENT_S = 0.01
 #: How often acks are looked for: 20 us for each look, 5 MiB of ring for each interval at 1 GB/s.
 _LOOK_S = 0.005
 _LOOK_MESSAGES = 64
@@ -251,13 +253,13 @@ class Publisher:
                 return True
             if not self._socket.poll(max(0, round(left * 1000)), zmq.POLLOUT):
                 return False
-            if self._listener is None or self._grace() <= 0:
+            if self._listener is None or (grace := self._grace()) <= 0:
                 return True
-            self._listener.socket.poll(round(self._grace() * 1000) + 1)
+            self._listener.socket.poll(round(grace * 1000) + 1)
 
     def _grace(self) -> float:
         """For how many seconds the first ack of a peer that has just come may be waited for."""
-        self._peers.look()
+        self._peer_lost |= self._peers.look(_EVENT_S)
         return _GRACE_S - (time.monotonic() - self._peers.joined)
 
     def wait_for_room(self, timeout_s: float) -> bool:

@@ -20,11 +20,11 @@ from stins_acquirers.service import Service
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 from stins_acquirers.streams import Streams
 
-from stins import Decoder, EndSeries, OpenSeries, ReorderWindow, SeriesReceiver, StoreFrame
+from stins import Ack, Decoder, EndSeries, OpenSeries, ReorderWindow, SeriesReceiver, StoreFrame
 from stins.control import AcquirerState, AcquirerStatus
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
-from stins.transport import DEFAULT_RING_BYTES, Publisher, Receiver
+from stins.transport import DEFAULT_RING_BYTES, AckSender, Publisher, Receiver
 
 DEADLINE_S = 20.0
 
@@ -38,14 +38,30 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 
 class Consumer:
-    """A recorder without files: it notes what a receiver is told to do."""
+    """A recorder without files: it notes what a receiver is told to do. With `acks` it says hello to that endpoint."""
 
-    def __init__(self, endpoint: str, context: zmq.Context[zmq.Socket[bytes]], *, strict: bool = True) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        context: zmq.Context[zmq.Socket[bytes]],
+        *,
+        strict: bool = True,
+        acks: str | None = None,
+        boot_id: str = "boot 0",
+        machine: SeriesReceiver | None = None,
+    ) -> None:
         self._receiver = Receiver([endpoint], context=context)
+        self._acks = AckSender([acks] if acks else [], context)
+        self._boot_id = boot_id
         self._decoder = Decoder(strict=strict)
-        self._machine = SeriesReceiver(window=ReorderWindow(timeout_s=0.3))
+        self.machine = machine or SeriesReceiver(window=ReorderWindow(timeout_s=0.3))
         self.instructions: list[Any] = []
         self.message_ids: list[int] = []
+
+    def ack(self) -> None:
+        """Says that all that was handled is flushed."""
+        series_id, message_id = self.machine.settled
+        self._acks.send(Ack(boot_id=self._boot_id, series_id=series_id, message_id=message_id))
 
     def until(self, kind: type, count: int = 1) -> list[Any]:
         """All instructions, once `count` more of that kind are among them."""
@@ -55,11 +71,11 @@ class Consumer:
             self._receiver.socket.poll(20)
             parts = self._receiver.receive()
             if parts is None:
-                self.instructions += self._machine.tick(time.monotonic())
+                self.instructions += self.machine.tick(time.monotonic())
                 continue
             packet = self._decoder.decode(parts)
             self.message_ids.append(packet.header.message_id)
-            self.instructions += self._machine.receive(packet, time.monotonic())
+            self.instructions += self.machine.receive(packet, time.monotonic())
         return self.instructions
 
     def until_connected(self) -> None:
@@ -80,6 +96,7 @@ class Consumer:
 
     def close(self) -> None:
         self._receiver.close()
+        self._acks.close(0)
 
 
 class RunningService:
@@ -158,8 +175,9 @@ def consume(context: zmq.Context[zmq.Socket[bytes]]) -> Iterator[Callable[..., C
     """Connects a consumer to an endpoint."""
     consumers: list[Consumer] = []
 
-    def consume(endpoint: str, *, strict: bool = True) -> Consumer:
-        consumers.append(Consumer(endpoint, context, strict=strict))
+    def consume(endpoint: str, **options: Any) -> Consumer:
+        consumers.append(Consumer(endpoint, context, **options))
+        consumers[-1].ack()
         return consumers[-1]
 
     yield consume
