@@ -14,6 +14,7 @@ _SUMMARIES = {
     "status": "a table of the processes of a beamline: states, files, rates",
     "acquirer": "one acquirer: a detector (or simulation, or capture) becomes a STINS stream",
     "recorder": "one recorder: a STINS stream becomes NeXus files",
+    "salvage": "makes the file of a recorder that died whole",
     "check": "is this file, or this stream, as it should be? what is wrong, by rule",
 }
 

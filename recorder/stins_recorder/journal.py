@@ -7,6 +7,7 @@ kill has torn. The file is allocated ahead, so that a full disk does not stop it
 
 import fcntl
 import os
+import shutil
 import time
 import zlib
 from contextlib import suppress
@@ -17,10 +18,11 @@ import msgspec
 
 from .errors import RecorderError, storage_error
 
-__all__ = ["FOLDER", "Journal", "read_journal"]
+__all__ = ["ASIDE", "FOLDER", "JOURNAL", "Journal", "read_journal"]
 
 #: Below each root; no series' file can come to lie in it, for no name of one begins with a dot.
 FOLDER = ".stins"
+JOURNAL, ASIDE = ".journal", ".aside"
 #: Lines have 1 to 2 KiB, so this holds some hundred; it grows where they are longer (many gaps in a series).
 _RING_BYTES = 1 << 20
 _LINES_AT_LEAST = 4
@@ -47,7 +49,7 @@ class Journal(Generic[R]):
         lock_wait_s: float = _LOCK_WAIT_S,
         ring_bytes: int = _RING_BYTES,
     ) -> None:
-        self.path = root / FOLDER / f"{name}.journal"
+        self.path = root / FOLDER / f"{name}{JOURNAL}"
         self._ring_bytes = ring_bytes
         self._encoder = msgspec.json.Encoder()
         self._file = -1
@@ -119,6 +121,20 @@ class Journal(Generic[R]):
         except OSError:
             return False
         return True
+
+    def set_aside(self) -> None:
+        """Keeps a copy, for whoever salvages the file that this series is not gone on with in.
+
+        Raises:
+            StorageError: there is no room for it.
+        """
+        if self._file < 0:
+            return
+        copy = self.path.with_name(f"{self.path.stem}-{time.time_ns()}{ASIDE}")
+        try:
+            shutil.copyfile(self.path, copy)
+        except OSError as error:
+            raise storage_error("copy", copy, error) from error
 
     def _line(self, record: R) -> bytes:
         self._number += 1

@@ -129,8 +129,10 @@ class Recording:
 
     def _open(self, instruction: OpenSeries) -> None:
         start = instruction.start
-        series_id = None if start.series is UNSET else start.series.id or None
-        self._tally = Tally(SeriesStatus(series_id=series_id, state=SeriesState.OPEN), wanted=start.recorded)
+        info = SeriesInfo() if start.series is UNSET else start.series
+        series_id = info.id or None
+        series = SeriesStatus(series_id=series_id, state=SeriesState.OPEN, share=info.share or None)
+        self._tally = Tally(series, wanted=start.recorded)
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
         self.last_stored, self.unclosed, self.dirty = None, None, True
         try:
@@ -226,7 +228,7 @@ class Recording:
         try:
             file.close(result, closing(self.series))
         except StorageError as error:
-            self.unclosed = file.path
+            self._leave(file.path)
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
 
@@ -242,7 +244,8 @@ class Recording:
             try:
                 file.suspend()
             except StorageError as error:
-                self._file, self.unclosed = None, file.path
+                self._file = None
+                self._leave(file.path)
                 self._fault(str(error))
         if self._tally.series is not None and self._machine.account() is not None:
             self.safe.point(self._tally.position(self._file, suspended=True))
@@ -262,8 +265,8 @@ class Recording:
         self.dirty = True
         if series is not None and series.state is SeriesState.OPEN:
             self.state, self.reason = (RecorderState.FAULT if failure else RecorderState.RECORDING), failure
-        if recovered.failure:
-            self.unclosed = recovered.path
+        if recovered.failure and recovered.path is not None:
+            self._leave(recovered.path)
             self._fail(RecorderError(recovered.failure))
         elif self._file is not None:
             self._hold_room(self._file.path)
@@ -294,7 +297,7 @@ class Recording:
         except StorageError as error:
             log.warning("%s", error)
             self._tally.flush_failed()
-            self.unclosed = file.path
+            self._leave(file.path)
             file.abandon()
             self._refresh(result)
         else:
@@ -302,6 +305,11 @@ class Recording:
             self._refresh(result, file)
             self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
             self._close(file, self._final(result))
+
+    def _leave(self, path: Path) -> None:
+        """The file stays as it is, without its end; the supervisor has it salvaged."""
+        self.unclosed = path
+        self.safe.set_aside()
 
     def _fault(self, reason: str) -> None:
         log.error("%s", reason)

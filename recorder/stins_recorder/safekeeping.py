@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stins import SeriesReceiver, SeriesResult, SeriesStart
@@ -54,6 +55,12 @@ class Safekeeping:
     def closing(self, receiver: ReceiverCheckpoint, position: Position, result: SeriesResult) -> None:
         """The file is about to be closed with this result; whoever finds it half closed does it again."""
         self._append(Closing(receiver=receiver, position=position, result=result))
+
+    def set_aside(self) -> None:
+        """The file was left as it was: whoever salvages it will want to know how far it had got."""
+        if self._journal is not None:
+            with suppress(StorageError):
+                self._journal.set_aside()
 
     def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
         """No series is open; `series` is what became of the last one."""

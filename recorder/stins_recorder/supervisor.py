@@ -8,15 +8,25 @@ from uuid import uuid4
 
 import msgspec
 
-from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins.control import (
+    JoinRequest,
+    PrepareRequest,
+    Preview,
+    RecorderState,
+    RecorderStatus,
+    SeriesState,
+    SeriesStatus,
+)
 from stins.daemon import StatusBoard
 
 from .config import RecorderConfig
 from .errors import RecorderError
+from .join import run_join
 from .link import Answer, Begin, Order, OrderKind, WriterStatus
 from .orders import Orders
 from .preview import PreviewReader
 from .restarts import Restarts
+from .salvager import Salvager
 from .watchdog import HangWatch
 from .writer_process import WriterProcess
 
@@ -65,6 +75,7 @@ class Supervisor:
                 roots=tuple(map(str, config.roots)),
             )
         )
+        self._salvager = Salvager(config.resume_limit_s)
         self._preview_of: tuple[str | None, Preview | None] = (None, None)
         self._preview = PreviewReader(self._previewed)
 
@@ -87,6 +98,11 @@ class Supervisor:
             writer.kill()
             return self.board.status
         return self._order("reset")
+
+    def join(self, request: JoinRequest) -> RecorderStatus:
+        """Joins the parts of a shared series, of which this recorder may have one, in one file."""
+        self._publish(joined=run_join(self._config.roots, request))
+        return self.board.status
 
     def stop(self) -> None:
         """Lets `run` end."""
@@ -210,8 +226,11 @@ class Supervisor:
         series = status.series or self._forgotten(status.state)
         if status.state in (RecorderState.READY, RecorderState.RECORDING) or series != self.board.status.series:
             self._fault = ""
-        # It outlives the death as long as the series does.
-        death = (self._death,) if self._death and series and series.series_id == self._died_in else ()
+        if status.unclosed:
+            self._salvager.salvage(status.unclosed, status.reason)
+        # Both outlive the death as long as the series does.
+        ours = series is not None and series.series_id == self._died_in
+        death = (self._death,) if self._death and ours else ()
         self._publish(
             state=RecorderState.FAULT if self._fault else status.state,
             reason=self._fault or status.reason,
@@ -220,7 +239,7 @@ class Supervisor:
             free_bytes=status.free_bytes,
             prepared=status.prepared,
             series=series,
-            notes=(*death, *status.notes),
+            notes=(*death, *status.notes, *self._salvager.notes),
             writer_pid=self._writer.pid if self._writer else None,
         )
 
@@ -229,7 +248,9 @@ class Supervisor:
         series = self.board.status.series
         if series is None or series.state is not SeriesState.OPEN or state is RecorderState.RECOVERING:
             return series
-        reason = f"{self._death}; no journal tells how to go on with the file"
+        reason = f"{self._death}; no journal says how to go on with the file"
+        if series.file:
+            self._salvager.salvage(series.file, reason)
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=reason)
 
     def _previewed(self, series_id: str | None, preview: Preview) -> None:
@@ -254,4 +275,5 @@ class Supervisor:
             if process is not None:
                 process.end()
         self._writer = self._spare = None
+        self._salvager.close()
         self._preview.close()

@@ -15,7 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 from msgspec import UNSET
+from stins_recorder.journal import Journal
 from stins_recorder.recording import Recording
+from stins_recorder.records import Record
 
 from stins import (
     Decoder,
@@ -30,6 +32,7 @@ from stins import (
 from stins.control import RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins.daemon import read_ready
 from stins.daemon.client import DaemonClient
+from stins.receiver import Instruction
 from stins.transport import Publisher
 
 SHAPE = (8, 12)
@@ -119,20 +122,26 @@ class Stream:
 class Desk(Stream):
     """Decoder, machine and recording in this process, without any socket."""
 
-    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+    def __init__(self, root: Path, reserve_bytes: int = 0, journal: "Journal[Record] | None" = None) -> None:
         super().__init__(self._give)
         self.root = root
         self.machine = SeriesReceiver()
-        self.recording = Recording([root], self.machine, reserve_bytes)
+        self.recording = Recording([root], self.machine, reserve_bytes, journal=journal)
         self._decoder = Decoder()
 
     def _give(self, parts: list[bytes]) -> None:
-        for instruction in self.machine.receive(self._decoder.decode(parts), 0.0):
-            self.recording.execute(instruction)
+        self._execute(self.machine.receive(self._decoder.decode(parts), 0.0))
+
+    def _execute(self, instructions: Sequence[Instruction]) -> None:
+        for done, instruction in enumerate(instructions, 1):
+            self.recording.execute(instruction, instructions[done:])
+
+    def give_up_gaps(self) -> None:
+        """Messages that did not come never will."""
+        self._execute(self.machine.tick(1e6))
 
     def give_up(self, why: str = "the sender is gone") -> None:
-        for instruction in self.machine.sender_gone(why):
-            self.recording.execute(instruction)
+        self._execute(self.machine.sender_gone(why))
 
     @property
     def account(self) -> SeriesStatus:

@@ -20,6 +20,7 @@ __all__ = [
     "UNREADABLE",
     "open_unlocked",
     "state_of",
+    "writers",
 ]
 
 UNREADABLE = Rule("file.unreadable", Severity.ERROR, "the file is HDF5 and can be opened")
@@ -50,7 +51,7 @@ def open_unlocked(path: Path) -> h5py.File | None:
 
 def state_of(path: Path) -> tuple[Rule, Fault]:
     """What it means that this file has no end_time: it is being written, or its recorder died."""
-    if holder := next(_writers(path), None):
+    if holder := next(writers(path), None):
         return OPEN, Fault(
             str(path), f"a file that process {holder} is writing", "nothing: look again when it has ended"
         )
@@ -67,7 +68,7 @@ def _flags(path: Path) -> int:
     return head[_FLAGS_BYTE] if len(head) > _FLAGS_BYTE and head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] >= 3 else 0
 
 
-def _writers(path: Path) -> Iterator[int]:
+def writers(path: Path) -> Iterator[int]:
     """Processes of this machine (as far as we may look) that have the file open for writing."""
     file = path.stat()
     for entry in Path("/proc").glob("[0-9]*/fd/*"):

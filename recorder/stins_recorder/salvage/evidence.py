@@ -1,0 +1,70 @@
+"""What journals know of a file."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from ..journal import ASIDE, FOLDER, JOURNAL, read_journal
+from ..records import RECORDS, Begun, Closing, Ended, Point, Record
+
+__all__ = ["Evidence", "find_evidence", "locked"]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """A journal in which this file's series was begun, and its last word."""
+
+    journal: Path
+    begun: Begun
+    last: Record
+
+    @property
+    def open(self) -> bool:
+        """Whether a recorder would go on with the file."""
+        if isinstance(self.last, Point):
+            return self.last.position.file is not None
+        return not isinstance(self.last, Ended)
+
+    @property
+    def useful(self) -> bool:
+        """Whether it says how far the file had got."""
+        return isinstance(self.last, Closing) or (isinstance(self.last, Point) and self.last.position.file is not None)
+
+
+def find_evidence(path: Path) -> list[Evidence]:
+    """All of it: in the folders of journals beside the file and above it, the most useful first."""
+    found = [evidence for journal in _journals(path) if (evidence := _read(journal, path))]
+    return sorted(found, key=lambda evidence: not evidence.useful)
+
+
+@contextmanager
+def locked(evidence: Evidence) -> Iterator[bool]:
+    """Keeps the recorder of that journal from starting; False if it is alive already. A copy has no recorder."""
+    if evidence.journal.suffix != JOURNAL:
+        yield True
+        return
+    lock = os.open(evidence.journal.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(lock)
+
+
+def _journals(path: Path) -> Iterator[Path]:
+    for folder in path.parents:
+        with suppress(OSError):
+            yield from (f for f in sorted((folder / FOLDER).iterdir()) if f.suffix in (JOURNAL, ASIDE))
+
+
+def _read(journal: Path, path: Path) -> Evidence | None:
+    with suppress(msgspec.MsgspecError):
+        records = read_journal(journal, RECORDS)
+        if records and isinstance(records[0], Begun) and records[0].path == str(path):
+            return Evidence(journal, records[0], records[-1])
+    return None

@@ -1,0 +1,104 @@
+"""What is done with one file: as little as makes it whole, and nothing to one that is."""
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import msgspec
+
+from stins import SeriesResult, SeriesStart, Spans
+from stins.control import SeriesState, SeriesStatus
+from stins.series import SeriesAccount
+
+from ..account import closing
+from ..check.opening import writers
+from ..errors import RecorderError
+from ..records import Closing, Point, machine_boot
+from ..recovery import is_ended
+from ..series_file import SeriesFile
+from ..storage import repair
+from ..tally import Tally
+from .evidence import Evidence, find_evidence, locked
+from .process import Found, Order, Salvaged
+from .unknown import finish_unknown
+
+__all__ = ["salvage"]
+
+_REBOOTED = "the machine was restarted since: the last frames may not have reached the disk"
+
+
+def salvage(order: Order) -> Salvaged:
+    """Makes the file whole if its recorder is dead; never touches a frame that was acked."""
+    path = Path(order.path).resolve()
+    try:
+        return _look(path, order)
+    except (RecorderError, OSError, RuntimeError, ValueError, KeyError) as error:
+        return _said(path, "lost", " ".join(str(error).split()))
+
+
+def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = None) -> Salvaged:
+    rows, missing = (series.rows, series.missing) if series else (None, None)
+    return Salvaged(path=str(path), found=found, text=text, rows=rows, missing=missing)
+
+
+def _look(path: Path, order: Order) -> Salvaged:
+    if not path.is_file():
+        return _said(path, "lost", "no such file")
+    evidence = [each for each in find_evidence(path) if each.open]
+    with ExitStack() as stack:
+        for each in evidence:
+            if not stack.enter_context(locked(each)):
+                return _said(path, "in use", f"a recorder that lives goes on with it ({each.journal})")
+        if not order.given_up and (pid := next(writers(path), None)):
+            return _said(path, "in use", f"process {pid} has it open for writing")
+        done = _make_whole(path, evidence, order.reason)
+        for each in evidence:
+            # A recorder that is started again must not go on with a file that has its end.
+            each.journal.unlink(missing_ok=True)
+        return done
+
+
+def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
+    if is_ended(path):
+        return _said(path, "whole", "it was closed in good order; nothing was changed")
+    repaired = repair(path)
+    if is_ended(path):
+        return _said(path, "salvaged", "it had its end; the mark that somebody writes it was taken away")
+    series = _finish(path, evidence, reason)
+    mark = "the mark of its dead writer was taken away, " if repaired else ""
+    return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {series.reason}", series)
+
+
+def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:
+    """By the journal, if there is one that fits; else by what stands in the file."""
+    for each in evidence:
+        if each.useful:
+            with suppress(RecorderError):
+                return _finish_known(path, each, reason)
+    return finish_unknown(path, reason)
+
+
+def _finish_known(path: Path, evidence: Evidence, reason: str) -> SeriesStatus:
+    start, last = msgspec.json.decode(evidence.begun.start, type=SeriesStart), evidence.last
+    assert isinstance(last, Point | Closing)  # noqa: S101  # or it would not be useful
+    position = last.position
+    assert position.file is not None  # noqa: S101  # the same
+    if evidence.begun.machine_boot != machine_boot() and not position.suspended:
+        reason = f"{reason}; {_REBOOTED}"
+    file = SeriesFile.resume(path, start, position.file)
+    if isinstance(last, Closing):
+        series, result = position.series, last.result
+    else:
+        tally = Tally.resume(position)
+        result = _result(last, start, reason)
+        tally.count(result, file)
+        tally.settle(SeriesState.INCOMPLETE, result.reasons)
+        assert tally.series is not None  # noqa: S101  # it was resumed with one
+        series, result = tally.series, msgspec.structs.replace(result, missing=tally.missing(result))
+    file.close(result, closing(series))
+    return series
+
+
+def _result(point: Point, start: SeriesStart, reason: str) -> SeriesResult:
+    receiver = point.receiver
+    assert receiver.account is not None  # noqa: S101  # a point belongs to an open series
+    return SeriesAccount.resume(start, receiver.account, Spans(receiver.lost)).close(None, reason)

@@ -1,0 +1,186 @@
+"""`stins salvage`: whole in any case, twice is once, and never a file that somebody writes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import msgspec
+import numpy as np
+import psutil
+import pytest
+from recorder_kit import DATA, IMAGE, NUMBERS, SHAPE, Chain, Desk, compressed, image
+from stins_recorder.check.file import check_file
+from stins_recorder.check.rules import Severity
+from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
+from stins_recorder.records import RECORDS, Begun, Record
+from stins_recorder.salvage import Salvaged
+from stins_recorder.salvage.process import Order
+from stins_recorder.salvage.work import salvage
+
+from stins import Part
+from stins.control import SeriesState
+
+StartChain = Callable[..., Chain]
+BSLZ4 = Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")
+NAME = "dead.h5"
+
+
+def recorded(root: Path, *, parts: Part = IMAGE) -> Path:
+    """What a recorder leaves that was killed behind the flush of 10 frames, with 3 more not flushed and one missing."""
+    root.mkdir(exist_ok=True)
+    journal: Journal[Record] = Journal(root, "recorder", RECORDS)
+    desk = Desk(root, journal=journal)
+    desk.start(NAME, frames_expected=20)
+    for number in (0, 1, 2, 3, 5, 6, 7, 8, 9):
+        content = image(number).tobytes() if parts is IMAGE else compressed(number, hdf5plugin.Bitshuffle())
+        desk.frame(number, content, data=(parts,))
+        if number == 3:
+            desk.lose(4)
+    desk.give_up_gaps()
+    desk.recording.flush()
+    return desk.path
+
+
+@pytest.fixture(params=["journal", "none"])
+def dead(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The file of a killed writer, in a process of its own: what it did not flush is not in it."""
+    script = "import sys, os; from pathlib import Path; from test_recorder_salvage import recorded; "
+    script += "recorded(Path(sys.argv[1])); os._exit(0)"
+    root = tmp_path / "data"
+    subprocess.run([sys.executable, "-c", script, str(root)], cwd=Path(__file__).parent, timeout=60, check=True)
+    if request.param == "none":
+        shutil.rmtree(root / FOLDER)
+    return root / NAME
+
+
+def salvaged(path: Path, reason: str = "its recorder died") -> Salvaged:
+    return salvage(Order(str(path), reason, given_up=False))
+
+
+def test_the_file_of_a_dead_recorder_is_made_whole_and_nothing_flushed_is_lost(dead: Path) -> None:
+    found = salvaged(dead)
+    assert (found.found, found.rows, found.missing) == ("salvaged", 10, 11), found
+    with h5py.File(dead) as file:
+        assert "end_time" in file["entry"]
+        assert file["/entry/series/outcome"].asstr()[()] == "incomplete"
+        assert file["/entry/series/reason"].asstr()[()].startswith("its recorder died; 11 frames are missing")
+        np.testing.assert_array_equal(file["/entry/series/missing_frames"], [[4, 4], [10, 19]])
+        np.testing.assert_array_equal(file[NUMBERS], np.arange(10))
+        rows = [n for n in range(10) if n != 4]
+        np.testing.assert_array_equal(file[DATA][rows], [image(n) for n in rows])
+    report = check_file(dead, decode=True, timeout_s=30, watch=lambda _: None)
+    assert report.findings.count(Severity.ERROR) == 0, report.findings.listed
+
+
+def test_salvaging_twice_changes_nothing_the_second_time(dead: Path) -> None:
+    salvaged(dead)
+    before = dead.read_bytes(), dead.stat().st_mtime_ns
+    assert salvaged(dead).found == "whole"
+    assert (dead.read_bytes(), dead.stat().st_mtime_ns) == before
+
+
+def test_a_recorder_that_is_started_afterwards_does_not_go_on_with_the_file(dead: Path) -> None:
+    salvaged(dead)
+    assert read_journal(dead.parent / FOLDER / "recorder.journal", RECORDS) == ()
+
+
+def test_a_file_that_is_whole_is_left_as_it_is(desk: Desk) -> None:
+    desk.series("good.h5", range(5))
+    before = desk.path.read_bytes()
+    assert salvaged(desk.path).found == "whole"
+    assert desk.path.read_bytes() == before
+
+
+def test_a_file_that_is_being_written_is_left_alone(chain: Chain) -> None:
+    chain.start("busy.h5", id="busy")
+    chain.frames(0, 1)
+    chain.flushed(2)
+    found = salvaged(chain.root / "busy.h5")
+    assert found.found == "in use"
+    assert "a recorder that lives goes on with it" in found.text
+    chain.frames(2)
+    chain.end()
+    assert chain.recorder.wait_for_end("busy").state is SeriesState.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"", "signature of an HDF5 file"), (b"no HDF5" * 100, "signature of an HDF5 file"), (None, "no such file")],
+)
+def test_what_is_no_file_of_a_recorder_is_lost_by_name_and_not_changed(
+    tmp_path: Path, content: bytes | None, text: str
+) -> None:
+    path = tmp_path / "odd.h5"
+    if content is not None:
+        path.write_bytes(content)
+    found = salvaged(path)
+    assert found.found == "lost"
+    assert text in found.text
+    assert content is None or path.read_bytes() == content
+
+
+def test_a_file_of_somebody_else_is_not_given_an_account(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.h5"
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file["data"] = np.arange(10)
+    before = path.read_bytes()
+    found = salvaged(path)
+    assert found.found == "lost"
+    assert "expected a file of a recorder" in found.text
+    assert path.read_bytes() == before
+
+
+def test_the_command_says_what_it_found_in_each_file(dead: Path) -> None:
+    command = [sys.executable, "-m", "stins.cli", "salvage", "--json", str(dead), str(dead.with_name("none.h5"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert [json.loads(line)["found"] for line in done.stdout.splitlines()] == ["salvaged", "lost"]
+
+
+def test_a_file_that_hangs_its_reader_is_lost_within_the_limit(dead: Path) -> None:
+    command = [sys.executable, "-m", "stins.cli", "salvage", "--limit", "0.01", str(dead)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "lost: not done within 0.01 s" in done.stdout) == (1, True)
+
+
+def rewrite_boot(root: Path) -> None:
+    """The journal is now that of an earlier start of the machine."""
+    journal: Journal[Record] = Journal(root, "recorder", RECORDS)
+    begun, last = journal.found
+    assert isinstance(begun, Begun)
+    journal.begin(msgspec.structs.replace(begun, machine_boot="before"))
+    journal.append(last)
+    journal.close()
+
+
+def test_a_recorder_has_the_file_salvaged_that_it_cannot_go_on_with(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.start("given.h5", id="given", frames_expected=20)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    writer, supervisor = psutil.Process(chain.recorder.status.writer_pid), psutil.Process(chain.recorder.pid)
+    for process in (supervisor, writer):
+        process.kill()
+    chain.recorder.close()
+    psutil.wait_procs([writer], 10)
+    rewrite_boot(chain.root)
+    chain.restart()
+    assert chain.recorder.status.series is not None
+    assert chain.recorder.status.series.state is SeriesState.FAILED
+    assert "the machine was restarted in mid-series" in chain.recorder.status.reason
+    status = chain.serve(lambda s: any("given.h5: salvaged" in note for note in s.notes))
+    assert status.series is not None
+    with h5py.File(chain.root / "given.h5") as file:
+        assert "the machine was restarted" in file["/entry/series/reason"].asstr()[()]
+        np.testing.assert_array_equal(file[DATA], [image(n) for n in range(10)])
+    assert not list((chain.root / FOLDER).glob(f"*{ASIDE}"))
+    chain.frames(*range(10, 20))
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.FAILED
+    chain.series("next.h5", range(3), id="next", frames_expected=3)
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
