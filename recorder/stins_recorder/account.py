@@ -4,6 +4,7 @@ import msgspec
 
 from stins import SeriesResult
 from stins.control import SeriesStatus
+from stins.share import frames_in
 
 from .series_file import DATASET, SeriesFile
 
@@ -22,11 +23,13 @@ def counted(
     recorded: bool,
 ) -> SeriesStatus:
     """The account with the machine's counts; `missing` has the frames too that came and could not be written."""
-    count = sum(last - first + 1 for first, last in missing)
+    count = frames_in(missing, result.share)
     unwritten = count - result.missing_count
     return msgspec.structs.replace(
         series,
+        share=result.share,
         frames_expected=result.frames_expected,
+        frames_total=None if result.end is None else result.end.frames_total or None,
         received=result.received - unwritten,
         written=result.stored - unwritten if recorded else 0,
         rows=series.rows if recorded else result.rows,
@@ -53,7 +56,8 @@ def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:
 def closing(series: SeriesStatus) -> dict[str, object]:
     """What the file says of itself in its end."""
     keys = ("received", "written", "discarded", "retaken", "missing", "duplicates", "refused", "reason")
-    return {"outcome": series.state.value, **{key: getattr(series, key) for key in keys}}
+    total = {} if series.frames_total is None else {"frames_total": series.frames_total}
+    return {"outcome": series.state.value, **{key: getattr(series, key) for key in keys}, **total}
 
 
 def unbalanced(series: SeriesStatus) -> str:

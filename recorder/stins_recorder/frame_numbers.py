@@ -11,6 +11,7 @@ from stins import Data
 from stins.messages import frame_count
 
 from .columns import Column
+from .nexus import SERIES
 from .tree import safe_name
 
 __all__ = ["FrameNumbers"]
@@ -43,6 +44,7 @@ class FrameNumbers:
         self._notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
         self._notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
         self._new_notes = bytearray()
+        self._step = _step(detector)
 
     @classmethod
     def resume(cls, detector: h5py.Group, rows: int) -> Self:
@@ -58,6 +60,7 @@ class FrameNumbers:
             for name, dataset in custom.items()
         }
         numbers._notes, numbers._new_notes = group["notes"], bytearray()
+        numbers._step = _step(detector)
         return numbers
 
     @staticmethod
@@ -81,7 +84,7 @@ class FrameNumbers:
         """The numbers of frames `header.frame_number` … in rows `row` …"""
         gap = row - self.sequence.next_row
         for index in range(-gap if 0 < gap <= _NUMBERED_GAP else 0, count):
-            self.sequence.set(row + index, header.frame_number + index)
+            self.sequence.set(row + index, header.frame_number + index * self._step)
         if header.timestamp is not UNSET or header.acquisition_timestamp is not UNSET:
             self._set_time("timestamp", self._timestamp, header.timestamp, row)
             self._set_time("acquisition_timestamp", self._acquired, header.acquisition_timestamp, row)
@@ -124,6 +127,12 @@ class FrameNumbers:
             self._notes.resize((start + len(self._new_notes),))
             self._notes[start:] = np.frombuffer(bytes(self._new_notes), np.uint8)
             self._new_notes.clear()
+
+
+def _step(detector: h5py.Group) -> int:
+    """By how much frame numbers grow from row to row: a share of a series has every n-th frame only."""
+    count = detector.file.get(f"{SERIES}/share/count")
+    return 1 if count is None else int(count[()])
 
 
 def _fits(value: Any, kind: type) -> bool:

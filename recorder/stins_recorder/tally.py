@@ -33,6 +33,8 @@ class Tally:
         self.failure = ""
         self.notes: tuple[str, ...] = ()
         self.unflushed_bytes = 0
+        # Both count the frames of a share without those of the others, so that a run of them is one range.
+        self._frames = ALL if series is None or series.share is None else series.share
         self._unflushed: list[tuple[int, int]] = []
         self._unwritten = Spans()
         self._refused = 0
@@ -63,12 +65,12 @@ class Tally:
 
     def stored(self, frame: StoreFrame, size_bytes: int) -> None:
         """These frames were given to the file, and are not flushed."""
-        self._unflushed.append((frame.header.frame_number, frame.count))
+        self._unflushed.append((self._frames.before(frame.header.frame_number), frame.count))
         self.unflushed_bytes += size_bytes
 
     def skipped(self, frame: StoreFrame) -> None:
         """These frames came, and are not in the file."""
-        first = frame.header.frame_number
+        first = self._frames.before(frame.header.frame_number)
         self._unwritten.add(first, first + frame.count - 1)
 
     def refused(self, frame: StoreFrame, why: str) -> None:
@@ -81,7 +83,7 @@ class Tally:
 
     def rewound(self, frame_number: int) -> None:
         """Everything from this frame on is taken again."""
-        self._unwritten.remove(frame_number, _LAST_FRAME)
+        self._unwritten.remove(self._frames.before(frame_number), _LAST_FRAME)
 
     def note(self, text: str) -> None:
         """Keeps a sentence for a human."""
@@ -104,13 +106,12 @@ class Tally:
         """The frames that did not come, and those that could not be written."""
         if not self._unwritten.count:
             return result.missing
-        missing = Spans(result.missing)
+        missing = Spans(self._frames.inside(result.missing))
         # Behind the last one may be frames that were refused, and that the sender took again and dropped.
         frames = result.stored + result.discarded + result.missing_count
-        behind = (result.share or ALL).frame(frames)
         for first, last in self._unwritten:
-            missing.add(first, min(last, behind - 1))
-        return missing.as_tuple()
+            missing.add(first, min(last, frames - 1))
+        return self._frames.outside(missing)
 
     def count(self, result: SeriesResult, file: SeriesFile | None) -> None:
         """Brings the account up to date; everything stored is flushed, or known to be unwritten."""

@@ -1,6 +1,8 @@
-"""The parts of a shared series, one from each recorder, as one file."""
+"""The parts of a shared series, one from each recorder, as one file.
 
-from .master import join_parts
+`run_join` needs no HDF5: the work is done in a process of its own, by `join_parts` of `master`.
+"""
+
 from .process import run_join
 
-__all__ = ["join_parts", "run_join"]
+__all__ = ["run_join"]
