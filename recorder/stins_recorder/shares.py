@@ -1,0 +1,31 @@
+"""A recorder's own part of a series that it shares with others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from stins.control import PrepareRequest
+from stins.share import part_name
+
+from .paths import resolve
+
+__all__ = ["own_part"]
+
+
+def own_part(roots: Sequence[Path], request: PrepareRequest) -> PrepareRequest:
+    """The request for this recorder's own file and frames, where the series is shared; else as it is.
+
+    Raises:
+        PathError: the file that will join the parts cannot be created.
+    """
+    share, filename, frames = request.share, request.filename, request.frames_expected
+    if share is None:
+        return request
+    if filename:
+        resolve(roots, filename)
+    return msgspec.structs.replace(
+        request,
+        filename=part_name(filename, share.index) if filename else filename,
+        frames_expected=None if frames is None else share.before(frames),
+    )
