@@ -1,0 +1,48 @@
+"""Each benchmark runs and prints what it promises; its figures are judged by people, not here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.shim import compiler
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+
+
+def run(name: str, *options: object) -> Any:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--json", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_recorder_is_compared_with_the_limits_of_the_machine(tmp_path):
+    options = ["--rounds", 1, "--megabytes", 16, "--disk", tmp_path, "--targets", "disk", "--cases", "32KiB", "8MiB"]
+    small, large = run("recorder", *options)["cases"]
+    assert (small["case"], large["case"]) == ("32KiB", "8MiB")
+    keys = {"frames_per_s", "limit_frames_per_s", "ratio", "target_ratio", "cpu_s", "peak_rss_mb"}
+    assert all(keys <= case.keys() and case["ratio"] > 0 for case in (small, large))
+    assert {"durable_mb_per_s", "limit_durable_mb_per_s", "durable_ratio"} <= large.keys() - small.keys()
+
+
+def test_a_live_consumer_costs_no_frame(tmp_path):
+    report = run("live_impact", "--rounds", 1, "--megabytes", 16, "--folder", tmp_path)
+    assert report["frames_lost"] == 0
+    assert min(report["rate_alone"], report["rate_with_stalled"], report["ratio"]) > 0
+
+
+def test_latencies_are_measured(tmp_path):
+    report = run("latency", "--rounds", 1, "--folder", tmp_path)
+    assert all(report[key] > 0 for key in ("first_frame_readable_ms", "close_ms", "arm_ms"))
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler here to build the fault shim with")
+def test_memory_of_a_recorder_that_cannot_keep_up_is_measured(tmp_path):
+    report = run("memory", "--frames", 500, "--series", 25, "--folder", tmp_path)
+    assert report["frames_lost"] == 0
+    assert report["descriptors_per_series"] == 0
+    assert report["peak_rss_mb"] < report["budget_mb"] + 200
