@@ -80,7 +80,10 @@ def _sent(status: AcquirerStatus) -> str:
         return ""
     expected = "" if status.frames_expected is None else f" of {status.frames_expected}"
     dropped = f", {status.frames_dropped} dropped" if status.frames_dropped else ""
-    return f"{status.frames_sent}{expected} sent{dropped}"
+    unacked = f", {status.unacked} messages not acked" if status.unacked else ""
+    # What its recorder loses when it dies is lost then.
+    replay = "" if status.replay else ", replay off"
+    return f"{status.frames_sent}{expected} sent{dropped}{unacked}{replay}"
 
 
 def _written(status: RecorderStatus) -> str:

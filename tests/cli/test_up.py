@@ -46,6 +46,20 @@ def test_each_change_of_state_is_a_line(start, beamline_file):
     client.close()
 
 
+@pytest.mark.parametrize(("recorder", "said"), [("{}", "0 sent"), ("{acks: []}", "0 sent, replay off")])
+def test_status_says_that_replay_is_off_where_the_recorder_does_not_ack(start, stins, beamline_file, recorder, said):
+    beamline_file.write_text(f"{beamline_file.read_text()}    recorder: {recorder}\n")
+    up = start("up", beamline_file)
+    url = up.line("sim: acquirer").split("acquirer ")[1].split(",")[0]
+    client = DaemonClient("acquirer", url, AcquirerStatus)
+    client.post("/arm", {"series_id": "s", "triggers": None, "trigger_mode": "software"})
+    up.line("sim: ARMED")
+    client.post("/disarm")
+    up.line("sim: IDLE")
+    client.close()
+    assert said in [row["frames"] for row in status_of(stins)[1]]
+
+
 @pytest.mark.parametrize("kind", ["acquirer", "recorder"])
 def test_a_process_that_dies_is_started_again_at_its_address(start, stins, beamline_file, kind):
     up = start("up", beamline_file)
