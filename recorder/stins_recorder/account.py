@@ -44,7 +44,8 @@ def counted(
 
 def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:
     """The account with what stands where."""
-    series = msgspec.structs.replace(series, file=str(file.path), rows=min(rows, file.rows))
+    durable = min(series.written, file.durable)
+    series = msgspec.structs.replace(series, file=str(file.path), rows=min(rows, file.rows), durable=durable)
     layout = file.frames_layout
     if layout is None:
         return series

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesReceiver, SeriesResult, StoreFrame
+from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesInfo, SeriesReceiver, SeriesResult, StoreFrame
 from stins.checkpoint import ReceiverCheckpoint
 from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
@@ -186,6 +186,15 @@ class Recording:
         self._refresh()
         self.keep()
 
+    def sync(self) -> None:
+        """Begins to force to the disk what is flushed; `durable` of the account says later how far that has got."""
+        if self._file is None:
+            return
+        try:
+            self._file.sync_begin()
+        except StorageError as error:
+            self._fail(error)
+
     def keep(self) -> None:
         """Notes in the journal how far the series has got; to be called when everything is flushed."""
         series = self._tally.series
@@ -227,6 +236,7 @@ class Recording:
         self.room.release()
         try:
             file.close(result, closing(self.series))
+            self._tally.closed()
         except StorageError as error:
             self._leave(file.path)
             self._fault(str(error))

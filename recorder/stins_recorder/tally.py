@@ -121,6 +121,11 @@ class Tally:
         if file is not None:
             self.series = placed(self.series, file, result.rows)
 
+    def closed(self) -> None:
+        """The file is closed, and all of it forced to the disk."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        self.series = msgspec.structs.replace(self.series, durable=self.series.written)
+
     def settle(self, state: SeriesState, reasons: Sequence[str]) -> None:
         """What became of the series, or becomes of it."""
         assert self.series is not None  # noqa: S101  # there is one from its start on

@@ -22,6 +22,7 @@ from .preview_feed import PreviewFeed
 from .recording import Recording
 from .records import RECORDS, Record
 from .recovery import Recovery
+from .shares import own_part
 from .watchdog import unwatched
 
 __all__ = ["Writer"]
@@ -36,6 +37,8 @@ _QUIET_MS = 1
 _SLEEP_MS = 250
 _STATUS_S = 0.1
 _HEARTBEAT_S = 1.0
+#: How often what is flushed is forced to the disk.
+_SYNC_S = 1.0
 #: So much is flushed at once, however little time has passed: it is what the acquirer keeps at least.
 _UNFLUSHED_BYTES = 64 << 20
 
@@ -75,7 +78,7 @@ class Writer:
         self._take_over(watch, give_up)
         self._connect(preview)
         self._exit = False
-        self._flushed = self._told = self._acked = 0.0
+        self._flushed = self._told = self._acked = self._synced = 0.0
         self._told_what = self._what()
         self._kept = self._machine.settled
 
@@ -181,6 +184,9 @@ class Writer:
             self._keep(now)
         if now - self._acked >= _HEARTBEAT_S:
             self._ack(now)
+        if now - self._synced >= _SYNC_S:
+            self._synced = now
+            recording.sync()
         if self._what() != self._told_what or now - self._told >= (_STATUS_S if recording.dirty else _HEARTBEAT_S):
             self._tell(now)
 
@@ -254,7 +260,8 @@ class Writer:
         self._link.send(answer)
 
     def _carry_out(self, order: Order) -> None:
-        if order.what == "prepare" and (request := order.prepare) is not None:
+        if order.what == "prepare" and order.prepare is not None:
+            request = own_part(self._config.roots, order.prepare)
             frames, size = request.frames_expected, request.frame_bytes
             self._recording.prepare(request.series_id, request.filename, frames, size)
         elif order.what == "stop":

@@ -65,7 +65,8 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
         return _said(path, "salvaged", "it had its end; the mark that somebody writes it was taken away")
     series = _finish(path, evidence, reason)
     mark = "the mark of its dead writer was taken away, " if repaired else ""
-    return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {series.reason}", series)
+    why = series.reason or series.state.value
+    return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
 
 
 def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:

@@ -1,0 +1,45 @@
+"""Room on the disk: looked at, and held."""
+
+from pathlib import Path
+
+import pytest
+from recorder_kit import disk_full_beyond
+from stins_recorder.errors import StorageError
+from stins_recorder.journal import FOLDER
+from stins_recorder.room import Room
+
+
+def test_what_is_held_takes_its_room_until_it_is_given_back(tmp_path: Path) -> None:
+    room = Room([tmp_path], 0, "r")
+    room.hold(tmp_path / "day" / "a.h5")
+    held = tmp_path / FOLDER / "r.reserve"
+    assert held.stat().st_blocks * 512 >= 4 << 20
+    room.hold(tmp_path / "b.h5")
+    room.release()
+    room.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_held_on_the_root_of_the_file(tmp_path: Path) -> None:
+    roots = [tmp_path / "one", tmp_path / "two"]
+    for root in roots:
+        root.mkdir()
+    room = Room(roots, 0, "r")
+    room.hold(roots[1] / "a.h5")
+    assert [(root / FOLDER).exists() for root in roots] == [False, True]
+    room.release()
+
+
+def test_where_there_is_no_room_nothing_is_left_of_the_try(tmp_path: Path) -> None:
+    room = Room([tmp_path], 0, "r")
+    with disk_full_beyond(1 << 20), pytest.raises(StorageError, match=rf"reserve {tmp_path}/a\.h5: "):
+        room.hold(tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_room_is_looked_at_again_after_a_quarter_of_the_reserve(tmp_path: Path) -> None:
+    free = Room([tmp_path], 0, "r").free_bytes()
+    room = Room([tmp_path], 2 * free, "r")
+    room.written(tmp_path / "a.h5", free // 4)
+    with pytest.raises(StorageError, match=rf"a reserve of {2 * free}; make room, or record below another root"):
+        room.written(tmp_path / "a.h5", free)
