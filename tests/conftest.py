@@ -4,7 +4,8 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -45,7 +46,7 @@ def leak_check() -> Iterator[None]:
         if not isinstance(thread, GarbageCollectorThread) and not thread.name.startswith(_LASTING_THREADS):
             thread.join(max(0.0, deadline - time.monotonic()))
             left += [f"thread {thread.name}"] if thread.is_alive() else []
-    _gone, alive = psutil.wait_procs(_children() - children, max(0.0, deadline - time.monotonic()))
+    _gone, alive = psutil.wait_procs(_children(older=children) - children, max(0.0, deadline - time.monotonic()))
     left += [f"process {process.pid} {' '.join(process.cmdline()[:4])}" for process in alive]
     # ZeroMQ closes its sockets in a thread of its own, a moment later.
     pause = threading.Event()
@@ -57,8 +58,13 @@ def leak_check() -> Iterator[None]:
     assert not left, f"left behind: {left}"
 
 
-def _children() -> set[psutil.Process]:
-    return set(psutil.Process(os.getpid()).children(recursive=True))
+def _children(older: Collection[psutil.Process] = ()) -> set[psutil.Process]:
+    """All below this one; not those of `older` ones, which may start a process of their own at any time."""
+    found = set(psutil.Process(os.getpid()).children(recursive=True))
+    for process in older:
+        with suppress(psutil.NoSuchProcess):
+            found -= set(process.children(recursive=True))
+    return found
 
 
 def _listening() -> set[tuple[str, int]]:
