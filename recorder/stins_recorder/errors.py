@@ -1,6 +1,7 @@
 """What can go wrong between the stream and the disk."""
 
 import errno
+import re
 
 from stins import StinsError
 
@@ -31,8 +32,13 @@ _REMEDIES = {
 }
 
 
+#: HDF5 raises some errors of a system call without its number; it stands in the text.
+_NUMBER = re.compile(r"\berrno = (\d+)")
+
+
 def storage_error(step: str, path: object, error: BaseException) -> StorageError:
     """The error of one step on one file, with what to do about it."""
-    number = getattr(error, "errno", None)
-    remedy = _REMEDIES.get(number) if number else None
+    told = _NUMBER.search(str(error))
+    number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
+    remedy = _REMEDIES.get(number)
     return StorageError(f"{step} {path}: {remedy or ' '.join(str(error).split())}")
