@@ -43,8 +43,8 @@ class Job(msgspec.Struct, frozen=True):
 class Point(msgspec.Struct, frozen=True):
     """What was found after one kill: "" where everything acked is there, else what is wrong.
 
-    `as_it_is`: for a reader beside the dead writer (with swmr=True); `salvaged`: for any reader after salvage;
-    `gone_on`: after the next writer went on until the end of the series.
+    `as_it_is`: for a reader beside the dead writer (with swmr=True); `salvaged`: for any reader after salvage, `bare`
+    without the journal; `gone_on`: after the next writer went on until the end of the series.
     """
 
     series: str
@@ -54,6 +54,7 @@ class Point(msgspec.Struct, frozen=True):
     acked: int
     as_it_is: str = ""
     salvaged: str = ""
+    bare: str = ""
     gone_on: str = ""
 
 
@@ -98,8 +99,10 @@ class KillDriver:
         as_it_is = "" if job.torn else _bounded(partial(leftovers.as_it_is, series, root, frames))
         salvaged = _bounded(partial(leftovers.salvaged, series, root, frames))
         self._restore(self._copy)
+        bare = _bounded(partial(leftovers.salvaged, series, root, frames, journal=False))
+        self._restore(self._copy)
         gone_on = "" if job.torn else self._go_on(series, acked)
-        return Point(series.name, job.torn, job.resumed, call, frames, as_it_is, salvaged, gone_on)
+        return Point(series.name, job.torn, job.resumed, call, frames, as_it_is, salvaged, bare, gone_on)
 
     def _go_on(self, series: ShortSeries, acked: int) -> str:
         messages = series.messages()[acked + 1 :]

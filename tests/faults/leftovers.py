@@ -1,11 +1,14 @@
 """What is found in the folder of a recorder that was killed: as it is, after salvage, after it went on."""
 
+import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 from short_series import DATA, NUMBERS, ShortSeries, image
-from stins_recorder.storage import repair
+from stins_recorder.journal import FOLDER
+from stins_recorder.salvage.process import Order
+from stins_recorder.salvage.work import salvage
 
 __all__ = ["as_it_is", "complete", "salvaged"]
 
@@ -18,15 +21,31 @@ def as_it_is(series: ShortSeries, root: Path, acked: int) -> str:
         return _compare(series, file, acked)
 
 
-def salvaged(series: ShortSeries, root: Path, acked: int) -> str:
-    """The same for any reader, after the file was salvaged."""
+def salvaged(series: ShortSeries, root: Path, acked: int, *, journal: bool = True) -> str:
+    """The same for any reader, after the file was salvaged, with the help of its journal or without."""
     path = root / series.filename
-    if not path.exists():
-        return "" if not acked else "there is no file"
-    if acked:
-        repair(path)
-        with h5py.File(path, "r", locking=False) as file:
-            return _compare(series, file, acked)
+    if not journal:
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
+    order = Order(str(path), "its recorder was killed", given_up=False)
+    done = salvage(order)
+    if not acked:
+        return ""
+    if done.found not in ("salvaged", "whole"):
+        return f"{done.found}: {done.text}"
+    with h5py.File(path, "r", locking=False) as file:
+        wrong = _compare(series, file, acked) or _more(series, file, acked)
+        if wrong or "end_time" not in file["entry"]:
+            return wrong or "salvaged without an end_time"
+    again = salvage(order)
+    return "" if again.found == "whole" else f"salvaged twice, the second time it is {again.found}: {again.text}"
+
+
+def _more(series: ShortSeries, file: h5py.File, acked: int) -> str:
+    """Rows behind the acked ones may be there; then they are right, or listed as missing."""
+    missing = {n for first, last in file["entry/series/missing_frames"] for n in range(first, last + 1)}
+    for number in set(range(acked, len(file[DATA]))) - missing:
+        if not np.array_equal(file[DATA][number], image(number, series.side)):
+            return f"frame {number}, not acked, is neither right nor listed as missing"
     return ""
 
 

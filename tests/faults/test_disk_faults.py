@@ -1,0 +1,100 @@
+"""The disk fails, for real, in the recorder's system calls: when a file is created, in mid-series, when it is closed.
+
+Each time: FAULT with reason and remedy, every acked frame readable, the next series works, no crash.
+"""
+
+import errno
+from dataclasses import dataclass
+
+import pytest
+from faulty_chain import FaultyChain
+from shim import Kind, Mode
+
+from stins.control import RecorderState, SeriesState, SeriesStatus
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What fails, and what the recorder is to say of it."""
+
+    kinds: Kind
+    error: int
+    says: str
+
+
+FULL = Fault(Kind.WRITE | Kind.ALLOCATE, errno.ENOSPC, "no space is left; make room, or record below another root")
+QUOTA = Fault(Kind.WRITE | Kind.ALLOCATE, errno.EDQUOT, "the quota is used up; make room, or record below another root")
+BROKEN = Fault(Kind.WRITE, errno.EIO, "the disk reports an input/output error; look at the system log")
+FORBIDDEN = Fault(Kind.OPEN, errno.EACCES, "permission denied; the recorder's user must be able to write there")
+CLOSE = Fault(Kind.CLOSE, errno.EIO, "the disk reports an input/output error; look at the system log")
+
+FAULTS = {"full": FULL, "quota": QUOTA, "broken": BROKEN}
+
+
+def arm(faulty: FaultyChain, fault: Fault, *, for_ever: bool = True, suffix: str = "") -> None:
+    faulty.page.arm(Mode.FAIL, faulty.bad, kinds=fault.kinds, error=fault.error, for_ever=for_ever, suffix=suffix)
+
+
+def check_recovered(faulty: FaultyChain, name: str) -> None:
+    """The next series works: on another root while the disk still fails, and here once it does not."""
+    assert faulty.record("good", f"{name}-good").state is SeriesState.COMPLETE
+    faulty.page.disarm()
+    assert faulty.record("bad", f"{name}-again").state is SeriesState.COMPLETE
+    status = faulty.serve(lambda s: s.state is RecorderState.IDLE)
+    assert (status.reason, status.restarts) == ("", 0)
+
+
+def check_kept(faulty: FaultyChain, name: str, account: SeriesStatus, frames: int) -> None:
+    """The series failed, and at least so many frames, which were acked, are in its file."""
+    assert account.state is SeriesState.FAILED
+    assert account.written >= frames
+    assert faulty.wrong_frames(faulty.bad / f"{name}.h5", account.written) == []
+
+
+@pytest.mark.parametrize("kind", [*FAULTS, "forbidden"])
+def test_a_file_that_cannot_be_created_is_a_fault_with_its_remedy(faulty: FaultyChain, kind: str) -> None:
+    fault, name = FAULTS.get(kind, FORBIDDEN), f"create-{kind}"
+    arm(faulty, fault)
+    faulty.begin(name, frames_expected=3)
+    reason = faulty.faulted().reason
+    assert f"{name}.h5: {fault.says}" in reason
+    faulty.frames(0, 1, 2)
+    faulty.end()
+    account = faulty.serve_to_end()
+    assert (account.state, account.written, account.missing) == (SeriesState.FAILED, 0, 3)
+    check_recovered(faulty, name)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_disk_that_fails_in_mid_series_keeps_every_acked_frame(faulty: FaultyChain, kind: str) -> None:
+    fault, name = FAULTS[kind], f"mid-{kind}"
+    faulty.begin(name, 10, frames_expected=30)
+    arm(faulty, fault)
+    faulty.frames(*range(10, 30))
+    assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
+    faulty.end()
+    check_kept(faulty, name, faulty.serve_to_end(), 10)
+    check_recovered(faulty, name)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_disk_that_fails_once_in_mid_series_leaves_a_file_with_its_account(faulty: FaultyChain, kind: str) -> None:
+    fault, name = FAULTS[kind], f"once-{kind}"
+    faulty.begin(name, 10, frames_expected=30)
+    arm(faulty, fault, for_ever=False, suffix=".h5")
+    faulty.frames(*range(10, 30))
+    assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
+    faulty.end()
+    check_kept(faulty, name, faulty.serve_to_end(), 10)
+    check_recovered(faulty, name)
+
+
+@pytest.mark.parametrize("kind", [*FAULTS, "close"])
+def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty: FaultyChain, kind: str) -> None:
+    fault, name = (FAULTS | {"close": CLOSE})[kind], f"close-{kind}"
+    faulty.begin(name, 10, frames_expected=10)
+    arm(faulty, fault, suffix=".h5")
+    faulty.end()
+    assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
+    check_kept(faulty, name, faulty.serve_to_end(), 10)
+    check_recovered(faulty, name)
