@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stins import StinsError
-from stins.daemon import Model, load_config
+from stins.daemon import ConfigError, Model, Ready, load_config
 
 from .controller import Controller
 from .processes import DaemonProcess, Kind, ProcessError
@@ -28,13 +28,29 @@ __all__ = [
 
 
 class DetectorConfig(Model):
-    """One detector: an acquirer beside its hardware and a recorder."""
+    """One detector: an acquirer beside its hardware and a recorder, or several that share each series."""
 
     acquirer: dict[str, Any] = Field(min_length=1)
     """The configuration of its acquirer, as for `stins acquirer --config` (`name` is the detector's)."""
     recorder: dict[str, Any] = {}
     """The configuration of its recorder, as for `stins recorder --config`; `name`, `sources`, `acks` and `roots` have
     defaults: the detector's name, its acquirer, and the beamline's data folder."""
+    recorders: int | list[dict[str, Any]] = 1
+    """How many recorders share the frames, or what each of them has beside what stands in `recorder`. All of them need
+    a root that they all see."""
+
+    @field_validator("recorders")
+    @classmethod
+    def _check_recorders(cls, recorders: int | list[dict[str, Any]]) -> int | list[dict[str, Any]]:
+        if not recorders or (isinstance(recorders, int) and recorders < 0):
+            raise ValueError(f"got {recorders}, expected at least 1")
+        return recorders
+
+    @property
+    def each_recorder(self) -> list[dict[str, Any]]:
+        """The configuration of each recorder, by its share."""
+        own = [{}] * self.recorders if isinstance(self.recorders, int) else self.recorders
+        return [{**self.recorder, **config} for config in own]
 
 
 class BeamlineConfig(Model):
@@ -59,46 +75,82 @@ def load_beamline(path: Path) -> BeamlineConfig:
 
 
 class DetectorProcesses:
-    """The acquirer and the recorder of one detector, as child processes of this one."""
+    """The acquirer and the recorders of one detector, as child processes of this one."""
 
     def __init__(self, name: str, config: DetectorConfig, data: Path, folder: Path | None) -> None:
         self.name = name
         self._folder = folder
-        self.acquirer = _start(name, "acquirer", {"name": name, **config.acquirer}, folder)
-        ready = self.acquirer.ready
-        recorder = {
-            "name": f"{name}-recorder",
-            "roots": [str(data)],
-            # Whoever names other sources names their endpoints for acks too.
-            **({} if "sources" in config.recorder else {"sources": list(ready.streams), "acks": list(ready.acks)}),
-            **config.recorder,
-        }
+        recorders = config.each_recorder
+        self.acquirer = _start(name, "acquirer", _acquirer(name, config.acquirer, len(recorders)), folder)
+        self.recorders: list[DaemonProcess] = []
         try:
-            self.recorder = _start(name, "recorder", recorder, folder)
+            for index, recorder in enumerate(recorders):
+                own = f"{name}-recorder" if len(recorders) == 1 else f"{name}-recorder-{index}"
+                ready = {"name": own, "roots": [str(data)], **_source(self.acquirer.ready, index, recorder)}
+                self.recorders.append(_start(name, "recorder", {**ready, **recorder}, folder))
         except StinsError:
-            self.acquirer.stop()
+            self.stop()
             raise
+
+    @property
+    def processes(self) -> list[DaemonProcess]:
+        """All of them, the acquirer first."""
+        return [self.acquirer, *self.recorders]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each is controlled; several recorders are numbered by their share."""
+        keys = ["recorder"] if len(self.recorders) == 1 else [f"recorder {i}" for i in range(len(self.recorders))]
+        recorders = {key: process.ready.control for key, process in zip(keys, self.recorders, strict=True)}
+        return {"acquirer": self.acquirer.ready.control, **recorders}
 
     def controller(self) -> Controller:
         """A controller of this detector."""
-        return Controller(self.acquirer.ready.control, self.recorder.ready.control)
+        return _controller(self.addresses)
 
     def revive(self) -> list[str]:
         """Starts again, at the same addresses, what has ended by itself; says what that was."""
-        ended = []
-        for kind in ("acquirer", "recorder"):
-            process: DaemonProcess = getattr(self, kind)
-            if (why := process.ended()) is not None:
-                ended.append(why)
-                process.stop()
-                setattr(self, kind, DaemonProcess(process.kind, process.pinned, folder=self._folder))
-        return ended
+        ended = [process.ended() for process in self.processes]
+        if ended[0] is not None:
+            self.acquirer = self._again(self.acquirer)
+        for index, why in enumerate(ended[1:]):
+            if why is not None:
+                self.recorders[index] = self._again(self.recorders[index])
+        return [why for why in ended if why is not None]
+
+    def _again(self, process: DaemonProcess) -> DaemonProcess:
+        process.stop()
+        return DaemonProcess(process.kind, process.pinned, folder=self._folder)
 
     def stop(self) -> None:
-        """Ends both. Stopping twice does no harm."""
-        # The acquirer first: its series-end lets the recorder close the file in good order.
-        self.acquirer.stop()
-        self.recorder.stop()
+        """Ends all. Stopping twice does no harm."""
+        # The acquirer first: its series-end lets the recorders close their files in good order.
+        for process in self.processes:
+            process.stop()
+
+
+def _acquirer(name: str, config: Mapping[str, Any], recorders: int) -> dict[str, Any]:
+    """The acquirer's configuration, which says how many recorders there are."""
+    if recorders == 1:
+        return {"name": name, **config}
+    stream = config.get("stream", {})
+    if stream.get("recorders", recorders) != recorders:
+        raise ConfigError(
+            f"detectors.{name}: got {recorders} recorders, and {stream['recorders']} in acquirer.stream.recorders; "
+            "leave the latter out"
+        )
+    return {"name": name, **config, "stream": {**stream, "recorders": recorders}}
+
+
+def _source(acquirer: Ready, index: int, recorder: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Where a recorder gets its frames from. Whoever names other sources names their endpoints for acks too."""
+    if "sources" in recorder:
+        return {}
+    return {"sources": [acquirer.streams[index]], "acks": list(acquirer.acks[index : index + 1])}
+
+
+def _controller(addresses: Mapping[str, str]) -> Controller:
+    return Controller(addresses["acquirer"], [url for key, url in addresses.items() if key != "acquirer"])
 
 
 def _start(detector: str, kind: Kind, config: Mapping[str, Any], folder: Path | None) -> DaemonProcess:
@@ -165,12 +217,7 @@ class RunFile:
 
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
-        self._write(
-            {
-                name: {"acquirer": pair.acquirer.ready.control, "recorder": pair.recorder.ready.control}
-                for name, pair in beamline.detectors.items()
-            }
-        )
+        self._write({name: detector.addresses for name, detector in beamline.detectors.items()})
 
     def _write(self, detectors: Mapping[str, Mapping[str, str]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,7 +225,7 @@ class RunFile:
         self.path.write_text(json.dumps({"process": os.getpid(), "detectors": detectors}, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
-        """Detector -> acquirer and recorder -> address. Raises `StinsError` if no such beamline runs."""
+        """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""
         if _owner(self.path) is None:
             running = ", ".join(running_beamlines()) or "none"
             raise StinsError(f"no beamline {self.path.stem!r} runs here (running: {running}); start it with stins up")
@@ -209,7 +256,7 @@ def find_controller(beamline: str, detector: str) -> Controller:
     detectors = RunFile(beamline).read()
     if detector not in detectors:
         raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")
-    return Controller(detectors[detector]["acquirer"], detectors[detector]["recorder"])
+    return _controller(detectors[detector])
 
 
 def running_beamlines() -> list[str]:

@@ -146,8 +146,8 @@ def chain(folder: Path, config: DetectorConfig, say: Callable[[str], None]) -> I
         opening = pool.submit(open_catalog, folder / "catalogue", readable=[data])
         with beamline:
             processes = beamline.detectors[DETECTOR]
-            say(f"acquirer   process {processes.acquirer.pid}   {processes.acquirer.ready.control}")
-            say(f"recorder   process {processes.recorder.pid}   {processes.recorder.ready.control}")
+            for process in processes.processes:
+                say(f"{process.kind}   process {process.pid}   {process.ready.control}")
             catalog = opening.result()
             say(f"catalogue  {folder / 'catalogue'} (Tiled, embedded)")
             running = Chain(processes, catalog, folder)

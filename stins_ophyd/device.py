@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -23,7 +23,7 @@ __all__ = ["StinsDetector"]
 
 
 class StinsDetector(Device):
-    """One acquirer and one recorder as a detector for the RunEngine.
+    """One acquirer and its recorder, or several that share each series, as a detector for the RunEngine.
 
     Each staging has one file, named by `path_provider`. In step mode the first trigger arms the detector and each
     trigger takes `frames` frames; `prepare` arms a series that runs by itself between kickoff and complete. A Status
@@ -48,7 +48,7 @@ class StinsDetector(Device):
         name: str,
         controller: Controller | None = None,
         acquirer_url: str = "",
-        recorder_url: str = "",
+        recorder_url: str | Sequence[str] = "",
         path_provider: PathProvider | None = None,
         **keywords: Any,
     ) -> None:

@@ -78,9 +78,9 @@ class DaemonProcess:
         port = int(self.ready.control.rpartition(":")[2])
         pinned = {**self.config, "http": {**self.config.get("http", {}), "port": port}}
         if self.ready.stream:
-            pinned["stream"] = {**self.config.get("stream", {}), "endpoint": self.ready.stream}
+            pinned["stream"] = {**self.config.get("stream", {}), "endpoint": list(self.ready.streams)}
             if self.ready.acks:
-                pinned["stream"]["acks"] = self.ready.acks[0]
+                pinned["stream"]["acks"] = list(self.ready.acks)
         return pinned
 
     def ended(self) -> str | None:

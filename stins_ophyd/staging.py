@@ -66,7 +66,7 @@ class Staging:
             stale = self._preview()
             goal = self._controller.trigger(first_frame=event * frames)
             account = self.account = self._controller.wait_for(goal, progress)
-        return self._preview_of(account.rows - 1, stale)
+        return self._preview_of(goal.first + goal.frames - account.discarded - 1, stale)
 
     # -- flown ----------------------------------------------------------------------------------
 

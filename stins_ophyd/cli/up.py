@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         with Beamline(config, folder) as beamline, ExitStack() as watched:
             run_file.write(beamline)
             for name, pair in beamline.detectors.items():
-                _say(f"{name}: acquirer {pair.acquirer.ready.control}, recorder {pair.recorder.ready.control}")
+                _say(f"{name}: {', '.join(f'{key} {address}' for key, address in pair.addresses.items())}")
                 watched.enter_context(_watched(name, pair.controller()))
             _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
             given_up = _supervise(beamline, stop)
@@ -99,7 +99,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins up",
-        description="Starts the acquirer and the recorder of each detector of a beamline file, prints a line at each "
+        description="Starts the acquirer and the recorders of each detector of a beamline file, prints a line at each "
         "change of state, starts again what dies, and ends everything on Ctrl-C.",
         epilog="example: stins up examples/simulated.yaml   (another terminal: stins status)",
     )

@@ -73,6 +73,7 @@ class Controller:
         self._observer = Observer(self._acquirer, self._recorder, self.deadlines.offline_s)
         self._lock = threading.RLock()  # one command at a time
         self._series: Series | None = None
+        self._next_frame = 0
         self._last_id: str | None = None
 
     def __enter__(self) -> Self:
@@ -169,6 +170,7 @@ class Controller:
             if series.trigger_mode != "external":
                 request = TriggerRequest(first_frame=first_frame)
                 self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
+            self._next_frame = goal.first + goal.frames
             return goal
 
     def wait_for(self, goal: Goal, progress: Callable[[int], None] | None = None) -> SeriesStatus:
@@ -286,7 +288,7 @@ class Controller:
         frames = series.frames_per_trigger
         return Goal(
             series_id=series.id,
-            first=account.rows + account.discarded if first_frame is None else first_frame,
+            first=self._next_frame if first_frame is None else first_frame,
             frames=frames,
             sent=acquirer.frames_sent + frames,
             received=account.received + frames,
@@ -354,7 +356,7 @@ class Controller:
             log.warning("%s", error)
 
     def _follow(self, series: Series | None) -> None:
-        self._series = series
+        self._series, self._next_frame = series, 0
         self._last_id = series.id if series else self._last_id
         self._observer.follow(series)
 

@@ -23,7 +23,7 @@ for path in sorted(Path(sys.argv[1], "startup").glob("*.py")):
     exec(compile(path.read_text(), str(path), "exec"), names)
 uid, = names["RE"](names["count"]([names["sim"]], 2))
 flown, = names["RE"](names["fly_series"](names["sim"], 10))
-pids = [process.pid for pair in names["beamline"].detectors.values() for process in (pair.acquirer, pair.recorder)]
+pids = [process.pid for pair in names["beamline"].detectors.values() for process in pair.processes]
 shapes = [list(names["catalog"][run]["primary"]["sim_image"].shape) for run in (uid, flown)]
 print(json.dumps({"shapes": shapes, "pids": pids, "state": names["RE"].state, "detectors": list(names["detectors"])}))
 """
