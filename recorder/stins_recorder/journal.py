@@ -159,7 +159,8 @@ class Journal(Generic[R]):
 
     def _close_file(self) -> None:
         if self._file >= 0:
-            os.close(self._file)
+            with suppress(OSError):  # nothing in it is awaited any more
+                os.close(self._file)
             self._file = -1
 
 

@@ -271,9 +271,9 @@ class Recording:
         """Goes on with the series that another writer began; a file that cannot be gone on with fails it."""
         self._tally, self._file = recovered.tally, recovered.file
         self.safe.settled = recovered.settled
-        series, failure = self._tally.series, self._tally.failure
+        failure = self._tally.failure
         self.dirty = True
-        if series is not None and series.state is SeriesState.OPEN:
+        if self._machine.account() is not None:
             self.state, self.reason = (RecorderState.FAULT if failure else RecorderState.RECORDING), failure
         if recovered.failure and recovered.path is not None:
             self._leave(recovered.path)
