@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from stins.control import PrepareRequest
+from stins.control import JoinRequest, PrepareRequest
 from stins.daemon import ConfigError, Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer
 
@@ -60,6 +60,12 @@ def _commands(supervisor: Supervisor) -> list[Command]:
             summary="Check path and room for a series to come",
             request=PrepareRequest,
             run=supervisor.prepare,
+        ),
+        Command(
+            path="/join",
+            summary="Join the parts of a series that several recorders shared",
+            request=JoinRequest,
+            run=supervisor.join,
         ),
         Command(path="/stop", summary="End the open series as incomplete", run=supervisor.stop_series),
         Command(path="/reset", summary="Leave FAULT", run=supervisor.reset),
