@@ -134,7 +134,7 @@ def test_the_processes_of_a_killed_up_end_by_themselves(start, stins, beamline_f
     up = start("up", beamline_file)
     up.line("up;")
     children = psutil.Process(up.process.pid).children(recursive=True)
-    assert len(children) == 3  # acquirer, recorder, and its writer
+    assert len(children) in (3, 4)  # acquirer, recorder, its writer and the one in waiting
     up.process.kill()
     _, alive = psutil.wait_procs(children, 30)
     assert alive == []
