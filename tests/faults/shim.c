@@ -86,9 +86,10 @@ static int strike(int kind)
     __atomic_add_fetch(&page->struck, 1, __ATOMIC_SEQ_CST);
     if (mode == KILL || (mode == TORN && kind != WRITE))
         kill(getpid(), SIGKILL);
-    struct timespec pause = {0, 5000000};
-    for (int64_t waited = 0; mode == HANG && page->mode == HANG && waited < page->hang_ms; waited += 5)
+    for (int64_t left = page->hang_ms; mode == HANG && page->mode == HANG && left > 0; left -= 5) {
+        struct timespec pause = {0, (left < 5 ? left : 5) * 1000000};
         nanosleep(&pause, NULL);
+    }
     if (mode == FAIL)
         errno = page->error;
     return mode;
