@@ -22,6 +22,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     message_id: int
     parts: Sequence[Payload]
     size: int
+    is_frame: bool
 
 
 class ReplayRing:
@@ -36,6 +37,7 @@ class ReplayRing:
         self.size_bytes = 0
         self._pushed: deque[Kept] = deque()
         self._waiting: deque[Kept] = deque()
+        self._frames = 0
         self._last_id = -1
         self._series: dict[str, int] = {}
         self._boot_id: str | None = None
@@ -51,20 +53,24 @@ class ReplayRing:
         return len(self._waiting)
 
     def fits(self, size: int) -> bool:
-        """Whether a message of that size may be appended. An empty ring takes any, or it would never be sent."""
-        return self.size_bytes + size <= self.budget_bytes or not (self._pushed or self._waiting)
+        """Whether a frame of that size may be appended.
 
-    def series_begins(self, series_id: str | None, message_id: int) -> None:
+        Without another in the ring any may: it would never be sent otherwise, and a receiver that creates its file with
+        the first frame may not ack a series-start before.
+        """
+        return self.size_bytes + size <= self.budget_bytes or not self._frames
+
+    def series_begins(self, series_id: str, message_id: int) -> None:
         """The series-start is this message."""
-        if series_id is not None:
-            self._series[series_id] = message_id
-            if len(self._series) > _SERIES_REMEMBERED:
-                del self._series[next(iter(self._series))]
+        self._series[series_id] = message_id
+        if len(self._series) > _SERIES_REMEMBERED:
+            del self._series[next(iter(self._series))]
 
-    def append(self, message_id: int, parts: Sequence[Payload], size: int) -> None:
+    def append(self, message_id: int, parts: Sequence[Payload], size: int, *, is_frame: bool = True) -> None:
         """Keeps a message, to be pushed after those that wait. Whether it fits is the caller's question."""
-        self._waiting.append(Kept(message_id, parts, size))
+        self._waiting.append(Kept(message_id, parts, size, is_frame))
         self.size_bytes += size
+        self._frames += is_frame
         self._last_id = max(self._last_id, message_id)
 
     def next(self) -> Kept | None:
@@ -99,28 +105,24 @@ class ReplayRing:
         count = len(self)
         self._pushed.clear()
         self._waiting.clear()
-        self.size_bytes = 0
+        self.size_bytes = self._frames = 0
         return count
 
     def _settled(self, ack: Ack) -> int | None:
-        """The id up to which the ack counts here, if it does."""
-        first = self._first_of(ack)
+        """The id up to which the ack counts here, if it does.
+
+        Without a series it never does: the receiver may mean what was under way before it was sent the start again.
+        """
+        first = None if ack.series_id is None else self._series.get(ack.series_id)
         if first is None or ack.message_id is None or not first <= ack.message_id <= self._last_id:
             return None
         return ack.message_id
 
-    def _first_of(self, ack: Ack) -> int | None:
-        """The first id that the ack may be about.
-
-        A recorder that came in the middle of a series knows no series; once it was heard it can only mean this one.
-        """
-        if ack.series_id is None:
-            return 0 if ack.boot_id == self._boot_id else None
-        return self._series.get(ack.series_id)
-
     def _forget_up_to(self, message_id: int) -> None:
         for messages in (self._pushed, self._waiting):
             while messages and messages[0].message_id <= message_id:
-                self.size_bytes -= messages.popleft().size
+                acked = messages.popleft()
+                self.size_bytes -= acked.size
+                self._frames -= acked.is_frame
             if messages:
                 return

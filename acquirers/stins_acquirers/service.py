@@ -284,8 +284,10 @@ class Service:
     # -- status ---------------------------------------------------------------------------------
 
     def _publish(self, *, now: bool = False) -> None:
-        moment = time.monotonic()
-        if now or self._state is not self.board.status.state or moment - self._published > _STATUS_S:
+        moment, told = time.monotonic(), self.board.status
+        # That frames are dropped is known here before the recorder tells that they are missing.
+        news = self._state is not told.state or (self._outbox.dropped and not told.frames_dropped)
+        if now or news or moment - self._published > _STATUS_S:
             self._published = moment
             self.board.publish(self._status())
 

@@ -26,6 +26,11 @@ class PeerWatch:
         self._peers: set[int] = set()
         self.joined = -math.inf
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a peer, as far as that was looked at."""
+        return bool(self._peers)
+
     def look(self, timeout_s: float = 0.0) -> bool:
         """Reads what happened since the last look, or happens within `timeout_s`; whether a peer has gone."""
         gone = False

@@ -57,7 +57,8 @@ class Publisher:
 
     With `acks`, an endpoint too, what is sent to a recorder that acks is kept until it is acked, in `ring_bytes` of
     memory, and sent again to one that comes back: `replay` says whether. That is decided at each series-start, and a
-    recorder that begins to ack in mid-series turns it on. To a peer that doesn't ack the messages go as they come.
+    recorder that begins to ack in mid-series turns it on. To a peer that doesn't ack the messages go as they come, and
+    so does a series without an id.
     The caller's loop calls `service`. Payloads are handed over uncopied, to the socket and the ring alike: the caller
     must not change a buffer it has sent.
     """
@@ -83,6 +84,7 @@ class Publisher:
         self._ring = ReplayRing(ring_bytes)
         self._poller = zmq.Poller()
         self.replay = False
+        self._series_id: str | None = None
         self._peer_lost = False
         self._full = -math.inf
         self._looked = -math.inf
@@ -121,7 +123,7 @@ class Publisher:
     def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
         """Queues one message; False if there was no room for it within `timeout_s` (0: does not wait).
 
-        The room is a peer's that takes it, or with `replay` the ring's, where the end of a series always finds some.
+        The room is a peer's that takes it, or with `replay` the ring's: there start and end of a series always find it.
         Raises `StinsError` for a part above `max_message_bytes`: a receiver's ZeroMQ would drop the connection.
         """
         size = self._checked_size(parts)
@@ -132,10 +134,11 @@ class Publisher:
             self._series_begins(head)
         if not self.replay:
             return self._queue(parts, timeout_s)
-        # The end is small, it names the frames that found no room, and without it nothing can be recorded any more.
-        if not self._ring.fits(size) and head.message_type != "series-end" and not self._make_room(size, timeout_s):
+        is_frame = head.message_type == "data"
+        # A start always finds room: its ack settles all before it. So does an end: it names the frames that found none.
+        if is_frame and not self._ring.fits(size) and not self._make_room(size, timeout_s):
             return False
-        self._ring.append(head.message_id, parts, size)
+        self._ring.append(head.message_id, parts, size, is_frame=is_frame)
         self._pump_and_look()
         return True
 
@@ -178,10 +181,12 @@ class Publisher:
 
     def _series_begins(self, head: _Head) -> None:
         self._look()
-        self.replay = self._acking()
+        self._series_id = head.series.id if head.series else None
+        self.replay = self._acking() and self._series_id is not None
         if not self.replay and (count := self._ring.forget()):
             log.warning("%s: nobody acks any more; %d messages that were not acked are forgotten", self.endpoint, count)
-        self._ring.series_begins(head.series.id if head.series else None, head.message_id)
+        if self._series_id is not None:
+            self._ring.series_begins(self._series_id, head.message_id)
 
     def _acking(self) -> bool:
         return self._listener is not None and time.monotonic() - self._listener.heard < _ACKING_S
@@ -205,7 +210,8 @@ class Publisher:
             self._hear(ack)
 
     def _hear(self, ack: Ack) -> None:
-        self.replay = True
+        # What belongs to no series can't be acked.
+        self.replay = self._series_id is not None
         if self._ring.hear(ack):
             log.info(
                 "%s: recorder %s has everything up to %s; %d messages follow",
@@ -238,8 +244,8 @@ class Publisher:
             ring.push()
 
     def _held(self) -> bool:
-        """Whether a peer came back and has not been heard: what it asks for comes before what would be next."""
-        return self._peer_lost and time.monotonic() - self._peers.joined < _ACKING_S
+        """Whether a peer is gone, or came back and has not been heard: what it asks for comes before what is next."""
+        return self._peer_lost and not (self._peers.connected and time.monotonic() - self._peers.joined > _ACKING_S)
 
     # -- waiting --------------------------------------------------------------------------------
 

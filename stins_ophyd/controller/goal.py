@@ -51,6 +51,9 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
         if series is None or acquirer is None or snapshot.recorder is None:
             return False
+        if acquirer.state is AcquirerState.FAULT:
+            # Its own words are the cause; frames that it dropped because of that, or that are missing, are not.
+            return False
         self._check(series, acquirer.frames_dropped, snapshot.recorder.notes)
         if self.closes:
             return (
@@ -90,7 +93,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             # Before the missing frames: they are missing because of this, and its text says what to do.
             raise SeriesProblem("recorder", f"the series failed after {series.rows} rows: {series.reason}")
         if series.missing:
-            raise SeriesProblem("recorder", _missing(series, notes))
+            raise SeriesProblem("recorder", _missing(series, dropped, notes))
         if dropped:
             raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: nobody took them in time")
         if series.state is SeriesState.OPEN:
@@ -103,8 +106,13 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             raise SeriesProblem("recorder", f"the file has {series.rows} rows, expected {expected - series.discarded}")
 
 
-def _missing(series: SeriesStatus, notes: tuple[str, ...]) -> str:
+def _missing(series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
-    refused = "".join(f"; {note}" for note in notes) if series.refused else ""
-    return f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty{refused}"
+    text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty"
+    if dropped:
+        text += f"; the acquirer had to drop {dropped} frames"
+    if series.refused:
+        text += "".join(f"; {note}" for note in notes)
+    # Once the series is over its end has said why.
+    return text if series.state is SeriesState.OPEN else f"{text}; at its end: {series.reason}"

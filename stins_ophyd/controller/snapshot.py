@@ -26,7 +26,10 @@ UNHEARD = Heard()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The combined state; FAULT and OFFLINE say whose (`culprit`) and why (`reason`)."""
+    """The combined state; FAULT and OFFLINE say whose (`culprit`) and why (`reason`).
+
+    So does any other state when frames of the present or the last series were dropped.
+    """
 
     state: CombinedState
     culprit: Role | None = None
@@ -61,6 +64,10 @@ def _blame(state: CombinedState, heard: Heard) -> tuple[Role | None, str]:
             problems.append(("acquirer", f"acquirer {acquirer.name!r}: {acquirer.reason}"))
         if recorder and recorder.state is RecorderState.FAULT:
             problems.append(("recorder", f"recorder {recorder.name!r}: {recorder.reason}"))
+    elif acquirer and acquirer.frames_dropped:
+        # Without their number: it is told as a change of state, and would be told at each frame.
+        lost = f"acquirer {acquirer.name!r} had to drop frames of series {acquirer.series_id}; its file lacks them"
+        problems.append(("acquirer", lost))
     if not problems:
         return None, ""
     return problems[0][0], "; ".join(reason for _, reason in problems)

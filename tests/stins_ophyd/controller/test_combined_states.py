@@ -59,6 +59,13 @@ def test_offline_says_who_is_missing_and_why() -> None:
     assert "acquirer: nothing heard yet; recorder: nothing heard yet" in combine(UNHEARD).reason
 
 
+def test_a_series_with_dropped_frames_is_told_in_any_state() -> None:
+    dropping = msgspec.structs.replace(ACQUIRER, state=AcquirerState.ACQUIRING, series_id="s", frames_dropped=3)
+    snapshot = combine(Heard(dropping, msgspec.structs.replace(RECORDER, state=RecorderState.RECORDING)))
+    assert (snapshot.state, snapshot.culprit) == (CombinedState.ACQUIRING, "acquirer")
+    assert snapshot.reason == "acquirer 'sim' had to drop frames of series s; its file lacks them"
+
+
 def test_a_new_boot_id_in_the_middle_of_a_series_is_its_fault() -> None:
     reborn = Heard(msgspec.structs.replace(ACQUIRER, boot_id="a2"), RECORDER)
     fault = fault_of(SERIES, reborn)

@@ -81,6 +81,19 @@ def test_a_dropped_frame_is_the_acquirers() -> None:
     assert raised.value.role == "acquirer"
 
 
+def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frames are missing"}
+    with pytest.raises(SeriesProblem, match=r"empty; the acquirer had to drop 1 frames$"):
+        GOAL.reached(snapshot(dropped=1, **account))
+    with pytest.raises(SeriesProblem, match=r"; at its end: 1 frames are missing$"):
+        GOAL.reached(snapshot(series_state=SeriesState.INCOMPLETE, **account))
+
+
+def test_the_acquirers_fault_goes_before_the_frames_that_were_dropped_because_of_it() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),)}
+    assert not GOAL.reached(snapshot(AcquirerState.FAULT, dropped=1, **account))
+
+
 def test_a_whole_series_is_done_when_its_file_is_closed_and_complete() -> None:
     assert not WHOLE.reached(snapshot(**DONE))
     assert WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.COMPLETE, **DONE))
