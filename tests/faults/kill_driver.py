@@ -8,6 +8,7 @@ limit: HDF5 may hang on a torn file.
 import itertools
 import logging
 import os
+import re
 import shutil
 import signal
 import struct
@@ -44,7 +45,8 @@ class Point(msgspec.Struct, frozen=True):
     """What was found after one kill: "" where everything acked is there, else what is wrong.
 
     `as_it_is`: for a reader beside the dead writer (with swmr=True); `salvaged`: for any reader after salvage, `bare`
-    without the journal; `gone_on`: after the next writer went on until the end of the series.
+    without the journal; `gone_on`: after the next writer went on until the end of the series; `segments`: those that
+    were closed, untouched.
     """
 
     series: str
@@ -56,6 +58,7 @@ class Point(msgspec.Struct, frozen=True):
     salvaged: str = ""
     bare: str = ""
     gone_on: str = ""
+    segments: str = ""
 
 
 class KillDriver:
@@ -97,12 +100,13 @@ class KillDriver:
         frames = min(max(acked, 0), series.frames)
         self._save(self._copy)
         as_it_is = "" if job.torn else _bounded(partial(leftovers.as_it_is, series, root, frames))
+        segments = _bounded(partial(leftovers.closed_segments, series, root))
         salvaged = _bounded(partial(leftovers.salvaged, series, root, frames))
         self._restore(self._copy)
         bare = _bounded(partial(leftovers.salvaged, series, root, frames, journal=False))
         self._restore(self._copy)
         gone_on = "" if job.torn else self._go_on(series, acked)
-        return Point(series.name, job.torn, job.resumed, call, frames, as_it_is, salvaged, bare, gone_on)
+        return Point(series.name, job.torn, job.resumed, call, frames, as_it_is, salvaged, bare, gone_on, segments)
 
     def _go_on(self, series: ShortSeries, acked: int) -> str:
         messages = series.messages()[acked + 1 :]
@@ -135,7 +139,7 @@ def _bounded(look: Callable[[], str]) -> str:
             words = look()
         except Exception as error:
             words = "".join(traceback.format_exception_only(error)).strip()
-        os.write(writing, words.encode()[:4000])
+        os.write(writing, re.sub(r"/\S*/", "", words).encode()[:4000])  # where its folder is does not matter
 
     words, code = _fork(tell)
     if code == -signal.SIGALRM:

@@ -10,7 +10,7 @@ from stins_recorder.journal import FOLDER
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
 
-__all__ = ["as_it_is", "complete", "salvaged"]
+__all__ = ["as_it_is", "closed_segments", "complete", "salvaged"]
 
 
 def as_it_is(series: ShortSeries, root: Path, acked: int) -> str:
@@ -47,6 +47,29 @@ def _more(series: ShortSeries, file: h5py.File, acked: int) -> str:
         if not np.array_equal(file[DATA][number], image(number, series.side)):
             return f"frame {number}, not acked, is neither right nor listed as missing"
     return ""
+
+
+def closed_segments(series: ShortSeries, root: Path) -> str:
+    """What is wrong with the segments behind which another one was begun; they were closed and forced to the disk."""
+    per_file = series.frames_per_file
+    if per_file is None:
+        return ""
+    files = sorted(root.glob(f"{Path(series.filename).stem}_data_*.h5"))
+    for index, path in enumerate(files[:-1]):
+        with h5py.File(path, "r", locking=False) as file:
+            frames = _frames_in(file)
+            expected = [image(n, series.side) for n in range(index * per_file, (index + 1) * per_file)]
+            if not np.array_equal(frames[()], expected):
+                return f"{path.name}: not what was sent"
+    return ""
+
+
+def _frames_in(file: h5py.File) -> h5py.Dataset:
+    """The one data set of images in a data file, wherever it stands."""
+    found: list[h5py.Dataset] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) and item.ndim == 3 else None)
+    (frames,) = found
+    return frames
 
 
 def complete(series: ShortSeries, root: Path) -> str:
