@@ -56,7 +56,7 @@ def compressed(number: int, filter_options: Any, shape: tuple[int, ...] = SHAPE)
 
 def header(filename: str | None, **values: Any) -> SeriesHeader:
     """A series-start; what belongs to `series` may stand among the others."""
-    info = {key: values.pop(key) for key in ("frames_expected", "record", "id", "source") if key in values}
+    info = {key: values.pop(key) for key in ("frames_expected", "record", "id", "source", "share") if key in values}
     values.setdefault("data", (IMAGE,))
     return SeriesHeader(series=SeriesInfo(**{"id": "s1", "source": "test", **info}, filename=filename), **values)
 

@@ -43,6 +43,7 @@ def whole_of(path: Path, request: JoinRequest, found: Sequence[Found]) -> Whole:
         reason="; ".join(_reasons(found)),
         file=str(path),
         frames_expected=request.frames_expected,
+        frames_total=max(_said(parts), default=None),
         rows=len(numbers),
         missing=len(missing),
         missing_frames=tuple((int(first), int(last)) for first, last in listed),
@@ -64,9 +65,13 @@ def _missing(parts: Sequence[PartFile], request: JoinRequest) -> Numbers:
 
 def _total(parts: Sequence[PartFile], request: JoinRequest) -> int:
     """How many frames the series has: its start says so, or its end, or else the last frame that anybody knows of."""
-    said = [int(part.account["frames_total"]) for part in parts if "frames_total" in part.account]
+    said = _said(parts)
     last = [int(some[-1]) + 1 for part in parts for some in (part.numbers, part.missing) if len(some)]
     return max([request.frames_expected or 0, *said, *([] if said else last)])
+
+
+def _said(parts: Sequence[PartFile]) -> list[int]:
+    return [int(part.account["frames_total"]) for part in parts if "frames_total" in part.account]
 
 
 def _state(parts: Sequence[PartFile], request: JoinRequest, missing: Numbers) -> SeriesState:

@@ -24,13 +24,14 @@ class UnreadablePartError(RecorderError):
 
 
 class PartFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a joined file has to know of a part; `numbers` are the frame numbers of its rows.
+    """What a joined file has to know of a part: the frames `numbers` stand in its `rows`.
 
     `missing` are the frames of its share that it knows to be missing, `passed` how many of them it has an account of.
     """
 
     path: Path
     share: Share
+    rows: Numbers
     numbers: Numbers
     missing: Numbers
     passed: int
@@ -65,14 +66,18 @@ def _read(path: Path, file: h5py.File, series_id: str, share: Share) -> PartFile
     if "end_time" not in file["/entry"]:
         raise UnreadablePartError(f"{path}: its recorder has not closed it (no end_time); stins salvage does")
     sequence = file[_SEQUENCE][()].astype(np.int64)
-    rows, discarded = len(sequence), int(found.get("discarded", 0))
-    numbers = _mended(sequence, share) if discarded else _frames(share, 0, rows)
+    missing = _expanded(found.pop("missing_frames", ()), share)
+    if found.get("discarded"):
+        rows, numbers = _stored(sequence, missing)
+    else:
+        rows, numbers = np.arange(len(sequence)), _frames(share, 0, len(sequence))
     return PartFile(
         path=path,
         share=share,
+        rows=rows,
         numbers=numbers,
-        missing=_expanded(found.pop("missing_frames", ()), share),
-        passed=rows + discarded,
+        missing=missing,
+        passed=sum(int(found.get(key, 0)) for key in ("written", "discarded", "missing")),
         account=found,
     )
 
@@ -100,11 +105,20 @@ def _expanded(ranges: Any, share: Share) -> Numbers:
     return np.concatenate([np.empty(0, np.int64), *(_frames(share, first, last + 1) for first, last in runs)])
 
 
-def _mended(sequence: Numbers, share: Share) -> Numbers:
-    """The numbers of the rows, rising: an empty row in a wide gap has none (docs/reference/file.md).
+def _stored(sequence: Numbers, missing: Numbers) -> tuple[Numbers, Numbers]:
+    """The rows that hold a frame, and their numbers, where frames were discarded, which have no row.
 
-    It takes the number behind the row's before; which of the frames missing there it is does not matter.
+    The number of an empty row may then be that of a discarded frame (docs/reference/file.md). But the row of a frame is
+    as far down as there are frames stored and missing before it; for such an empty row more are missing than that.
     """
-    places = np.arange(len(sequence))
-    discarded_before = np.maximum.accumulate((sequence - share.index) // share.count - places)
-    return share.index + share.count * (discarded_before + places)
+    rows = np.flatnonzero(~np.isin(sequence, missing))
+    numbers = sequence[rows]
+    stored_before = rows - np.searchsorted(missing, numbers)
+    rising = _records(numbers) & _records(stored_before)
+    return rows[rising], numbers[rising]
+
+
+def _records(values: Numbers) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """Which of them are higher than all before."""
+    before = np.concatenate([[-1], np.maximum.accumulate(values)[:-1]])
+    return values > before[: len(values)]

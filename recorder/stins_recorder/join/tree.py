@@ -25,10 +25,11 @@ _MOST_RUNS = 10_000
 
 
 class _Source(msgspec.Struct, frozen=True):
-    """An open part, and where its rows go."""
+    """An open part, and where its rows go: one by one, and in runs."""
 
     name: str
     file: h5py.File
+    rows: Numbers
     places: Numbers
     runs: tuple[Run, ...]
 
@@ -69,13 +70,14 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
 
 def _open(part: PartFile, numbers: Numbers, stack: ExitStack) -> _Source:
     file = stack.enter_context(h5py.File(part.path, "r", locking=False))
-    found = tuple(runs(numbers, part.numbers))
+    places = np.searchsorted(numbers, part.numbers)
+    found = tuple(runs(part.rows, places))
     if len(found) > _MOST_RUNS:
         raise RecorderError(
             f"{part.path}: got {len(found)} runs of rows between discarded frames, expected at most {_MOST_RUNS}; "
             "such a series can be read from its parts only"
         )
-    return _Source(part.path.name, file, np.searchsorted(numbers, part.numbers), found)
+    return _Source(part.path.name, file, part.rows, places, found)
 
 
 def _columns(file: h5py.File) -> list[str]:
@@ -122,7 +124,7 @@ def _column(file: h5py.File, path: str, sources: Sequence[_Source], numbers: Num
     model = found[0][1]
     values = np.full(len(numbers), model.fillvalue, np.result_type(*(column.dtype for _, column in found)))
     for source, column in found:
-        values[source.places] = column[()]
+        values[source.places] = column[()][source.rows]
     dataset = file.create_dataset(path, data=numbers.astype("<u8") if path == _SEQUENCE else values)
     dataset.attrs.update(model.attrs)
 
@@ -134,7 +136,7 @@ def _notes(file: h5py.File, sources: Sequence[_Source]) -> None:
         raw = source.file[_NOTES][()].tobytes() if _NOTES in source.file else b""
         for line in raw.splitlines():
             note = msgspec.json.decode(line)
-            lines.append({**note, "row": int(source.places[note["row"]])})
+            lines.append({**note, "row": int(source.places[np.searchsorted(source.rows, note["row"])])})
     lines.sort(key=lambda note: int(note["row"]))
     content = b"".join(msgspec.json.encode(note) + b"\n" for note in lines)
     dataset = file.create_dataset(_NOTES, data=np.frombuffer(content, np.uint8))
