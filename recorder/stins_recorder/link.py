@@ -19,11 +19,13 @@ OrderKind: TypeAlias = Literal["prepare", "stop", "reset", "exit"]
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
     """Supervisor to a process in waiting: it is the writer now.
 
-    `preview` is the endpoint for frames to look at. `give_up` says why an open series is not to be gone on with.
+    `preview` is the endpoint for frames to look at, `live` that of the writer before, which its viewers know. `give_up`
+    says why an open series is not to be gone on with.
     """
 
     config: dict[str, Any]
     preview: str
+    live: str | None = None
     give_up: str = ""
 
 

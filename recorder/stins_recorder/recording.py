@@ -20,7 +20,7 @@ from .records import Record, at_end
 from .recovery import Recovered
 from .room import Room
 from .safekeeping import Safekeeping
-from .series_file import SeriesFile
+from .store import Store
 from .tally import Tally
 from .watchdog import unwatched
 
@@ -49,19 +49,15 @@ class Recording:
     ) -> None:
         self._roots = roots
         self._machine = machine
-        self._frames_per_file = frames_per_file
-        self._watch = watch
-        self._file: SeriesFile | None = None
         self._tally = Tally()
-        self.room = Room(roots, reserve_bytes, name)
+        self._room = Room(roots, reserve_bytes, name)
         self.safe = Safekeeping(journal, machine, self._note)
+        self._store = Store(roots, self._room, self.safe, frames_per_file=frames_per_file, watch=watch)
         self.state = RecorderState.IDLE
         self.reason = ""
         self.prepared: str | None = None
         self.last_stored: StoreFrame | None = None
         self.dirty = False
-        #: A file that had to be left as it was, without its end.
-        self.unclosed: Path | None = None
 
     @property
     def series(self) -> SeriesStatus | None:
@@ -78,6 +74,11 @@ class Recording:
         """What was written since the last flush."""
         return self._tally.unflushed_bytes
 
+    @property
+    def unclosed(self) -> Path | None:
+        """A file that had to be left as it was, without its end."""
+        return self._store.unclosed
+
     # -- control --------------------------------------------------------------------------------
 
     def prepare(self, series_id: str, filename: str | None, frames: int | None, frame_bytes: int | None) -> None:
@@ -89,7 +90,7 @@ class Recording:
         if self.state is RecorderState.RECORDING:
             raise RecorderError("a series is being recorded; end it first (disarm the acquirer, or /stop)")
         if filename:
-            self.room.check(resolve(self._roots, filename), (frames or 0) * (frame_bytes or 0))
+            self._room.check(resolve(self._roots, filename), (frames or 0) * (frame_bytes or 0))
         self.state, self.reason, self.prepared = RecorderState.READY, "", series_id
 
     def reset(self) -> None:
@@ -103,7 +104,7 @@ class Recording:
         Raises:
             StorageError: it does not say.
         """
-        return self.room.free_bytes()
+        return self._room.free_bytes()
 
     # -- instructions ---------------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class Recording:
         """
         kind = type(instruction)
         if kind is StoreFrame:
-            self._store(instruction)  # type: ignore[arg-type]  # known by `kind`, the fastest test there is
+            self._put(instruction)  # type: ignore[arg-type]  # known by `kind`, the fastest test there is
         elif isinstance(instruction, OpenSeries):
             self._open(instruction)
         elif isinstance(instruction, EndSeries):
@@ -134,30 +135,20 @@ class Recording:
         series = SeriesStatus(series_id=series_id, state=SeriesState.OPEN, share=info.share or None)
         self._tally = Tally(series, wanted=start.recorded)
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
-        self.last_stored, self.unclosed, self.dirty = None, None, True
+        self.last_stored, self.dirty = None, True
         try:
-            self._create(instruction)
+            self._store.open(instruction)
         except RecorderError as error:
             self._fail(error)
         self._refresh()
-        self.safe.created(start, self._tally.position(self._file))
-        log.info("series %s: %s", series_id, self._file.path if self._file else "no file")
+        file = self._store.file
+        self.safe.created(start, self._tally.position(file))
+        log.info("series %s: %s", series_id, file.path if file else "no file")
 
-    def _create(self, instruction: OpenSeries) -> None:
-        start = instruction.start
-        filename = start.series.filename if start.recorded and start.series is not UNSET else None
-        path = resolve(self._roots, filename) if filename else None
-        self.safe.begin(start, path)
-        if path is not None:
-            self.room.check(path)
-            self.room.hold(path)
-            self._file = SeriesFile(
-                path, start, instruction.payload, frames_per_file=self._frames_per_file, watch=self._watch
-            )
-
-    def _store(self, instruction: StoreFrame) -> None:
+    def _put(self, instruction: StoreFrame) -> None:
         self.dirty = True
-        file, tally = self._file, self._tally
+        store, tally = self._store, self._tally
+        file = store.file
         if instruction.rewound:
             tally.rewound(instruction.header.frame_number)
         if file is None:
@@ -171,7 +162,7 @@ class Recording:
             file.write(instruction)
             tally.stored(instruction, size_bytes)
             self.last_stored = instruction
-            self.room.written(file.path, size_bytes)
+            store.written(size_bytes)
         except StorageError as error:
             if self.last_stored is not instruction:
                 tally.skipped(instruction)
@@ -182,16 +173,14 @@ class Recording:
     def flush(self) -> None:
         """Flushes what was written, brings the account up to date and notes how far the series has got."""
         self.dirty = False
-        self._flush_file()
+        self._flush()
         self._refresh()
         self.keep()
 
     def sync(self) -> None:
         """Begins to force to the disk what is flushed; `durable` of the account says later how far that has got."""
-        if self._file is None:
-            return
         try:
-            self._file.sync_begin()
+            self._store.sync()
         except StorageError as error:
             self._fail(error)
 
@@ -199,15 +188,13 @@ class Recording:
         """Notes in the journal how far the series has got; to be called when everything is flushed."""
         series = self._tally.series
         if series is not None and self._machine.account() is not None:
-            self.safe.point(self._tally.position(self._file))
+            self.safe.point(self._tally.position(self._store.file))
         else:
             self.safe.ended(self._machine.checkpoint(), series)
 
-    def _flush_file(self, result: SeriesResult | None = None) -> None:
-        if self._file is None:
-            return
+    def _flush(self, result: SeriesResult | None = None) -> None:
         try:
-            self._file.flush()
+            self._store.flush()
             self._tally.flushed()
         except StorageError as error:
             self._fail(error, result)
@@ -215,30 +202,27 @@ class Recording:
     # -- the end --------------------------------------------------------------------------------
 
     def _end(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
-        self._flush_file(result)
+        self._flush(result)
         self._refresh(result)
         self._tally.settle(*self._tally.outcome(result))
         self._check_sums()
-        file = self._file
+        file = self._store.file
         if file is not None:
-            result = self._final(result)
-            self.safe.closing(receiver, self._tally.position(file), result)
-            self._close(file, result)
+            self.safe.closing(receiver, self._tally.position(file), self._final(result))
+            self._close(result)
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
         self.dirty = False
         self.safe.ended(receiver, self._tally.series)
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
-    def _close(self, file: SeriesFile, result: SeriesResult) -> None:
-        assert self.series is not None  # noqa: S101  # set when the series was opened
-        self._file = None
-        self.room.release()
+    def _close(self, result: SeriesResult) -> None:
+        file, series = self._store.take(), self._tally.series
+        assert file is not None and series is not None  # noqa: S101, PT018  # whoever calls has looked
         try:
-            file.close(result, closing(self.series))
+            self._store.close(file, self._final(result), closing(series))
             self._tally.closed()
         except StorageError as error:
-            self._leave(file.path)
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
 
@@ -247,20 +231,15 @@ class Recording:
 
     def suspend(self) -> None:
         """A stop in mid-series: the file is closed so that anybody can read it, and the journal says how to go on."""
-        self._flush_file()
+        self._flush()
         self._refresh()
-        file = self._file
-        if file is not None:
-            try:
-                file.suspend()
-            except StorageError as error:
-                self._file = None
-                self._leave(file.path)
-                self._fault(str(error))
+        try:
+            self._store.suspend()
+        except StorageError as error:
+            self._fault(str(error))
         if self._tally.series is not None and self._machine.account() is not None:
-            self.safe.point(self._tally.position(self._file, suspended=True))
-        self._file = None
-        self.room.release()
+            self.safe.point(self._tally.position(self._store.file, suspended=True))
+        self._store.take()
 
     def _note(self, text: str) -> None:
         self._tally.note(text)
@@ -269,57 +248,47 @@ class Recording:
 
     def take_over(self, recovered: Recovered) -> None:
         """Goes on with the series that another writer began; a file that cannot be gone on with fails it."""
-        self._tally, self._file = recovered.tally, recovered.file
-        self.safe.settled = recovered.settled
+        self._tally, self.safe.settled = recovered.tally, recovered.settled
         failure = self._tally.failure
         self.dirty = True
         if self._machine.account() is not None:
             self.state, self.reason = (RecorderState.FAULT if failure else RecorderState.RECORDING), failure
-        if recovered.failure and recovered.path is not None:
-            self._leave(recovered.path)
-            self._fail(RecorderError(recovered.failure))
-        elif self._file is not None:
-            self._hold_room(self._file.path)
-        self._refresh()
-
-    def _hold_room(self, path: Path) -> None:
         try:
-            self.room.hold(path)
+            self._store.take_over(recovered.file)
+            if recovered.failure and recovered.path is not None:
+                self._store.leave(recovered.path)
+                self._fail(RecorderError(recovered.failure))
         except StorageError as error:
             self._fail(error)
+        self._refresh()
 
     # -- failures -------------------------------------------------------------------------------
 
     def _fail(self, error: RecorderError, result: SeriesResult | None = None) -> None:
         """Storage failed: what was flushed is kept, the file is closed now, the rest of the series is counted."""
         self._fault(str(error))
-        file, self._file = self._file, None
-        self.room.release()
         result = result or self._machine.account()
-        if file is not None and result is not None:
-            self._save(file, result)
+        if result is not None and self._store.file is not None:
+            self._save(result)
+        self._store.take()
         self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
 
-    def _save(self, file: SeriesFile, result: SeriesResult) -> None:
+    def _save(self, result: SeriesResult) -> None:
         """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written."""
+        self._room.release()
         try:
-            file.flush()
+            self._store.flush()
         except StorageError as error:
             log.warning("%s", error)
             self._tally.flush_failed()
-            self._leave(file.path)
-            file.abandon()
+            if file := self._store.take():
+                self._store.abandon(file)
             self._refresh(result)
         else:
             self._tally.flushed()
-            self._refresh(result, file)
+            self._refresh(result)
             self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
-            self._close(file, self._final(result))
-
-    def _leave(self, path: Path) -> None:
-        """The file stays as it is, without its end; the supervisor has it salvaged."""
-        self.unclosed = path
-        self.safe.set_aside()
+            self._close(result)
 
     def _fault(self, reason: str) -> None:
         log.error("%s", reason)
@@ -332,7 +301,7 @@ class Recording:
         if series is not None and series.file is not None and (problem := unbalanced(series)):
             self._fault(f"the account of series {series.series_id} does not add up: {problem}; please report it")
 
-    def _refresh(self, result: SeriesResult | None = None, file: SeriesFile | None = None) -> None:
+    def _refresh(self, result: SeriesResult | None = None) -> None:
         result = result or self._machine.account()
         if result is not None:
-            self._tally.count(result, file or self._file)
+            self._tally.count(result, self._store.file)

@@ -145,10 +145,12 @@ class Supervisor:
     def _begin(self) -> None:
         """The spare, or else a new process, becomes the writer."""
         writer, self._spare = self._spare, None
-        if writer is None or not writer.alive:
-            writer = WriterProcess()
-        config = self._config.model_dump(mode="json")
-        writer.begin(Begin(config=config, preview=self._preview.endpoint, give_up=self._give_up))
+        if writer is not None and not writer.alive:
+            writer.end()
+            writer = None
+        writer = writer or WriterProcess()
+        config, live = self._config.model_dump(mode="json"), self.board.status.live
+        writer.begin(Begin(config=config, preview=self._preview.endpoint, live=live, give_up=self._give_up))
         self._give_up, self._said, self._silent, self._hang = "", None, False, HangWatch()
         self._began = time.monotonic()
         self._heard = self._began + _START_DEADLINE_S - _SILENCE_S

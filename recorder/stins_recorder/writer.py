@@ -12,7 +12,7 @@ from stins import Decoder, MessageError, StinsError
 from stins.acks import Ack
 from stins.control import RecorderState
 from stins.receiver import Instruction
-from stins.transport import AckSender, LivePublisher, Receiver
+from stins.transport import AckSender, LivePublisher, Receiver, TransportError
 
 from .config import RecorderConfig
 from .errors import RecorderError
@@ -51,7 +51,7 @@ class Writer:
         """Records until it is told to exit, or the supervisor is gone; the exit status."""
         config = RecorderConfig.model_validate(begin.config)
         try:
-            writer = cls(config, link, begin.preview, watch=watch, give_up=begin.give_up)
+            writer = cls(config, link, begin.preview, live=begin.live, watch=watch, give_up=begin.give_up)
         except StinsError as error:
             link.send(WriterStatus(state=RecorderState.FAULT, reason=str(error)))
             raise
@@ -65,6 +65,7 @@ class Writer:
         link: Link,
         preview: str,
         *,
+        live: str | None = None,
         watch: Callable[[str], None] = unwatched,
         give_up: str = "",
     ) -> None:
@@ -76,7 +77,7 @@ class Writer:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
         self._take_over(watch, give_up)
-        self._connect(preview)
+        self._connect(preview, live)
         self._exit = False
         self._flushed = self._told = self._acked = self._synced = 0.0
         self._told_what = self._what()
@@ -100,19 +101,29 @@ class Writer:
         self._recording.take_over(recovered)
         self._awaits_sender = self._machine.account() is not None
 
-    def _connect(self, preview: str) -> None:
+    def _connect(self, preview: str, live: str | None) -> None:
         config, budget, context = self._config, self._config.budget_bytes, self._context
         self._receiver = Receiver(
             config.sources, budget_bytes=budget, max_message_bytes=config.max_message_bytes, context=context
         )
-        self._live = LivePublisher(
-            config.live, budget_bytes=budget // 4, max_message_bytes=config.max_message_bytes, context=context
-        )
+        try:
+            self._live = self._republish(live or config.live)
+        except TransportError:  # somebody took its port meanwhile
+            self._live = self._republish(config.live)
         self._acks = AckSender(config.acks, context)
         self._preview = PreviewFeed(preview, context)
         self._poller = zmq.Poller()
         self._poller.register(self._receiver.socket, zmq.POLLIN)
         self._poller.register(self._link.fileno(), zmq.POLLIN)
+
+    def _republish(self, endpoint: str) -> LivePublisher:
+        config = self._config
+        return LivePublisher(
+            endpoint,
+            budget_bytes=config.budget_bytes // 4,
+            max_message_bytes=config.max_message_bytes,
+            context=self._context,
+        )
 
     def stop(self) -> None:
         """Lets `run` end after the present batch."""

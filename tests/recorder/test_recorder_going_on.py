@@ -76,9 +76,8 @@ class Life(Desk):
             super()._give(parts)
 
     def end_of_life(self) -> None:
-        if self.recording._file is not None:
-            self.recording._file.abandon()
-        self.recording.room.release()
+        if (file := self.recording._store.take()) is not None:
+            file.abandon()
         self.journal.close()
 
     def last(self, kind: type[Record]) -> Record:
@@ -134,7 +133,7 @@ def test_a_file_that_did_not_survive_its_first_frame_is_made_anew(life: Life) ->
     life.recording.flush()
     path, armed = life.path, life.last(Point)
     life.frames(0)
-    life.recording._file = None  # what it would still write is lost
+    life.recording._store.file = None  # what it would still write is lost
     path.write_bytes(b"\x89HDF\r\n\x1a\n and then nothing that could be read")
     life = life.die(armed)
     assert not path.exists()
@@ -191,6 +190,20 @@ def test_after_a_start_of_the_machine_a_file_is_not_gone_on_with_unless_it_was_s
         assert life.account.state is state
         assert ("the machine was restarted" in life.account.reason) is not suspended
         life.end()
+    life.end_of_life()
+
+
+def test_a_series_whose_name_was_refused_is_not_taken_for_the_one_before(life: Life) -> None:
+    life.series("good.h5", range(2), id="good")
+    life.start("../bad.h5", id="bad", frames_expected=2)
+    life.frames(0)
+    life.recording.flush()
+    life = life.die()
+    assert (life.account.series_id, life.account.state, life.account.file) == ("bad", SeriesState.FAILED, None)
+    life.frames(1)
+    life.end()
+    assert balanced(life.account).missing == 2
+    whole(life.root / "good.h5", 2)
     life.end_of_life()
 
 

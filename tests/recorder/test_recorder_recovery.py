@@ -56,9 +56,9 @@ def test_a_killed_writer_loses_nothing_that_was_sent_by_one_who_sends_again(
     chain.start("killed.h5", id="killed", frames_expected=400)
     send(chain, 0, 100, bslz4=bslz4)
     chain.flushed(50)
-    pid = kill_writer(chain)
+    live, pid = chain.recorder.status.live, kill_writer(chain)
     send(chain, 100, 200, bslz4=bslz4)
-    chain.serve(another_than(pid))
+    assert chain.serve(another_than(pid)).live == live, "its viewers find it again"
     assert chain.recorder.status.series is not None
     assert chain.recorder.status.series.state is SeriesState.OPEN
     send(chain, 200, 300, bslz4=bslz4)

@@ -9,6 +9,7 @@ import pytest
 from recorder_kit import Stream, wait_until
 from stins_recorder.config import RecorderConfig
 from stins_recorder.supervisor import Supervisor
+from stins_recorder.watchdog import watch_of
 
 from stins.control import RecorderState, RecorderStatus, SeriesState
 from stins.transport import Publisher
@@ -21,7 +22,7 @@ class Watched:
         root.mkdir()
         self.publisher = Publisher("tcp://127.0.0.1:0")
         self.stream = Stream(self._send)
-        self.supervisor = Supervisor(RecorderConfig(roots=[root], sources=[self.publisher.endpoint]))
+        self.supervisor = Supervisor(RecorderConfig(roots=[root], sources=[self.publisher.endpoint], call_limit_s=0.2))
         #: Every status, in order; also those that last a few milliseconds.
         self.said: list[RecorderStatus] = []
         self.supervisor.board.listen(lambda: self.said.append(self.supervisor.board.status))
@@ -83,6 +84,28 @@ def test_a_writer_that_cannot_live_is_a_fault_until_somebody_has_seen_it(watched
         watched.wait_for_another(pid)
     wait_until(lambda: watched.supervisor.board.status.state is RecorderState.FAULT)
     assert watched.supervisor.reset().state is RecorderState.IDLE
+
+
+def test_a_call_that_hangs_is_named_while_it_hangs_and_killed_on_request(watched: Watched) -> None:
+    status, pid = watched.supervisor.board.status, watched.writer_pid
+    writer = watched.supervisor._writer
+    assert writer is not None
+    watch = watch_of(writer.page.descriptor)  # as the writer itself would say it
+    watch("flush")
+    wait_until(lambda: watched.supervisor.board.status.step == "flush")
+    hanging = watched.supervisor.board.status
+    assert "the writer has been in flush for" in hanging.reason
+    assert hanging.state is status.state, "nothing has failed yet"
+    watch("")
+    wait_until(lambda: watched.supervisor.board.status.step == "")
+    assert watched.supervisor.board.status.reason == ""
+
+    watch("write")
+    wait_until(lambda: watched.supervisor.board.status.step == "write")
+    watched.supervisor.reset()
+    watched.wait_for_another(pid)
+    wait_until(lambda: watched.supervisor.board.status.state is RecorderState.IDLE)
+    assert any("died: signal SIGKILL in write" in status.reason for status in watched.said)
 
 
 def test_a_supervisor_that_is_stopped_while_it_waits_starts_no_writer(watched: Watched) -> None:
