@@ -41,6 +41,8 @@ DATA = "/entry/instrument/detector/data"
 NUMBERS = "/entry/instrument/detector/sequence_number"
 DEADLINE_S = 120.0
 _POLL_S = 0.02
+#: For arming, where the detector computes its frames.
+_COMPUTE_S = 60.0
 _ROWS_AT_ONCE = 32
 
 
@@ -68,7 +70,7 @@ class Chain:
         recorder: Mapping[str, Any] | None = None,
         shim: Path | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder, self.data = folder, root
         self._references: dict[int, NDArray[Any]] = {}
         self.page = FaultPage(folder / "page") if shim else None
         self._environment = self.page.environment(shim) if self.page and shim else {}
@@ -95,6 +97,11 @@ class Chain:
             self.page.close()
 
     @property
+    def recorder_pid(self) -> int:
+        """The supervisor's process."""
+        return self._recorder.pid
+
+    @property
     def log(self) -> str:
         """The recorder's messages."""
         return self._recorder.log_file.read_text()
@@ -110,7 +117,8 @@ class Chain:
         """Arms a series of so many frames, and starts it when its file is open."""
         filename = f"{name}.h5"
         self.recorder.post("/prepare", PrepareRequest(series_id=name, filename=filename, frames_expected=frames))
-        self.acquirer.post("/arm", ArmRequest(series_id=name, filename=filename, frames_per_trigger=frames))
+        request = ArmRequest(series_id=name, filename=filename, frames_per_trigger=frames)
+        self.acquirer.post("/arm", request, timeout_s=_COMPUTE_S)
         wait_for(lambda: self.is_open(name), f"series {name} is open")
         self.acquirer.post("/trigger", TriggerRequest())
 
@@ -132,7 +140,7 @@ class Chain:
     def end(self, name: str) -> SeriesStatus:
         """The account of a series that has ended, on both sides."""
         wait_for(lambda: not self.sending(), f"the acquirer ends {name}")
-        wait_for(lambda: (series := self.account(name)) and series.state is not SeriesState.OPEN, f"{name} ends")
+        wait_for(lambda: _is_over(self.account(name)), lambda: f"{name} ends; {self.recorder_status()}")
         series = self.account(name)
         assert series is not None
         return series
@@ -171,6 +179,19 @@ class Chain:
         self._recorder.stop()
         self._recorder = self._start(pinned)
 
+    def stop_recorder(self) -> None:
+        """Ends it politely, and starts it again."""
+        pinned = self._recorder.pinned
+        self._recorder.stop()
+        self._recorder = self._start(pinned)
+
+    def kill_acquirer(self) -> None:
+        """SIGKILL; the detector is started again as it was."""
+        pinned = {**self._acquirer.pinned, "settings": dict(self.acquirer.status().settings)}
+        self._acquirer.send_signal(signal.SIGKILL)
+        self._acquirer.stop()
+        self._acquirer = DaemonProcess("acquirer", pinned, folder=self._folder)
+
     # -- what must be in the file ---------------------------------------------------------------
 
     def reference(self, frame: int) -> NDArray[Any]:
@@ -186,6 +207,12 @@ class Chain:
         if not self._references:
             self._settings = self.acquirer.status().settings
         return self._settings
+
+    def ended(self, series: SeriesStatus) -> bool:
+        """Whether its file was closed or salvaged."""
+        with suppress(OSError), h5py.File(series.file, "r") as file:
+            return "end_time" in file["entry"]
+        return False
 
     def check(self, series: SeriesStatus, frames: int) -> Verdict:
         """Every frame of the file, bit by bit; a frame that is listed as missing is lost, not wrong."""
@@ -210,13 +237,20 @@ class Chain:
         return wrong
 
 
-def wait_for(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+def wait_for(condition: Callable[[], object], what: str | Callable[[], str], deadline_s: float = DEADLINE_S) -> None:
     """Returns once it is true; gives up with words."""
     deadline = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {deadline_s:g} s: {what}")
+            raise TimeoutError(f"not within {deadline_s:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(_POLL_S)
+
+
+def _is_over(series: SeriesStatus | None) -> bool:
+    """A series that has failed goes on being counted until its end has come."""
+    if series is None or series.state is SeriesState.OPEN:
+        return False
+    return series.frames_expected in (None, series.written + series.discarded + series.missing)
 
 
 def _records(status: RecorderStatus, dead: int) -> bool:
