@@ -11,21 +11,24 @@ from .link import Answer, Link, Order, OrderKind
 __all__ = ["Orders"]
 
 _DEADLINE_S = 5.0
+#: A writer that died is followed by another one in some milliseconds, without a spare in a second.
+_NEXT_WRITER_S = 3.0
 
 
 class Orders:
     """Numbers the orders, so that each thread gets the answer to its own."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._number = 0
         self._answers: dict[int, queue.SimpleQueue[Answer]] = {}
         self._link: Link | None = None
 
     def give_to(self, link: Link | None) -> None:
         """From now on orders go there; None: there is nobody to take one."""
-        with self._lock:
+        with self._changed:
             self._link = link
+            self._changed.notify_all()
 
     def give(self, what: OrderKind, prepare: PrepareRequest | None = None) -> None:
         """Gives an order; returns when it has been carried out.
@@ -34,9 +37,11 @@ class Orders:
             RecorderError: it was refused, nobody is there, or no answer came in time.
         """
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        with self._lock:
-            if self._link is None:
-                raise RecorderError(f"{what}: the writer is being started again; try in a second")
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._link is not None, _NEXT_WRITER_S) or self._link is None:
+                raise RecorderError(
+                    f"{what}: the writer died, and no other was there within {_NEXT_WRITER_S:g} s; try again"
+                )
             self._number += 1
             number = self._number
             self._answers[number] = answers

@@ -124,12 +124,21 @@ class Supervisor:
             RecorderError: it ended at once, or did not report in time.
         """
         self._begin()
-        deadline = time.monotonic() + _START_DEADLINE_S
+        deadline = time.monotonic() + _START_DEADLINE_S + self._config.resume_limit_s
         while self.board.status.live is None:
-            if not self._listen() or time.monotonic() > deadline:
+            if self._listen():
+                self._watch(time.monotonic())
+                gone = time.monotonic() > deadline
+            else:
+                # One that died of an old file is followed by one that does not touch it; any other cause stays.
+                gone = not self._resuming
+                self._bury()
+                if not gone:
+                    self._begin()
+            if gone:
                 raise RecorderError(
-                    f"{self._config.name}: the writer did not start within {_START_DEADLINE_S:g} s: "
-                    f"{self.board.status.reason or 'see its messages above'}"
+                    f"{self._config.name}: the writer did not start: "
+                    f"{self._said.reason if self._said else 'see its messages above'}"
                 )
 
     def run(self) -> None:
@@ -141,6 +150,11 @@ class Supervisor:
                 self._bury()
                 if not self._stopping.wait(self._pause_s):
                     self._begin()
+
+    @property
+    def _resuming(self) -> bool:
+        """Whether the writer is opening the file of an open series."""
+        return self._said is not None and self._said.state is RecorderState.RECOVERING
 
     def _begin(self) -> None:
         """The spare, or else a new process, becomes the writer."""
@@ -181,7 +195,7 @@ class Supervisor:
         how = writer.end() + (f" in {step}" if step else "")
         series = self.board.status.series
         achieved = (series.series_id, series.state, series.received) if series else None
-        verdict = self._restarts.died(time.monotonic(), achieved=achieved, resuming=step == "resume")
+        verdict = self._restarts.died(time.monotonic(), achieved=achieved, resuming=self._resuming)
         self._pause_s = verdict.pause_s
         self._death = f"the writer (process {writer.pid}) died: {how}"
         self._died_in = series.series_id if series else None
@@ -200,7 +214,7 @@ class Supervisor:
             return
         seen = writer.page.read()
         step, hung_s = seen[1], self._hang.look(seen, now)
-        if step == "resume" and hung_s > self._config.resume_limit_s:
+        if self._resuming and now - self._began > self._config.resume_limit_s:
             self._give_up = f"going on with the file took longer than {self._config.resume_limit_s:g} s"
             writer.kill()
         elif hung_s > self._config.call_limit_s:
@@ -237,7 +251,7 @@ class Supervisor:
             state=RecorderState.FAULT if self._fault else status.state,
             reason=self._fault or status.reason,
             step="",
-            live=status.live,
+            live=status.live or self.board.status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
             series=series,

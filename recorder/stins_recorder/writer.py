@@ -87,6 +87,7 @@ class Writer:
         """The machine and the recording, as the writer before this one left them."""
         self._link.send(WriterStatus(state=RecorderState.RECOVERING))
         config, self._resumed = self._config, time.monotonic()
+        watch("resume")
         recovered = Recovery(config, watch, give_up).recover(self._journal.found, self._resumed)
         self._machine = recovered.machine
         self._recording = Recording(
@@ -99,6 +100,7 @@ class Writer:
             watch=watch,
         )
         self._recording.take_over(recovered)
+        watch("")
         self._awaits_sender = self._machine.account() is not None
 
     def _connect(self, preview: str, live: str | None) -> None:

@@ -1,5 +1,6 @@
 """A recorder that dies in mid-series, and goes on with it: nothing is lost with acks, and without them it is said."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -191,5 +192,24 @@ def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_wo
     chain.end()
     account: Any = chain.serve_to_end()
     assert (account.state, account.written, account.missing) == (SeriesState.FAILED, 10, 10)
+    chain.series("next.h5", range(3), id="next", frames_expected=3)
+    assert chain.serve_to_end().state is SeriesState.COMPLETE
+
+
+def test_a_file_that_hangs_whoever_opens_it_is_given_up_within_its_limit(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True, resume_limit_s=1.5)
+    chain.start("hangs.h5", id="hangs", frames_expected=20)
+    chain.frames(*range(10))
+    chain.flushed(10)
+    chain.recorder.close()
+    path = chain.root / "hangs.h5"
+    path.unlink()
+    os.mkfifo(path)  # opening it for reading waits for one who writes
+    chain.restart()
+    status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT)
+    assert "given up: going on with the file took longer than 1.5 s" in status.reason
+    chain.frames(*range(10, 20))
+    chain.end()
+    assert chain.serve_to_end().state is SeriesState.FAILED
     chain.series("next.h5", range(3), id="next", frames_expected=3)
     assert chain.serve_to_end().state is SeriesState.COMPLETE
