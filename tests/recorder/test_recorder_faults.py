@@ -152,6 +152,8 @@ def test_a_full_tmpfs_is_a_fault_keeps_what_was_flushed_and_the_next_series_work
     assert 30 <= account.written == account.rows < 48
     frames = frames_of(seen_by(chain, small / "full.h5"), account.rows)
     np.testing.assert_array_equal(frames, [image(n, BIG.shape) for n in range(account.rows)])
+    with h5py.File(seen_by(chain, small / "full.h5")) as file:
+        assert file["/entry/series/outcome"].asstr()[()] == "failed", "its end had its room"
 
     chain.series("good:next.h5", range(3), id="next")
     assert chain.recorder.wait_for_end("next").state is SeriesState.COMPLETE
