@@ -13,6 +13,7 @@ from .states import CombinedState
 __all__ = [
     "Awaited",
     "is_armed",
+    "is_coming_back",
     "until_closed",
     "until_ended",
     "until_heard",
@@ -47,6 +48,14 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 def is_armed(acquirer: AcquirerStatus | None) -> bool:
     """Whether it has a series open."""
     return acquirer is not None and acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+
+
+def is_coming_back(snapshot: Snapshot) -> bool:
+    """Whether the recorder is being started again, or may be, while the acquirer keeps what it has to record."""
+    acquirer, recorder = snapshot.acquirer, snapshot.recorder
+    if recorder is not None:
+        return recorder.state is RecorderState.RECOVERING
+    return is_armed(acquirer) and acquirer is not None and acquirer.replay
 
 
 def until_heard(timeout_s: float) -> Awaited:

@@ -69,8 +69,8 @@ class Controller:
     ) -> None:
         self.deadlines = deadlines or Deadlines()
         self._acquirer = DaemonClient("acquirer", acquirer_url, AcquirerStatus, acquirer_token)
-        self._recorder = _recorder_client(recorder_url, recorder_token)
-        self._observer = Observer(self._acquirer, self._recorder, self.deadlines.offline_s)
+        self._recorder = _recorder_client(recorder_url, recorder_token, self.deadlines.away_s)
+        self._observer = Observer(self._acquirer, self._recorder, self.deadlines)
         self._lock = threading.RLock()  # one command at a time
         self._series: Series | None = None
         self._next_frame = 0
@@ -361,9 +361,13 @@ class Controller:
         self._observer.follow(series)
 
 
-def _recorder_client(url: str | Sequence[str], token: str | None) -> DaemonClient[RecorderStatus] | RecorderGroup:
+def _recorder_client(
+    url: str | Sequence[str], token: str | None, away_s: float
+) -> DaemonClient[RecorderStatus] | RecorderGroup:
     urls = [url] if isinstance(url, str) else list(url)
-    return DaemonClient("recorder", urls[0], RecorderStatus, token) if len(urls) == 1 else RecorderGroup(urls, token)
+    if len(urls) > 1:
+        return RecorderGroup(urls, token, away_s)
+    return DaemonClient("recorder", urls[0], RecorderStatus, token)
 
 
 def _frame_bytes(frame: FrameDescription | None) -> int | None:

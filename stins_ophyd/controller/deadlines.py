@@ -23,6 +23,9 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """Until a series that was told to end is closed in the recorder."""
     offline_s: float = 1.0
     """How long a process may be out of hearing before what is awaited has failed."""
+    away_s: float = 15.0
+    """How long a recorder may be, whose frames the acquirer keeps meanwhile (replay): one that is started again goes on
+    with its series. Among several recorders, how long the others wait for it before they are joined without it."""
 
     def stall_of(self, settings: Mapping[str, Any]) -> float:
         """How long no frame may come: derived from the acquirer's exposure and period."""

@@ -31,36 +31,28 @@ def dealt(order: PrepareRequest, count: int) -> tuple[PrepareRequest, ...]:
 
 
 def silence(ledger: Ledger) -> str:
-    """Why they are not heard; nothing where all are, or where those that are have closed their parts of a series.
-
-    A recorder that is silent then makes the whole faulty, not silent: what the others have can be joined, and told.
-    """
-    silent = [member.silence for member in ledger.members if member.status is None]
-    heard = {member.standing for member in ledger.members if member.status is not None}
-    if not silent or (heard and heard <= {Standing.ENDED, Standing.LOST} and Standing.ENDED in ledger.standings):
+    """Why they are not heard; nothing where all are, or where a series goes on, or is told, without the silent ones."""
+    silent = [member for member in ledger.members if member.status is None]
+    known = ledger.under_way or Standing.GONE in ledger.standings
+    if len(silent) < len(ledger.members) and known:
         return ""
-    return "; ".join(silent)
+    return "; ".join(member.silence for member in silent)
 
 
 def fold(ledger: Ledger) -> RecorderStatus:
     """All of them as one; at least one must have been heard."""
     heard = [member.status for member in ledger.members if member.status is not None]
     series = _series(ledger)
-    state = next(state for state in _FIRST if state in {status.state for status in heard})
-    faults = _faults(ledger)
-    if faults:
-        state = RecorderState.FAULT
-    elif series is not None and series.state is SeriesState.OPEN and state in (RecorderState.READY, RecorderState.IDLE):
-        state = RecorderState.RECORDING
+    faults, away = _faults(ledger), _away(ledger)
     free = [status.free_bytes for status in heard if status.free_bytes is not None]
     prepared = {status.prepared for status in heard}
     first = heard[0]
     roots = tuple(root for root in first.roots if all(root in status.roots for status in heard))
     return msgspec.structs.replace(
         first,
-        name=", ".join(status.name for status in heard),
-        state=state,
-        reason="; ".join(faults or [status.reason for status in heard if status.reason]),
+        name=", ".join(member.name for member in ledger.members),
+        state=RecorderState.FAULT if faults else RecorderState.RECOVERING if away else _state(heard, series),
+        reason="; ".join(faults or away or [status.reason for status in heard if status.reason]),
         boot_id="+".join(status.boot_id for status in heard),
         writer_pid=None,
         restarts=sum(status.restarts for status in heard),
@@ -85,10 +77,15 @@ def _preview(ledger: Ledger, series: SeriesStatus | None) -> Preview | None:
     return msgspec.structs.replace(preview, row=preview.frame_number - series.discarded)
 
 
-def _settled(ledger: Ledger) -> bool:
-    """Whether nothing more happens to the series: it is joined, or cannot be, or has no file."""
-    order = ledger.order
-    return bool(ledger.joined or ledger.problem) or (ledger.over and (order is None or not order.filename))
+def _state(heard: Sequence[RecorderStatus], series: SeriesStatus | None) -> RecorderState:
+    state = next(state for state in _FIRST if state in {status.state for status in heard})
+    at_rest = state in (RecorderState.READY, RecorderState.IDLE)
+    # Closed by each of them, and not joined yet.
+    return RecorderState.RECORDING if at_rest and series and series.state is SeriesState.OPEN else state
+
+
+def _away(ledger: Ledger) -> list[str]:
+    return [member.silence for member in ledger.members if member.status is None and not member.given_up]
 
 
 def _faults(ledger: Ledger) -> list[str]:
@@ -96,7 +93,7 @@ def _faults(ledger: Ledger) -> list[str]:
     for member in ledger.members:
         status = member.status
         if status is None:
-            faults.append(member.silence)
+            faults += [member.silence] if member.given_up else []
         elif status.state is RecorderState.FAULT:
             faults.append(f"recorder {status.name!r}: {status.reason}")
         elif member.standing is Standing.LOST and not ledger.over:
@@ -116,7 +113,7 @@ def _series(ledger: Ledger) -> SeriesStatus | None:
     series = _summed(accounts, len(ledger.members), order.frames_expected)
     if ledger.problem:
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=ledger.problem)
-    return series if _settled(ledger) else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="")
+    return series if ledger.settled else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="")
 
 
 def _unordered(ledger: Ledger, accounts: Sequence[SeriesStatus]) -> SeriesStatus | None:

@@ -34,6 +34,7 @@ _AT_IT: Final = frozenset({Standing.NOT_YET, Standing.OPEN, Standing.AWAY})
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One recorder: its last word, or why there is none, and its last account of the series."""
 
+    name: str = "?"
     status: RecorderStatus | None = None
     silence: str = "nothing heard yet"
     given_up: bool = False
@@ -83,7 +84,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         account = status.series if ours else before.account if self.order else None
         old = before.status.preview if before.status else None
         preview = status.preview if status.preview is not None and status.preview != old else self.preview
-        return self._with(index, Member(status=status, account=account), preview)
+        return self._with(index, Member(name=status.name, status=status, account=account), preview)
 
     def silent(self, index: int, why: str) -> "Ledger":
         """A recorder is not heard any more."""
@@ -124,6 +125,17 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """Whether no recorder that lives is still at the series, and one has closed its part."""
         standings = set(self.standings)
         return Standing.ENDED in standings and not standings & _AT_IT
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens to the series: it is joined, or cannot be, or has no file."""
+        order = self.order
+        return bool(self.joined or self.problem) or (self.over and (order is None or not order.filename))
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is a series that has begun and is not settled."""
+        return self.order is not None and not self.settled and any(member.account for member in self.members)
 
     @property
     def to_join(self) -> JoinRequest | None:

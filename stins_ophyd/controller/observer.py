@@ -11,7 +11,8 @@ import msgspec
 from stins.control import AcquirerStatus, RecorderStatus
 from stins.daemon.client import DaemonClient, Watch
 
-from .awaited import Awaited
+from .awaited import Awaited, is_coming_back
+from .deadlines import Deadlines
 from .errors import ControllerError
 from .goal import SeriesProblem
 from .recorder_group import GroupWatch, RecorderGroup
@@ -31,10 +32,10 @@ class Observer:
         self,
         acquirer: DaemonClient[AcquirerStatus],
         recorder: DaemonClient[RecorderStatus] | RecorderGroup,
-        offline_s: float,
+        deadlines: Deadlines,
     ) -> None:
         self._clients: dict[Role, DaemonClient[Any] | RecorderGroup] = {"acquirer": acquirer, "recorder": recorder}
-        self._offline_s = offline_s
+        self._deadlines = deadlines
         self._heard = UNHEARD
         self._series: Series | None = None
         self._changed = threading.Condition()
@@ -95,7 +96,7 @@ class Observer:
                 if self._is_done(awaited):
                     return self.snapshot
                 snapshot, now = self.snapshot, time.monotonic()
-                if (latest := awaited.progress(snapshot)) != progress:
+                if (latest := awaited.progress(snapshot)) != progress or is_coming_back(snapshot):
                     progress, moved = latest, now
                 offline = (offline or now) if snapshot.state is CombinedState.OFFLINE else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
@@ -122,7 +123,7 @@ class Observer:
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
         if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:
             raise self.error(snapshot.culprit or "acquirer", awaited.step, f"{snapshot.reason}; reset() leaves FAULT")
-        if offline_s >= self._offline_s and not awaited.despite_offline:
+        if offline_s >= self._offline_s(snapshot) and not awaited.despite_offline:
             problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
             raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
         if still_s >= awaited.timeout_s:
@@ -130,8 +131,11 @@ class Observer:
             raise self.error(role, awaited.step, f"{owed}; nothing moved for {awaited.timeout_s:g} s")
 
     def _patience(self, awaited: Awaited, now: float, moved: float, offline: float | None) -> float:
-        ends = [moved + awaited.timeout_s] + ([offline + self._offline_s] if offline else [])
+        ends = [moved + awaited.timeout_s] + ([offline + self._offline_s(self.snapshot)] if offline else [])
         return max(min(ends) - now, 0.001)
+
+    def _offline_s(self, snapshot: Snapshot) -> float:
+        return self._deadlines.away_s if is_coming_back(snapshot) else self._deadlines.offline_s
 
     def _watch(self, role: Role, client: DaemonClient[Any] | RecorderGroup) -> Watch[Any] | GroupWatch:
         return client.watch(

@@ -19,8 +19,6 @@ __all__ = ["GroupWatch", "RecorderGroup"]
 
 log = logging.getLogger(__name__)
 
-#: A recorder that comes back goes on with its part; after so long without a word the others are joined without it.
-_GIVE_UP_S = 5.0
 _JOIN_S = 90.0
 #: What a recorder that is gone need not hear.
 _FOR_THE_LIVING = ("/stop",)
@@ -32,17 +30,19 @@ Lost = Callable[[str], None]
 class RecorderGroup:
     """The recorders at `urls`, by their share. While it is watched it has the parts of each series joined at its end.
 
-    A series is over, for whoever watches, when its joined file stands. Every call raises `RemoteError`, which names
-    the recorder, the step and the endpoint.
+    A series is over, for whoever watches, when its joined file stands. One that is silent for `away_s` is not waited
+    for any longer: a recorder that comes back goes on with its part, and the parts are joined again.
+
+    Every call raises `RemoteError`, which names the recorder, the step and the endpoint.
     """
 
-    def __init__(self, urls: Sequence[str], token: str | None = None, give_up_s: float = _GIVE_UP_S) -> None:
+    def __init__(self, urls: Sequence[str], token: str | None = None, away_s: float = 10.0) -> None:
         self.name = "recorder"
         self.url = ", ".join(urls)
         self._clients = [
             DaemonClient(f"recorder {index}", url, RecorderStatus, token) for index, url in enumerate(urls)
         ]
-        self._give_up_s = give_up_s
+        self._away_s = away_s
         self._pool = ThreadPoolExecutor(len(urls), "recorders")
         self._watch: GroupWatch | None = None
 
@@ -74,7 +74,7 @@ class RecorderGroup:
 
     def watch(self, changed: Changed, lost: Lost) -> "GroupWatch":
         """Calls `changed` with each status of the whole and `lost` (with the reason) when one of them falls silent."""
-        self._watch = GroupWatch(self._clients, changed, lost, self._give_up_s)
+        self._watch = GroupWatch(self._clients, changed, lost, self._away_s)
         return self._watch
 
     def close(self) -> None:
@@ -100,11 +100,11 @@ class GroupWatch:
     """Watches all of them, and has one of them join the parts of a series that is over."""
 
     def __init__(
-        self, clients: Sequence[DaemonClient[RecorderStatus]], changed: Changed, lost: Lost, give_up_s: float
+        self, clients: Sequence[DaemonClient[RecorderStatus]], changed: Changed, lost: Lost, away_s: float
     ) -> None:
         self._clients = clients
         self._changed, self._lost = changed, lost
-        self._give_up_s = give_up_s
+        self._away_s = away_s
         self._ledger = Ledger(members=tuple(Member() for _ in clients))
         self._silent_since: dict[int, float] = {}
         self._closed = False
@@ -186,7 +186,7 @@ class GroupWatch:
         """Gives up those that have been silent for too long; seconds until the next one is."""
         now, waits = time.monotonic(), []
         for index, since in list(self._silent_since.items()):
-            left = since + self._give_up_s - now
+            left = since + self._away_s - now
             if left > 0:
                 waits.append(left)
             elif not self._ledger.members[index].given_up:

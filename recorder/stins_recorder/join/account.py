@@ -19,7 +19,7 @@ Found = PartFile | UnreadablePartError
 
 #: How many ranges of missing frames a status carries, and among how many frames they are looked for; the file has all.
 _LISTED_RANGES, _LOOKED_AT = 100, 100_000
-_COUNTS = ("received", "written", "discarded", "retaken", "duplicates", "refused")
+_COUNTS = ("received", "written", "durable", "discarded", "retaken", "duplicates", "refused")
 
 
 class Whole(msgspec.Struct, frozen=True, kw_only=True):
