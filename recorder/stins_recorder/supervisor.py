@@ -44,14 +44,15 @@ _SPARE_AFTER_S = 1.0
 class Supervisor:
     """Holds the recorder's status and passes orders on to the writer.
 
-    Commands may come from any thread; each raises `RecorderError` with what is wrong.
+    `first` is a process in waiting that becomes the writer. Commands may come from any thread; each raises
+    `RecorderError` with what is wrong.
     """
 
-    def __init__(self, config: RecorderConfig) -> None:
+    def __init__(self, config: RecorderConfig, first: WriterProcess | None = None) -> None:
         self._config = config
         self._orders = Orders()
         self._writer: WriterProcess | None = None
-        self._spare: WriterProcess | None = None
+        self._spare = first
         self._stopping = threading.Event()
         self._restarts = Restarts()
         self._hang = HangWatch()

@@ -72,7 +72,7 @@ def balanced(series: SeriesStatus) -> SeriesStatus:
     return series
 
 
-def wait_until(condition: Callable[[], object], deadline_s: float = 10) -> None:
+def wait_until(condition: Callable[[], object], deadline_s: float = 30) -> None:
     """For what tells nobody when it happens."""
     deadline, pause = time.monotonic() + deadline_s, threading.Event()
     while not condition():
@@ -223,14 +223,14 @@ class RecorderProcess:
             self.status = status
             self._changed.notify_all()
 
-    def wait_for(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 10) -> RecorderStatus:
+    def wait_for(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 30) -> RecorderStatus:
         """The first pushed status of which it is true."""
         with self._changed:
             met = self._changed.wait_for(lambda: condition(self.status), deadline_s)
             assert met, f"not within {deadline_s} s: {self.status}\n{self.log}"
             return self.status
 
-    def wait_for_end(self, series_id: str, deadline_s: float = 10) -> SeriesStatus:
+    def wait_for_end(self, series_id: str, deadline_s: float = 30) -> SeriesStatus:
         """The account of a series that has ended (one that failed still counts), after a look at its sums."""
         status = self.wait_for(lambda s: ended(s, series_id), deadline_s)
         assert status.series is not None
@@ -287,13 +287,13 @@ class Chain(Stream):
             raise
 
     def _send(self, parts: list[bytes]) -> None:
-        assert self.publisher.send(parts, 10), "nobody took the message within 10 s"
+        assert self.publisher.send(parts, 30), "nobody took the message within 30 s"
 
     def restart(self) -> None:
         """Another recorder with the same configuration; the one before has ended."""
         self.recorder = RecorderProcess(self.folder, self.wrapper, **self.config)
 
-    def serve(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 20) -> RecorderStatus:
+    def serve(self, condition: Callable[[RecorderStatus], object], deadline_s: float = 30) -> RecorderStatus:
         """The first status of which it is true; meanwhile the sender sends again what it is asked for."""
         deadline = time.monotonic() + deadline_s
         while not condition(status := self.recorder.status):

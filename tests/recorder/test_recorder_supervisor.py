@@ -31,7 +31,7 @@ class Watched:
         self.thread.start()
 
     def _send(self, parts: list[bytes]) -> None:
-        assert self.publisher.send(parts, 10)
+        assert self.publisher.send(parts, 30)
 
     @property
     def writer_pid(self) -> int:
