@@ -22,7 +22,7 @@ class AccountCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     retaken: int
     repeated: int
     lost_and_retaken: int
-    retake: tuple[int, int]
+    retake: tuple[int, int, int]
     declared: SpanList
     discarded: SpanList
     rowless: SpanList

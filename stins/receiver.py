@@ -202,8 +202,10 @@ class SeriesReceiver:
             return self._duplicate(packet)
         self._lost.remove(header.message_id, header.message_id)
         if self._series and isinstance(header, Data):
-            void = self._series.is_void(header)
-            return self._duplicate(packet) if void else self._data(packet, late=True)
+            if not self._series.is_void(header):
+                return self._data(packet, late=True)
+            self._series.pass_void(header, frame_count(header))
+            return self._duplicate(packet)
         return self._handle(packet)
 
     def _restart(self, packet: Packet) -> list[Instruction]:

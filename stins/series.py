@@ -77,7 +77,7 @@ class SeriesAccount:
         self._retaken = 0
         self._repeated = 0
         self._lost_and_retaken = 0
-        self._retake = (-1, 0)  # of the last retake: message_id, first frame
+        self._retake = (-1, 0, 0)  # of the last retake: message_id, first frame, the one behind the last there was
         self._declared = Spans()
         self._discarded = Spans()
         # Discarded frames that have no row: all but those that came late, when their row was given already.
@@ -143,8 +143,8 @@ class SeriesAccount:
         dropped = self._frames.inside(header.frames_dropped) if header.frames_dropped else ()
         again = self._first_retaken(frame, dropped)
         if again < self._next_frame and (header.retake is True or again < frame) and not late:
+            self._retake = (header.message_id, again, self._next_frame)
             self._rewind(again)
-            self._retake = (header.message_id, again)
         if dropped:
             self._declare(dropped, below=frame)
         if frame < self._next_frame:
@@ -174,8 +174,13 @@ class SeriesAccount:
 
     def is_void(self, header: Data) -> bool:
         """Whether the message is from before a retake of its frame: it fills no gap of the frames that came after."""
-        message_id, first = self._retake
+        message_id, first, _ = self._retake
         return header.message_id < message_id and self._place(header.frame_number) >= first
+
+    def pass_void(self, header: Data, count: int) -> None:
+        """A void message has come: no frames of it are to be looked for, though the retake did not know of them."""
+        frame = self._place(header.frame_number)
+        self._lost_and_retaken += max(0, frame + count - max(frame, self._retake[2]))
 
     def _place(self, frame_number: int) -> int:
         return frame_number if self.share is None else self.share.before(frame_number)

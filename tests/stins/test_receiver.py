@@ -451,6 +451,15 @@ def test_a_late_message_from_before_a_retake_does_not_fill_a_gap_of_the_retake()
     assert (rows(done), result(done).missing) == ([(0, 0), (2, 2), (0, 0), (2, 2)], ((1, 1),))
 
 
+def test_a_message_from_before_a_retake_that_comes_late_is_not_missing():
+    receiver = small_window(0)
+    first_take = [data(1, 0), data(2, 1)]  # message 3 with frame 2 is late: the retake knows nothing of it
+    retake = [data(4, 1, retake=True), data(5, 2, retake=True)]
+    done = run(start(), *first_take, *retake, data(3, 2), end(6, frames_sent=5), receiver=receiver)
+
+    assert (result(done).missing, result(done).outcome) == ((), Outcome.COMPLETE)
+
+
 def test_a_frame_number_used_again_after_a_lost_retake_overwrites_nothing():
     receiver = small_window(0)
     done = run(start(), data(1, 0), data(2, 1), data(4, 1), end(5, frames_sent=4), receiver=receiver)
