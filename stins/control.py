@@ -211,7 +211,8 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     A plain file name goes below `root`, the first of `roots`; `NAME:file` below the one whose folder is called NAME.
     `step` is the call that the writer has been in for longer than `call_limit_s` (create, write, flush, close, sync,
     resume), else empty. `restarts` counts the writers that were started after one had died. `joined` is the account of
-    the shared series whose parts this recorder joined last.
+    the shared series whose parts this recorder joined last. `previews` has that of each recorder, where several of them
+    are seen as one.
     """
 
     kind: Literal["recorder"] = "recorder"
@@ -232,4 +233,5 @@ class RecorderStatus(_Value, frozen=True, kw_only=True):
     series: SeriesStatus | None = None
     joined: SeriesStatus | None = None
     preview: Preview | None = None
+    previews: tuple[Preview, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from stins import StinsError
@@ -63,7 +63,7 @@ class Staging:
             if self.step is Step.STAGED:
                 self._arm(TriggerInfo(trigger="software", frames_per_event=frames), triggers=None)
                 self._advance(Step.POINTS)
-            stale = self._preview()
+            stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
             account = self.account = self._controller.wait_for(goal, progress)
         return self._preview_of(goal.first + goal.frames - account.discarded - 1, stale)
@@ -189,11 +189,7 @@ class Staging:
         if self._series_id and (account := snapshot.series(self._series_id)):
             self.account = account
 
-    def _preview(self) -> Preview | None:
-        recorder = self._controller.snapshot.recorder
-        return recorder.preview if recorder else None
-
-    def _preview_of(self, row: int, stale: Preview | None) -> Preview | None:
+    def _preview_of(self, row: int, stale: Collection[Preview]) -> Preview | None:
         """The preview of that row, a new one if the frame was taken again; None if it doesn't come soon."""
         preview = self._controller.wait_for_preview(row, stale, self._preview_s)
         # A recorder without previews must not cost a second with each point.

@@ -1,6 +1,6 @@
 """What the controller waits for, and who is behind with it: functions of a snapshot. No I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -122,12 +122,11 @@ def until_recorded(goal: Goal, timeout_s: float) -> Awaited:
     )
 
 
-def until_preview(row: int, stale: Preview | None, timeout_s: float) -> Awaited:
-    """There is a preview of that row, another than `stale`."""
+def until_preview(row: int, stale: Collection[Preview], timeout_s: float) -> Awaited:
+    """There is a preview of that row, none of those that are `stale`."""
 
     def done(now: Snapshot) -> bool:
-        preview = now.recorder.preview if now.recorder else None
-        return preview is not None and preview.row == row and preview != stale
+        return any(preview.row == row and preview not in stale for preview in now.previews)
 
     return Awaited(
         step="preview", done=done, owed=lambda _: ("recorder", f"no preview of row {row}"), timeout_s=timeout_s

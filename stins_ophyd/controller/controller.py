@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -228,15 +228,13 @@ class Controller:
                 return self.reset()
             return self._make_idle()
 
-    def wait_for_preview(self, row: int, stale: Preview | None, timeout_s: float) -> Preview | None:
-        """The preview of that row, other than `stale`, if it comes in time; else whatever there is of that row."""
+    def wait_for_preview(self, row: int, stale: Collection[Preview], timeout_s: float) -> Preview | None:
+        """The preview of that row, none that is `stale`, if it comes in time; else whatever there is of that row."""
         try:
             self._observer.wait(until_preview(row, stale, timeout_s))
         except RemoteError as error:
             log.debug("%s", error)
-        recorder = self.snapshot.recorder
-        preview = recorder.preview if recorder else None
-        return preview if preview and preview.row == row else None
+        return next((preview for preview in self.snapshot.previews if preview.row == row), None)
 
     # -- arming ---------------------------------------------------------------------------------
 

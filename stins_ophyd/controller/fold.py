@@ -43,7 +43,7 @@ def fold(ledger: Ledger) -> RecorderStatus:
     """All of them as one; at least one must have been heard."""
     heard = [member.status for member in ledger.members if member.status is not None]
     series = _series(ledger)
-    faults, away = _faults(ledger), _away(ledger)
+    faults, away, previews = _faults(ledger), _away(ledger), _previews(heard, series)
     free = [status.free_bytes for status in heard if status.free_bytes is not None]
     prepared = {status.prepared for status in heard}
     first = heard[0]
@@ -64,17 +64,18 @@ def fold(ledger: Ledger) -> RecorderStatus:
         prepared=first.prepared if len(prepared) == 1 else None,
         series=series,
         joined=ledger.joined,
-        preview=_preview(ledger, series),
+        preview=max(previews, key=lambda preview: preview.row, default=None),
+        previews=previews,
         notes=tuple(dict.fromkeys(note for status in heard for note in status.notes))[-_NOTES:],
     )
 
 
-def _preview(ledger: Ledger, series: SeriesStatus | None) -> Preview | None:
-    """The one that came last: its frame may have been taken again, so that it need not be the highest."""
-    preview = ledger.preview
-    if preview is None or series is None:
-        return None
-    return msgspec.structs.replace(preview, row=preview.frame_number - series.discarded)
+def _previews(heard: Sequence[RecorderStatus], series: SeriesStatus | None) -> tuple[Preview, ...]:
+    """The last of each, with the row that it has in the joined file."""
+    found = [status.preview for status in heard if status.preview is not None]
+    if series is None:
+        return ()
+    return tuple(msgspec.structs.replace(each, row=each.frame_number - series.discarded) for each in found)
 
 
 def _state(heard: Sequence[RecorderStatus], series: SeriesStatus | None) -> RecorderState:

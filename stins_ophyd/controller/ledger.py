@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from stins.control import JoinRequest, PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState, SeriesStatus
+from stins.control import JoinRequest, PrepareRequest, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 
 __all__ = ["Ledger", "Member", "Standing"]
 
@@ -67,7 +67,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     known: bool = False
     joined_from: tuple[Standing, ...] = ()
-    preview: Preview | None = None
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -82,18 +81,16 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         series_id = self.order.series_id if self.order else None
         ours = status.series is not None and (self.order is None or status.series.series_id == series_id)
         account = status.series if ours else before.account if self.order else None
-        old = before.status.preview if before.status else None
-        preview = status.preview if status.preview is not None and status.preview != old else self.preview
-        return self._with(index, Member(name=status.name, status=status, account=account), preview)
+        return self._with(index, Member(name=status.name, status=status, account=account))
 
     def silent(self, index: int, why: str) -> "Ledger":
         """A recorder is not heard any more."""
         member = msgspec.structs.replace(self.members[index], status=None, silence=why)
-        return self._with(index, member, self.preview)
+        return self._with(index, member)
 
     def given_up(self, index: int) -> "Ledger":
         """A recorder that is not heard is not waited for any more."""
-        return self._with(index, msgspec.structs.replace(self.members[index], given_up=True), self.preview)
+        return self._with(index, msgspec.structs.replace(self.members[index], given_up=True))
 
     def tried(self, request: JoinRequest, joined: SeriesStatus | None, problem: str) -> "Ledger":
         """The parts were joined, or could not be; nothing changes if another series is asked for by now."""
@@ -109,9 +106,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """The parts are being joined, as they stand now."""
         return msgspec.structs.replace(self, joined_from=self.standings)
 
-    def _with(self, index: int, member: Member, preview: Preview | None) -> "Ledger":
+    def _with(self, index: int, member: Member) -> "Ledger":
         members = (*self.members[:index], member, *self.members[index + 1 :])
-        return msgspec.structs.replace(self, members=members, preview=preview)
+        return msgspec.structs.replace(self, members=members)
 
     # -- what follows ---------------------------------------------------------------------------
 

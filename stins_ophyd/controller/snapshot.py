@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesStatus
+from stins.control import AcquirerState, AcquirerStatus, Preview, RecorderState, RecorderStatus, SeriesStatus
 
 from .states import COMBINED, CombinedState
 
@@ -36,6 +36,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     acquirer: AcquirerStatus | None = None
     recorder: RecorderStatus | None = None
+
+    @property
+    def previews(self) -> tuple[Preview, ...]:
+        """The latest preview; of each, where several recorders are seen as one."""
+        recorder = self.recorder
+        if recorder is None or recorder.preview is None:
+            return ()
+        return recorder.previews or (recorder.preview,)
 
     def series(self, series_id: str) -> SeriesStatus | None:
         """The recorder's account of that series, if it is the one it last had."""
