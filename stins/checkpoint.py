@@ -22,7 +22,8 @@ class AccountCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     retaken: int
     repeated: int
     lost_and_retaken: int
-    retake: tuple[int, int, int]
+    void: int
+    retake: tuple[int, int]
     declared: SpanList
     discarded: SpanList
     rowless: SpanList

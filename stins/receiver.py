@@ -204,7 +204,7 @@ class SeriesReceiver:
         if self._series and isinstance(header, Data):
             if not self._series.is_void(header):
                 return self._data(packet, late=True)
-            self._series.pass_void(header, frame_count(header))
+            self._series.pass_void(frame_count(header))
             return self._duplicate(packet)
         return self._handle(packet)
 

@@ -77,7 +77,8 @@ class SeriesAccount:
         self._retaken = 0
         self._repeated = 0
         self._lost_and_retaken = 0
-        self._retake = (-1, 0, 0)  # of the last retake: message_id, first frame, the one behind the last there was
+        self._void = 0  # frames that came late, from before a retake of theirs
+        self._retake = (-1, 0)  # of the last retake: message_id, first frame
         self._declared = Spans()
         self._discarded = Spans()
         # Discarded frames that have no row: all but those that came late, when their row was given already.
@@ -93,7 +94,7 @@ class SeriesAccount:
         self.moved_keys, self.notes = set(checkpoint.moved_keys), list(checkpoint.notes)
         self._next_frame = checkpoint.next_frame
         self._retaken, self._repeated = checkpoint.retaken, checkpoint.repeated
-        self._lost_and_retaken, self._retake = checkpoint.lost_and_retaken, checkpoint.retake
+        self._lost_and_retaken, self._void, self._retake = checkpoint.lost_and_retaken, checkpoint.void, checkpoint.retake
         self._declared, self._discarded = Spans(checkpoint.declared), Spans(checkpoint.discarded)
         self._rowless = Spans(checkpoint.rowless)
         self._rowless_count = self._rowless.count
@@ -112,6 +113,7 @@ class SeriesAccount:
             retaken=self._retaken,
             repeated=self._repeated,
             lost_and_retaken=self._lost_and_retaken,
+            void=self._void,
             retake=self._retake,
             declared=self._declared.as_tuple(),
             discarded=self._discarded.as_tuple(),
@@ -143,8 +145,8 @@ class SeriesAccount:
         dropped = self._frames.inside(header.frames_dropped) if header.frames_dropped else ()
         again = self._first_retaken(frame, dropped)
         if again < self._next_frame and (header.retake is True or again < frame) and not late:
-            self._retake = (header.message_id, again, self._next_frame)
             self._rewind(again)
+            self._retake = (header.message_id, again)
         if dropped:
             self._declare(dropped, below=frame)
         if frame < self._next_frame:
@@ -174,13 +176,12 @@ class SeriesAccount:
 
     def is_void(self, header: Data) -> bool:
         """Whether the message is from before a retake of its frame: it fills no gap of the frames that came after."""
-        message_id, first, _ = self._retake
+        message_id, first = self._retake
         return header.message_id < message_id and self._place(header.frame_number) >= first
 
-    def pass_void(self, header: Data, count: int) -> None:
-        """A void message has come: no frames of it are to be looked for, though the retake did not know of them."""
-        frame = self._place(header.frame_number)
-        self._lost_and_retaken += max(0, frame + count - max(frame, self._retake[2]))
+    def pass_void(self, count: int) -> None:
+        """A void message has come: its frames are not to be looked for."""
+        self._void += count
 
     def _place(self, frame_number: int) -> int:
         return frame_number if self.share is None else self.share.before(frame_number)
@@ -291,7 +292,9 @@ class SeriesAccount:
         if end.frames_sent is UNSET:
             return 0
         lost_inside = self.missing.count - self._missing_and_declared()
-        return self.received + self._repeated + self._lost_and_retaken + lost_inside - end.frames_sent
+        surplus = self.received + self._repeated + self._lost_and_retaken + lost_inside - end.frames_sent
+        # The retake may have known of a frame that came void, or not: it explains what is not accounted for.
+        return surplus if surplus >= 0 else min(0, surplus + self._void)
 
     def _lost_behind(self, end: SeriesEnd, unaccounted: int, between: int) -> int:
         """How many frames were lost behind the last that came or was dropped.
