@@ -94,7 +94,8 @@ class SeriesAccount:
         self.moved_keys, self.notes = set(checkpoint.moved_keys), list(checkpoint.notes)
         self._next_frame = checkpoint.next_frame
         self._retaken, self._repeated = checkpoint.retaken, checkpoint.repeated
-        self._lost_and_retaken, self._void, self._retake = checkpoint.lost_and_retaken, checkpoint.void, checkpoint.retake
+        self._lost_and_retaken, self._void = checkpoint.lost_and_retaken, checkpoint.void
+        self._retake = checkpoint.retake
         self._declared, self._discarded = Spans(checkpoint.declared), Spans(checkpoint.discarded)
         self._rowless = Spans(checkpoint.rowless)
         self._rowless_count = self._rowless.count
