@@ -26,7 +26,7 @@ UNHEARD = Heard()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The combined state; FAULT and OFFLINE say whose (`culprit`) and why (`reason`).
+    """The combined state; FAULT, OFFLINE and what is about to go wrong say whose (`culprit`) and why (`reason`).
 
     So does any other state when frames of the present or the last series were dropped.
     """
@@ -76,6 +76,10 @@ def _blame(state: CombinedState, heard: Heard) -> tuple[Role | None, str]:
         # Without their number: it is told as a change of state, and would be told at each frame.
         lost = f"acquirer {acquirer.name!r} had to drop frames of series {acquirer.series_id}; its file lacks them"
         problems.append(("acquirer", lost))
+    elif recorder and (recorder.step or recorder.state is RecorderState.RECOVERING):
+        # Nothing has failed yet. Without the seconds: it is told as a change of state, and would be told each second.
+        trouble = f"hangs in {recorder.step}" if recorder.step else "lost its writer, and another goes on"
+        problems.append(("recorder", f"recorder {recorder.name!r} {trouble}"))
     if not problems:
         return None, ""
     return problems[0][0], "; ".join(reason for _, reason in problems)

@@ -74,6 +74,20 @@ def test_a_new_boot_id_in_the_middle_of_a_series_is_its_fault() -> None:
     assert fault_of(SERIES, Heard(ACQUIRER, RECORDER)) is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"step": "flush"}, "recorder 'writer' hangs in flush"),
+        ({"state": RecorderState.RECOVERING}, "recorder 'writer' lost its writer, and another goes on"),
+    ],
+)
+def test_what_has_not_failed_yet_is_said_and_no_fault(changes: dict[str, object], reason: str) -> None:
+    recorder = msgspec.structs.replace(RECORDER, **{"state": RecorderState.RECORDING, **changes})
+    acquiring = msgspec.structs.replace(ACQUIRER, state=AcquirerState.ACQUIRING)
+    snapshot = combine(Heard(acquiring, recorder))
+    assert (snapshot.state, snapshot.culprit, snapshot.reason) == (CombinedState.ACQUIRING, "recorder", reason)
+
+
 def test_a_recorder_that_was_restarted_and_goes_on_with_the_series_is_no_fault() -> None:
     reborn = msgspec.structs.replace(RECORDER, boot_id="r2")
     assert fault_of(SERIES, Heard(ACQUIRER, reborn)) == (
