@@ -145,11 +145,9 @@ class SeriesReceiver:
     def refuse(self, message_id: int | None, problem: str, now: float) -> list[Instruction]:
         """A message came that the codec refused: its place in the order is taken, its frames are missing."""
         self._last_message = now
-        done = self._report("refused", f"refused a message: {problem}")
         if message_id is None or self._next_id is None or message_id < self._next_id or message_id in self._window:
-            self._count_refused(problem)
-            return done
-        return done + self._hold(message_id, problem, now)
+            return self._refused(problem)
+        return self._hold(message_id, problem, now)
 
     def tick(self, now: float) -> list[Instruction]:
         """Time passes: a gap is given up, an idle series ends."""
@@ -227,7 +225,7 @@ class SeriesReceiver:
                 self._next_id += 1
                 if isinstance(held, str):
                     self._lost.add(message_id, message_id)
-                    self._count_refused(held)
+                    done += self._refused(held)
                 else:
                     done += self._handle(held)
             elif self._replay_until is None and self._window.exhausted(now):
@@ -247,10 +245,12 @@ class SeriesReceiver:
             "gap", f"messages {first} to {self._next_id - 1} did not come; going on with {self._next_id}"
         )
 
-    def _count_refused(self, problem: str) -> None:
+    def _refused(self, problem: str) -> list[Instruction]:
+        text = f"refused a message: {problem}"
         if self._series:
             self._series.refused += 1
-            self._series.note(f"refused a message: {problem}")
+            self._series.note(text)
+        return self._report("refused", text)
 
     def _duplicate(self, packet: Packet) -> list[Instruction]:
         self.duplicates += 1

@@ -78,9 +78,12 @@ def test_a_conversation_cut_anywhere_and_resumed_ends_as_if_it_had_not_been_cut(
     before, file = SeriesReceiver(window=window()), File()
     feed(before, file, arrivals[:at])
     _, settled = before.settled
-    waiting = {number(raw): raw for raw in reversed(arrivals[:at]) if settled is not None and number(raw) > settled}
+    waiting: dict[int, list[bytes]] = {}
+    for raw in arrivals[:at]:
+        if settled is not None and number(raw) > settled:
+            waiting.setdefault(number(raw), raw)
     after = cut(before, arrivals[:at])
-    feed(after, file, [raw for _, raw in sorted(waiting.items())] + arrivals[at:])
+    feed(after, file, [*waiting.values(), *arrivals[at:]])
 
     assert after.checkpoint() == uncut.checkpoint()
     file.execute(after.stop("stopped"))
