@@ -287,8 +287,7 @@ class SeriesReceiver:
         done = self._moved(packet) if packet.moved else []
         count = frame_count(header)
         if series.share is not None and (wrong := series.misdealt(header, count)):
-            self._count_refused(wrong)
-            return done + self._report("refused", f"refused a message: {wrong}")
+            return done + self._refused(wrong)
         rewound = not late and series.takes_again(header)
         row = series.add(header, count, late=late)
         if row is None:
