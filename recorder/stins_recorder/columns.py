@@ -11,30 +11,40 @@ _CHUNK = 1024
 
 
 class Column:
-    """One number a frame. Rows may be skipped (they hold the fill value) and set again."""
+    """One number a frame. Rows may be skipped (they hold the fill value) and set again.
 
-    def __init__(self, group: h5py.Group, name: str, dtype: str, fill: Any, units: str | None = None) -> None:
-        dataset = group.create_dataset(
-            name, shape=(0,), maxshape=(None,), chunks=(_CHUNK,), dtype=dtype, fillvalue=fill
-        )
-        if units:
-            dataset.attrs["units"] = units
-        self._open(dataset)
+    The dataset is extended by blocks: it is longer than what was set.
+    """
 
-    def _open(self, dataset: h5py.Dataset) -> None:
+    def __init__(self, dataset: h5py.Dataset, rows: int = 0) -> None:
+        """Goes on behind the first `rows` rows of a dataset; what stands behind them is void."""
         self.dataset = dataset
         self._dtype = dataset.dtype
-        self._start = self._length = len(dataset)
+        self._start = rows
         self._values: list[Any] = []
+        self._length = len(dataset)
+        #: Whether the dataset got longer, which others see after a flush of the file only.
+        self.extended = False
+        if self._length > rows:
+            self._write(rows, np.full(self._length - rows, dataset.fillvalue, self._dtype))
 
     @classmethod
-    def resume(cls, dataset: h5py.Dataset, rows: int) -> Self:
-        """The column that a file has, cut to so many rows."""
-        if len(dataset) > rows:
-            dataset.id.set_extent((rows,))
-        column = cls.__new__(cls)
-        column._open(dataset)
-        return column
+    def create(
+        cls, group: h5py.Group, name: str, dtype: str, fill: Any, units: str | None = None, *, ahead: bool = False
+    ) -> Self:
+        """A new, empty column. `ahead`: rows get their place in the file when the column is extended."""
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((_CHUNK,))
+        properties.set_fill_value(np.array(fill, dtype))
+        if ahead:
+            properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            properties.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
+        space = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
+        kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+        dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, properties))
+        if units:
+            dataset.attrs["units"] = units
+        return cls(dataset)
 
     def set(self, row: int, value: Any) -> None:
         """Sets the number of a row."""
@@ -51,6 +61,10 @@ class Column:
         else:  # a row that was written before: a late frame, or one that is taken again
             self._write(row, np.array([value], self._dtype))
 
+    def put(self, row: int, values: "np.ndarray[Any, Any]") -> None:
+        """Sets the numbers of rows that are flushed already."""
+        self._write(row, values.astype(self._dtype))
+
     def flush(self) -> None:
         """Writes what is new to the dataset."""
         if self._values:
@@ -63,19 +77,17 @@ class Column:
         """The row after the last one that was set."""
         return self._start + len(self._values)
 
+    def extend(self, rows: int) -> None:
+        """Makes the dataset so many rows long at least."""
+        if rows > self._length:
+            self._length = rows
+            self.dataset.id.set_extent((rows,))
+            self.extended = True
+
     def _write(self, start: int, values: "np.ndarray[Any, Any]") -> None:
-        stop = start + len(values)
+        if (stop := start + len(values)) > self._length:
+            self.extend(-(-stop // _CHUNK) * _CHUNK)
         handle = self.dataset.id
-        if stop > self._length:
-            handle.set_extent((stop,))
-            self._length = stop
         space = handle.get_space()
         space.select_hyperslab((start,), (len(values),))
         handle.write(h5py.h5s.create_simple((len(values),)), space, values)
-
-    def cut(self, rows: int) -> None:
-        """Makes the column exactly `rows` long."""
-        self.flush()
-        if rows != self._length:
-            self.dataset.id.set_extent((rows,))
-            self._length = rows

@@ -9,8 +9,8 @@ from msgspec import UNSET
 from stins import Part
 from stins.messages import Payload
 
-from .datasets import create_dataset
 from .layout import frame_layout
+from .storage.datasets import create_dataset
 
 __all__ = ["pixels"]
 
@@ -28,7 +28,7 @@ def pixels(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
     if layout.filter is None:
         return np.frombuffer(content, layout.dtype).reshape(part.shape)
     with h5py.File.in_memory() as file:
-        handle = create_dataset(file, layout)
+        handle = create_dataset(file, layout).id
         handle.set_extent((1, *layout.shape))
         handle.write_direct_chunk((0,) * (1 + len(layout.shape)), content)
         image: np.ndarray[Any, Any] = h5py.Dataset(handle)[0]

@@ -1,26 +1,28 @@
 """The numbers that come with each frame: frame number, times, and whatever the source adds under detector_specific."""
 
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from stins import Data
+from stins import Data, Spans
 from stins.messages import frame_count
 
 from .columns import Column
 from .nexus import SERIES
 from .tree import safe_name
 
-__all__ = ["FrameNumbers"]
+__all__ = ["FrameNumbers", "cut_numbers"]
 
 _NAN = float("nan")
-#: Rows of missing frames get their number too, so that the axis has no jump; wider gaps read as 0.
+#: Rows of missing frames get their number in the end; wider gaps read as 0.
 _NUMBERED_GAP = 4096
 _FIXED = ("sequence_number", "timestamp", "acquisition_timestamp")
 _KINDS: dict[str, type] = {"i": int, "f": float}
+#: How the character that no HDF5 string may hold is written in an attribute.
+_NUL = "\\0"
 
 
 class FrameNumbers:
@@ -30,60 +32,46 @@ class FrameNumbers:
     it goes to `notes`, one JSON object a line (`{"row": …, "key": …, "value": …}`): no key is dropped.
     """
 
-    def __init__(self, detector: h5py.Group, first: Data) -> None:
-        self.sequence = Column(detector, "sequence_number", "<u8", 0)
-        self._timestamp = self._optional(detector, first, "timestamp", dtype="<f8", fill=_NAN, units="s")
-        self._acquired = self._optional(detector, first, "acquisition_timestamp", dtype="<i8", fill=0, units="ns")
-        if self._acquired:
-            self._acquired.dataset.attrs["start"] = "1970-01-01T00:00:00Z"
+    def __init__(self, detector: h5py.Group, rows: int = 0, notes_bytes: int = 0) -> None:
+        """Goes on behind so many rows, and so many bytes of notes, in the datasets that `create` made."""
+        fixed = {name: Column(detector[name], rows) for name in _FIXED if name in detector}
+        self.sequence = fixed["sequence_number"]
+        self._timestamp, self._acquired = fixed.get("timestamp"), fixed.get("acquisition_timestamp")
+        group = detector["frame_specific"]
         self._custom: dict[str, tuple[Column, type]] = {}
-        group = detector.require_group("frame_specific")
-        group.attrs["NX_class"] = "NXcollection"
-        for key, value in (first.detector_specific or {}).items():
-            self._add_custom(group, key, _a_frame(value, frame_count(first))[0])
-        self._notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
-        self._notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
+        for name, dataset in group.items():
+            if name != "notes":
+                key = str(dataset.attrs.get("key", name)).replace(_NUL, "\0")
+                self._custom[key] = Column(dataset, rows), _KINDS[dataset.dtype.kind]
+        self._notes = group["notes"]
+        self.notes_bytes = notes_bytes
         self._new_notes = bytearray()
         self._step = _step(detector)
 
-    @classmethod
-    def resume(cls, detector: h5py.Group, rows: int) -> Self:
-        """The columns that a file has, cut to so many rows."""
-        numbers = cls.__new__(cls)
-        found = {name: Column.resume(detector[name], rows) for name in _FIXED if name in detector}
-        numbers.sequence = found["sequence_number"]
-        numbers._timestamp, numbers._acquired = found.get("timestamp"), found.get("acquisition_timestamp")
-        group = detector["frame_specific"]
-        custom = {name: dataset for name, dataset in group.items() if name != "notes"}
-        numbers._custom = {
-            str(dataset.attrs.get("key", name)): (Column.resume(dataset, rows), _KINDS[dataset.dtype.kind])
-            for name, dataset in custom.items()
-        }
-        numbers._notes, numbers._new_notes = group["notes"], bytearray()
-        numbers._step = _step(detector)
-        return numbers
-
     @staticmethod
-    def _optional(
-        detector: h5py.Group, first: Data, key: str, *, dtype: str, fill: float | int, units: str
-    ) -> Column | None:
-        return None if getattr(first, key) is UNSET else Column(detector, key, dtype, fill, units)
+    def create(detector: h5py.Group, first: Data, *, ahead: bool = False) -> None:
+        """The datasets for what the first frame carries; `ahead`: their room is taken when they are extended."""
+        Column.create(detector, "sequence_number", "<u8", 0, ahead=ahead)
+        if first.timestamp is not UNSET:
+            Column.create(detector, "timestamp", "<f8", _NAN, "s", ahead=ahead)
+        if first.acquisition_timestamp is not UNSET:
+            acquired = Column.create(detector, "acquisition_timestamp", "<i8", 0, "ns", ahead=ahead)
+            acquired.dataset.attrs["start"] = "1970-01-01T00:00:00Z"
+        group = detector.require_group("frame_specific")
+        group.attrs["NX_class"] = "NXcollection"
+        for key, value in (first.detector_specific or {}).items():
+            _create_custom(group, key, _a_frame(value, frame_count(first))[0], ahead=ahead)
+        notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
+        notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
 
-    def _add_custom(self, group: h5py.Group, key: str, sample: Any) -> None:
-        name = safe_name(key)
-        if name in group or name == "notes":
-            return
-        if _fits(sample, int):
-            self._custom[key] = (Column(group, name, "<i8", 0), int)
-        elif isinstance(sample, float):
-            self._custom[key] = (Column(group, name, "<f8", _NAN), float)
-        if name != key and key in self._custom:
-            self._custom[key][0].dataset.attrs["key"] = key.replace("\0", "\\0")
+    def extend(self, rows: int) -> None:
+        """Makes all columns so many rows long at least."""
+        for column in self.columns():
+            column.extend(rows)
 
     def set(self, header: Data, row: int, count: int) -> None:
         """The numbers of frames `header.frame_number` … in rows `row` …"""
-        gap = row - self.sequence.next_row
-        for index in range(-gap if 0 < gap <= _NUMBERED_GAP else 0, count):
+        for index in range(count):
             self.sequence.set(row + index, header.frame_number + index * self._step)
         if header.timestamp is not UNSET or header.acquisition_timestamp is not UNSET:
             self._set_time("timestamp", self._timestamp, header.timestamp, row)
@@ -91,6 +79,17 @@ class FrameNumbers:
         if header.detector_specific:
             for key, value in header.detector_specific.items():
                 self._set_custom(key, value, row, count)
+
+    def number_missing(self, unwritten: Spans) -> None:
+        """Gives rows without a frame the number of the one that is missing, so that the axis has no jump.
+
+        Until then they have none (0): that tells them from the others in a file whose writer has died.
+        """
+        dataset = self.sequence.dataset
+        for first, last in unwritten:
+            if last - first < _NUMBERED_GAP and last + 1 < len(dataset):
+                below = np.arange(last + 1 - first, 0, -1) * self._step
+                self.sequence.put(first, np.maximum(0, int(dataset[last + 1]) - below))
 
     def _set_time(self, key: str, column: Column | None, value: Any, row: int) -> None:
         if value is UNSET:
@@ -118,15 +117,45 @@ class FrameNumbers:
         fixed = [column for column in (self.sequence, self._timestamp, self._acquired) if column]
         return fixed + [column for column, _ in self._custom.values()]
 
-    def flush(self) -> None:
-        """Writes what is new."""
+    def flush(self) -> bool:
+        """Writes what is new; whether the file must be flushed for others to see it."""
+        extended = bool(self._new_notes)
         for column in self.columns():
             column.flush()
+            extended |= column.extended
+            column.extended = False
         if self._new_notes:
-            start = self._notes.shape[0]
-            self._notes.resize((start + len(self._new_notes),))
-            self._notes[start:] = np.frombuffer(bytes(self._new_notes), np.uint8)
+            start, stop = self.notes_bytes, self.notes_bytes + len(self._new_notes)
+            if stop > len(self._notes):
+                self._notes.resize((stop,))
+            self._notes[start:stop] = np.frombuffer(bytes(self._new_notes), np.uint8)
+            self.notes_bytes = stop
             self._new_notes.clear()
+        return extended
+
+
+def cut_numbers(detector: h5py.Group, rows: int, notes_bytes: int) -> None:
+    """Makes all columns exactly so many rows long, and the notes so many bytes."""
+    group = detector["frame_specific"]
+    lengths = {detector[name]: rows for name in _FIXED if name in detector}
+    lengths |= {dataset: notes_bytes if name == "notes" else rows for name, dataset in group.items()}
+    for dataset, length in lengths.items():
+        if len(dataset) != length:
+            dataset.resize((length,))
+
+
+def _create_custom(group: h5py.Group, key: str, sample: Any, *, ahead: bool) -> None:
+    name = safe_name(key)
+    if name in group or name == "notes":
+        return
+    if _fits(sample, int):
+        column = Column.create(group, name, "<i8", 0, ahead=ahead)
+    elif isinstance(sample, float):
+        column = Column.create(group, name, "<f8", _NAN, ahead=ahead)
+    else:
+        return
+    if name != key:
+        column.dataset.attrs["key"] = key.replace("\0", _NUL)
 
 
 def _step(detector: h5py.Group) -> int:

@@ -1,8 +1,10 @@
 """Which dataset each part of a frame goes to, and where in it. Pure values."""
 
 from collections.abc import Sequence
+from math import prod
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from stins import FrameLayout, Part
@@ -10,7 +12,7 @@ from stins.messages import SERIES_ARRAYS, Acquisition, Detector
 
 from .errors import RecorderError
 
-__all__ = ["DatasetLayout", "FrameWriterLayout", "frame_layout"]
+__all__ = ["DatasetLayout", "FrameWriterLayout", "describe", "frame_layout"]
 
 #: HDF5's registered numbers of the filters whose chunks STINS carries as they are.
 FILTERS = {"none": None, "bslz4": 32008, "lz4": 32004}
@@ -43,6 +45,21 @@ class DatasetLayout(msgspec.Struct, frozen=True):
         """The HDF5 filter of its chunks."""
         return FILTERS[self.compression]
 
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks one frame has along each axis."""
+        return tuple(-(-side // chunk) for side, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def chunks_a_frame(self) -> int:
+        """How many chunks one frame has."""
+        return prod(self.grid)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The size of a chunk that is not compressed."""
+        return prod(self.chunks) * np.dtype(self.dtype).itemsize
+
 
 class FrameWriterLayout(msgspec.Struct, frozen=True):
     """The datasets of a frame; part i goes to `datasets[targets[i]]` at chunk offset `offsets[i]`."""
@@ -50,6 +67,22 @@ class FrameWriterLayout(msgspec.Struct, frozen=True):
     datasets: tuple[DatasetLayout, ...]
     targets: tuple[int, ...]
     offsets: tuple[tuple[int, ...], ...]
+
+    @property
+    def chunks_a_frame(self) -> int:
+        """How many chunks one frame has, in the dataset that has most."""
+        return max((dataset.chunks_a_frame for dataset in self.datasets), default=1)
+
+    @property
+    def frame_bytes(self) -> int:
+        """The size of a frame that is not compressed."""
+        return sum(dataset.chunks_a_frame * dataset.chunk_bytes for dataset in self.datasets)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every chunk of every frame is written, and all are of one size: then its place can be had before."""
+        whole = len(self.targets) == sum(dataset.chunks_a_frame for dataset in self.datasets)
+        return whole and all(dataset.filter is None for dataset in self.datasets)
 
 
 def frame_layout(parts: Sequence[Part], frame: FrameLayout | UnsetType) -> FrameWriterLayout:
@@ -92,3 +125,10 @@ def _one_dataset(parts: Sequence[Part], frame: FrameLayout) -> FrameWriterLayout
     dataset = DatasetLayout("data", frame.shape, frame.chunks, _DTYPES[dtype], compression)
     offsets = tuple(part.offset or (0,) * len(frame.shape) for part in parts)
     return FrameWriterLayout((dataset,), (0,) * len(parts), offsets)
+
+
+def describe(layout: FrameWriterLayout) -> str:
+    """The layout in words, for an error."""
+    kinds = ", ".join(f"{d.name} {list(d.shape)} {d.dtype} {d.compression}" for d in layout.datasets)
+    parts = f" in {len(layout.targets)} parts at {list(map(list, layout.offsets))}" if len(layout.targets) > 1 else ""
+    return kinds + parts or "no image"

@@ -20,7 +20,7 @@ from .decompress import pixels
 from .errors import RecorderError
 from .tree import store_tree, store_value
 
-__all__ = ["DATA", "DETECTOR", "SERIES", "add_default_plot", "build_tree", "now_iso"]
+__all__ = ["DATA", "DETECTOR", "SERIES", "add_default_plot", "build_tree", "now_iso", "plot_frames"]
 
 ENTRY, DETECTOR, DATA, SERIES = "/entry", "/entry/instrument/detector", "/entry/data", "/entry/series"
 _PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12398.419843320026  # CODATA 2018: h c / e, in eV angstrom
@@ -77,6 +77,13 @@ def add_default_plot(file: h5py.File, axis: str | None, rank: int) -> None:
         data["frame_number"] = detector[axis]
         data.attrs["axes"] = ["frame_number", *["."] * (rank - 1)]
         data.attrs["frame_number_indices"] = 0
+
+
+def plot_frames(file: h5py.File) -> None:
+    """Lets the default plot show what is called `data` now."""
+    if "data" in file[DATA]:
+        del file[DATA]["data"]
+    file[DATA]["data"] = file[f"{DETECTOR}/data"]
 
 
 def _root(file: h5py.File) -> None:

@@ -3,19 +3,22 @@
 from pathlib import Path
 
 import h5py
-import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stins_recorder.columns import Column
 
 
-@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=40))
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=40),
+    st.booleans(),
+)
 def test_a_column_holds_the_last_value_of_each_row_and_the_fill_value_between(
-    writes: list[tuple[int, int, bool]],
+    writes: list[tuple[int, int, bool]], ahead: bool
 ) -> None:
     expected: dict[int, int] = {}
     with h5py.File.in_memory() as file:
-        column = Column(file, "c", "<i8", -7, "s")
+        column = Column.create(file, "c", "<i8", -7, "s", ahead=ahead)
         for row, value, flush in writes:
             column.set(row, value)
             expected[row] = value
@@ -24,23 +27,13 @@ def test_a_column_holds_the_last_value_of_each_row_and_the_fill_value_between(
         column.flush()
         rows = max(expected, default=-1) + 1
         assert column.dataset.attrs["units"] == "s"
-        assert column.dataset[:].tolist() == [expected.get(row, -7) for row in range(rows)]
-
-
-def test_a_column_is_cut_and_lengthened() -> None:
-    with h5py.File.in_memory() as file:
-        column = Column(file, "c", "<f8", np.nan)
-        for row in range(5):
-            column.set(row, row)
-        column.cut(3)
-        assert column.dataset[:].tolist() == [0.0, 1.0, 2.0]
-        column.cut(4)
-        assert np.isnan(column.dataset[3])
+        assert column.dataset[:].tolist() == [expected.get(row, -7) for row in range(len(column.dataset))]
+        assert rows <= len(column.dataset) < rows + 1024
 
 
 def test_a_row_far_away_costs_no_memory_and_little_space(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "c.h5", "w", libver=("v110", "v110")) as file:
-        column = Column(file, "c", "<u8", 0)
+        column = Column.create(file, "c", "<u8", 0)
         column.set(0, 1)
         column.set(10**9, 2)
         column.flush()

@@ -6,9 +6,9 @@ from typing import Any
 import h5py
 import numpy as np
 from msgspec import UNSET
-from stins_recorder.frame_numbers import FrameNumbers
+from stins_recorder.frame_numbers import FrameNumbers, cut_numbers
 
-from stins import Data
+from stins import Data, Spans
 from stins.messages import frame_count
 
 
@@ -19,14 +19,14 @@ def record(*frames: dict[str, Any], rows: int | None = None) -> tuple[dict[str, 
         for i, frame in enumerate(frames)
     ]
     with h5py.File.in_memory() as file:
-        numbers = FrameNumbers(file, headers[0])
+        FrameNumbers.create(file, headers[0])
+        numbers = FrameNumbers(file)
         row = 0
         for header in headers:
             numbers.set(header, row, frame_count(header))
             row += frame_count(header)
-        for column in numbers.columns():
-            column.cut(rows or row)
         numbers.flush()
+        cut_numbers(file, rows or row, numbers.notes_bytes)
         columns = {
             c.dataset.attrs.get("key", c.dataset.name.rpartition("/")[2]): c.dataset[:] for c in numbers.columns()
         }
@@ -96,12 +96,44 @@ def test_any_key_can_be_a_column() -> None:
     assert notes == []
 
 
-def test_a_short_gap_is_numbered_and_a_missing_number_is_nan() -> None:
+def test_a_short_gap_is_numbered_in_the_end_and_a_missing_number_is_nan() -> None:
     with h5py.File.in_memory() as file:
-        frames = [Data(version=1, message_id=i, frame_number=i, timestamp=i / 2) for i in (0, 3)]
-        numbers = FrameNumbers(file, frames[0])
+        frames = [Data(version=1, message_id=i, frame_number=i, timestamp=i / 2) for i in (0, 3, 9003)]
+        FrameNumbers.create(file, frames[0])
+        numbers = FrameNumbers(file)
         for frame in frames:
             numbers.set(frame, frame.frame_number, 1)
         numbers.flush()
-        assert file["sequence_number"][:].tolist() == [0, 1, 2, 3]
-        np.testing.assert_array_equal(file["timestamp"][:], [0, np.nan, np.nan, 1.5])
+        assert file["sequence_number"][:4].tolist() == [0, 0, 0, 3]
+        numbers.number_missing(Spans([(1, 2), (4, 9002)]))
+        numbers.flush()
+        cut_numbers(file, 9004, 0)
+        assert file["sequence_number"][:5].tolist() == [0, 1, 2, 3, 0]
+        assert file["sequence_number"][9002:].tolist() == [0, 9003]
+        np.testing.assert_array_equal(file["timestamp"][:4], [0, np.nan, np.nan, 1.5])
+
+
+def test_numbers_go_on_behind_a_row_and_what_stood_behind_it_is_void() -> None:
+    with h5py.File.in_memory() as file:
+        frames = [
+            Data(version=1, message_id=i, frame_number=i, timestamp=i / 2, detector_specific={"n": i, "text": "t"})
+            for i in range(4)
+        ]
+        FrameNumbers.create(file, frames[0], ahead=True)
+        numbers = FrameNumbers(file)
+        numbers.extend(5000)
+        for frame in frames[:2]:
+            numbers.set(frame, frame.frame_number, 1)
+        numbers.flush()
+        notes_bytes = numbers.notes_bytes
+        numbers.set(frames[2], 2, 1)
+        numbers.flush()
+        again = FrameNumbers(file, 2, notes_bytes)
+        again.set(frames[3], 3, 1)
+        again.flush()
+        assert len(file["timestamp"]) >= 5000
+        cut_numbers(file, 4, again.notes_bytes)
+        np.testing.assert_array_equal(file["timestamp"][:], [0, 0.5, np.nan, 1.5])
+        assert file["frame_specific/n"][:].tolist() == [0, 1, 0, 3]
+        notes = bytes(file["frame_specific/notes"][:]).decode().splitlines()
+        assert [json.loads(line)["row"] for line in notes] == [0, 1, 3]

@@ -48,17 +48,25 @@ def _excused(file: RecordedFile, per_row: "np.ndarray[tuple[int], np.dtype[np.ui
     return bool(account and account.discarded and int((per_row == 0).sum()) <= len(per_row) - account.written)
 
 
-@file_rule("data.missing", Severity.WARNING, "a frame that is declared missing has no pixels in the file", ended=True)
+@file_rule("data.missing", Severity.WARNING, "a frame that is declared missing reads as the fill value", ended=True)
 def _missing(file: RecordedFile) -> Iterator[Fault]:
     account = file.account
     # What was taken again, and lost that time, leaves the older pixels: the account says so.
     if account is None or account.retaken or account.discarded:
         return
     for dataset in file.frames:
-        present = np.flatnonzero((file.scan(dataset).per_row > 0) & file.declared_missing)
+        stored = np.flatnonzero((file.scan(dataset).per_row > 0) & file.declared_missing)
+        present = np.array([row for row in stored if not _filled(dataset, int(row))], np.intp)
         if len(present):
             got = f"{len(present)} rows with pixels: {spans_text(present)}"
-            yield Fault(dataset.name, got, "none, their frames are declared missing")
+            yield Fault(dataset.name, got, f"{dataset.fillvalue}, their frames are declared missing")
+
+
+def _filled(dataset: h5py.Dataset, row: int) -> bool:
+    try:
+        return bool(np.array_equal(dataset[row], np.broadcast_to(dataset.fillvalue, dataset.shape[1:]), equal_nan=True))
+    except OSError:  # what cannot be decoded is found by another rule
+        return True
 
 
 @file_rule("data.truncated", _ERROR, "every chunk lies within the file")

@@ -117,8 +117,12 @@ class RecordedFile:
     @cached_property
     def numbers(self) -> "np.ndarray[Any, Any]":
         """The frame number of each row; 0 beyond the first row stands for a row without number."""
-        rows = self._rows_of(f"{DETECTOR}/sequence_number", width=None)
-        return np.empty(0, np.int64) if rows is None else rows
+        numbers = self._rows_of(f"{DETECTOR}/sequence_number", width=None)
+        if numbers is None:
+            return np.empty(0, np.int64)
+        # While a series runs the columns are extended ahead of its frames.
+        rows = None if self.ended else self.number(f"{SERIES}/rows")
+        return numbers[:rows]
 
     def _rows_of(self, path: str, width: int | None) -> "np.ndarray[Any, Any] | None":
         dataset = self.dataset(path)

@@ -83,6 +83,7 @@ def _write(file: h5py.File, request: JoinRequest, whole: Whole) -> SeriesStatus:
     file.attrs.update({"file_name": str(account.file), "file_time": now_iso()})
     store_tree(file[SERIES], values)
     file[SERIES]["missing_frames"] = ranges(whole.missing).astype("<u8")
+    file[SERIES]["rows"][()] = account.rows
     file[SERIES]["parts"] = [part.path.name for part in whole.parts]
     if frames is None:
         return account

@@ -1,5 +1,6 @@
 """The end of a file of which no journal knows: what stands in it says how far it had got."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +13,51 @@ from stins import Spans
 from stins.control import SeriesState, SeriesStatus
 
 from ..account import closing
+from ..ending import Ending, write_ending
 from ..errors import RecorderError
-from ..nexus import DETECTOR, SERIES, now_iso
-from ..tree import store_tree
+from ..nexus import DETECTOR, SERIES
+from ..storage import change, claim
 
 __all__ = ["finish_unknown"]
 
-_LIBVER = ("v110", "v110")
+_FILL_BYTES = 64 << 20
 
 
 def finish_unknown(path: Path, reason: str) -> SeriesStatus:
-    """Cuts the datasets to the rows whose numbers were flushed, and writes an account and `end_time`.
+    """Cuts the datasets to the rows that were flushed, and writes an account and `end_time`; all of it or nothing.
 
     Raises:
         RecorderError: no recorder of ours wrote this file.
     """
-    with h5py.File(path, "r+", libver=_LIBVER, locking=False) as file:
-        if SERIES not in file or DETECTOR not in file:
-            raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
-        detector, series = file[DETECTOR], file[SERIES]
-        numbers, datasets = detector.get("sequence_number"), _frames(detector)
-        rows = min((len(d) for d in (numbers, *datasets)), default=0) if numbers is not None else 0
-        for dataset in [*datasets, *_columns(detector)]:
-            if len(dataset) > rows and dataset.maxshape[0] is None:
-                dataset.resize(rows, axis=0)
-        missing = _missing(datasets, [] if numbers is None else numbers[:rows])
-        account = _account(series, rows, missing, reason)
-        for name in (*closing(account), "missing_frames"):
-            series.pop(name, None)
-        store_tree(series, closing(account))
-        series.create_dataset("missing_frames", data=np.array(missing.as_tuple(), "<u8").reshape(-1, 2))
-        file["/entry/end_time"] = now_iso()
+    accounts: list[SeriesStatus] = []
+    descriptor = claim(path)
+    try:
+        change(descriptor, lambda file: accounts.append(_finish(file, path, reason)), synced=True)
+    finally:
+        os.close(descriptor)
+    return accounts[0]
+
+
+def _finish(file: h5py.File, path: Path, reason: str) -> SeriesStatus:
+    if SERIES not in file or DETECTOR not in file:
+        raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
+    detector, series = file[DETECTOR], file[SERIES]
+    numbers, datasets = detector.get("sequence_number"), _frames(detector)
+    # Everything is extended ahead of the frames; a file that never had one has no rows.
+    rows = min((int(series["rows"][()]), *map(len, (numbers, *datasets)))) if numbers is not None else 0
+    for dataset in [*datasets, *_columns(detector)]:
+        if len(dataset) > rows:
+            dataset.resize(rows, axis=0)
+    empty = _empty_rows(numbers)
+    _fill(datasets, empty)
+    missing = _number(numbers, empty)
+    account = _account(series, rows, missing, reason)
+    write_ending(file, Ending(account=closing(account), missing=missing.as_tuple(), specific={}))
     return account
 
 
 def _frames(detector: h5py.Group) -> list[Any]:
-    return [d for d in detector.values() if isinstance(d, h5py.Dataset) and "part_names" in d.attrs]
+    return [d for d in detector.values() if isinstance(d, h5py.Dataset) and "part_names" in d.attrs and d.chunks]
 
 
 def _columns(detector: h5py.Group) -> list[Any]:
@@ -60,16 +70,32 @@ def _columns(detector: h5py.Group) -> list[Any]:
     ]
 
 
-def _missing(datasets: list[Any], numbers: Any) -> Spans:
-    """The frames of rows that nothing was ever written to."""
-    missing = Spans()
+def _empty_rows(numbers: Any) -> Any:
+    """Rows without a number: a row gets it with its frame."""
+    return np.flatnonzero(numbers[1:] == 0) + 1 if numbers is not None else np.empty(0, np.intp)
+
+
+def _fill(datasets: list[Any], rows: Any) -> None:
+    """Lets them read as missing, where that is little; nothing was ever written to them."""
     for dataset in datasets:
-        written: set[int] = set()
-        if not dataset.is_virtual:
-            dataset.id.chunk_iter(lambda chunk, rows=written: rows.add(chunk.chunk_offset[0]))
-            for row in sorted(set(range(len(numbers))) - written):
-                missing.add(int(numbers[row]), int(numbers[row]))
+        if dataset.chunks and len(rows) * dataset.dtype.itemsize * np.prod(dataset.shape[1:]) <= _FILL_BYTES:
+            for row in rows:
+                dataset[row] = dataset.fillvalue
+
+
+def _number(numbers: Any, rows: Any) -> Spans:
+    """The missing frames, from the rows around theirs, which get their number by that."""
+    missing = Spans()
+    for row in reversed(rows[rows + 1 < len(numbers)] if len(rows) else rows):
+        numbers[row] = number = max(0, int(numbers[row + 1]) - _step_of(numbers))
+        missing.add(number, number)
     return missing
+
+
+def _step_of(numbers: Any) -> int:
+    """By how much frame numbers grow from row to row: a share of a series has every n-th frame only."""
+    count = numbers.file.get(f"{SERIES}/share/count")
+    return 1 if count is None else int(count[()])
 
 
 def _account(series: h5py.Group, rows: int, missing: Spans, reason: str) -> SeriesStatus:

@@ -1,5 +1,33 @@
-"""How a series lies on the disk."""
+"""How a series lies on the disk: files that a kill leaves whole, and frames in them."""
 
-from .superblock import Superblock, read_superblock, repair
+from .claim import claim
+from .creation import create_file, settle
+from .datasets import FrameDatasets, create_datasets
+from .hdf5 import HDF5_ERRORS, LIBVER, open_swmr
+from .repair import repair, repair_open
+from .runs import Run
+from .store import FrameStore, open_store
+from .superblock import Superblock, read_superblock
+from .transaction import change
+from .virtual import hide, unhide
 
-__all__ = ["Superblock", "read_superblock", "repair"]
+__all__ = [
+    "HDF5_ERRORS",
+    "LIBVER",
+    "FrameDatasets",
+    "FrameStore",
+    "Run",
+    "Superblock",
+    "change",
+    "claim",
+    "create_datasets",
+    "create_file",
+    "hide",
+    "open_store",
+    "open_swmr",
+    "read_superblock",
+    "repair",
+    "repair_open",
+    "settle",
+    "unhide",
+]

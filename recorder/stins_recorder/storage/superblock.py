@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import RecorderError, storage_error
+from ..errors import RecorderError
 
-__all__ = ["Superblock", "read_superblock", "repair"]
+__all__ = ["Superblock", "read_superblock", "repair_superblock"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
@@ -60,33 +60,22 @@ def read_superblock(content: bytes, path: object) -> Superblock:
     )
 
 
-def repair(path: Path) -> bool:
-    """Makes the file of a dead writer readable; False if nothing was wrong. One write, which a kill cannot halve.
+def repair_superblock(descriptor: int, path: Path) -> bool:
+    """Clears the mark that the file is open, and sets its end; False if nothing was wrong.
 
-    It must not be called on a file that somebody writes.
+    It is one write, which a kill cannot halve; were it halved, it could be repaired again.
 
     Raises:
         RecorderError: it is no HDF5 file of a recorder.
-        StorageError: it cannot be read or written.
+        OSError: it cannot be read or written.
     """
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            return _repair(handle, path)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise storage_error("repair", path, error) from error
-
-
-def _repair(handle: int, path: Path) -> bool:
-    block = read_superblock(os.pread(handle, _SIZE, 0), path)
-    size = os.fstat(handle).st_size
+    block = read_superblock(os.pread(descriptor, _SIZE, 0), path)
+    size = os.fstat(descriptor).st_size
     if block.intact and block.flags == 0 and block.end_of_file <= size:
         return False
     fields = _FIELDS.pack(_SIGNATURE, block.version, 8, 8, 0, block.base, block.extension, size, block.root)
-    os.pwrite(handle, fields + _CHECKSUM.pack(lookup3(fields)), 0)
-    os.fdatasync(handle)
+    os.pwrite(descriptor, fields + _CHECKSUM.pack(lookup3(fields)), 0)
+    os.fdatasync(descriptor)
     return True
 
 

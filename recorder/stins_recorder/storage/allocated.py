@@ -1,0 +1,101 @@
+"""Index first, pixels after: frames of one size are written past HDF5, to places that its index has already."""
+
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from stins.messages import Payload
+
+from .datasets import FrameDatasets
+from .room import Room
+from .runs import Run, allocate, merged
+from .transaction import write_all
+
+__all__ = ["AllocatedStore"]
+
+#: So many chunks are allocated before the first frame where the length is known (0.3 us each): 0.15 s.
+_CHUNKS_AHEAD = 1 << 19
+#: And no more than that, for no file system holds files of any size.
+_BYTES_AHEAD = 1 << 40
+#: Else by blocks that grow with the series: one costs 0.3 ms and a change of metadata.
+_FIRST_BLOCK, _LAST_BLOCK, _BLOCK_BYTES = 16, 1 << 14, 256 << 20
+#: HDF5 takes room for its index in between now and then; so many rows at most are then not in a run.
+_STEP = 1 << 12
+_NOWHERE = Run(0, 0, ())
+
+
+class AllocatedStore:
+    """A frame is one `pwrite` for each part, and safe from the death of this process when that returns."""
+
+    def __init__(self, datasets: FrameDatasets, descriptor: int, expected: int, runs: Sequence[Run]) -> None:
+        self._datasets = datasets
+        self._descriptor = descriptor
+        self._runs = list(runs)
+        self._run = _NOWHERE
+        self._block = _FIRST_BLOCK
+        layout = datasets.layout
+        self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame, _BYTES_AHEAD // layout.frame_bytes)
+        self._room = Room(descriptor)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The rows whose place in the file is known."""
+        return tuple(self._runs)
+
+    def write(self, row: int, contents: Sequence[Payload]) -> None:
+        """Stores the parts of a frame; a row may be written again."""
+        run = self._run
+        if not run.first <= row < run.stop:
+            run = self._run = self._find(row)
+            if run is _NOWHERE:
+                self._datasets.write(row, contents)
+                return
+        at, descriptor = row - run.first, self._descriptor
+        for (base, step), content in zip(run.places, contents, strict=True):
+            if os.pwrite(descriptor, content, base + at * step) != len(content):
+                # It ends in the error that stopped it, as a rule.
+                write_all(descriptor, content, base + at * step)
+
+    def flush(self) -> None:
+        """Takes more of the room for what is to come."""
+        self._room.take()
+
+    def close(self, rows: int) -> None:
+        """Gives back the room of what is behind so many rows."""
+        for run in self._runs:
+            self._room.give_back(run.extents(rows))
+
+    # -- allocation -----------------------------------------------------------------------------
+
+    def _find(self, row: int) -> Run:
+        if row >= self._datasets.extent:
+            self._grow(row)
+        index = bisect_right(self._runs, row, key=_first) - 1
+        run = self._runs[index] if index >= 0 else _NOWHERE
+        return run if row < run.stop else _NOWHERE
+
+    def _grow(self, row: int) -> None:
+        """Allocates up to the row, and a block more; the index is with the operating system before any pixel."""
+        datasets = self._datasets
+        # Nobody expects the rows of a gap: they get a place, and no room.
+        self._allocate(row)
+        begin = datasets.extent
+        self._allocate(max(row + self._block, self._expected))
+        datasets.file.flush()
+        known = begin == 0 < self._expected
+        self._room.want([span for run in self._runs for span in run.extents(begin)], all_of_it=known)
+        self._block = max(1, min(2 * self._block, _LAST_BLOCK, _BLOCK_BYTES // datasets.layout.frame_bytes))
+
+    def _allocate(self, rows: int) -> None:
+        datasets = self._datasets
+        while datasets.extent < rows:
+            # The first row alone: for it HDF5 needs room for its index in any case.
+            step = min(_STEP, rows - datasets.extent) if datasets.extent else 1
+            run = allocate(datasets, self._descriptor, step)
+            if run is not None:
+                joined = merged(self._runs[-1], run) if self._runs else None
+                self._runs[-1:] = [joined] if joined else [*self._runs[-1:], run]
+
+
+def _first(run: Run) -> int:
+    return run.first

@@ -1,0 +1,40 @@
+"""Frames of any size: HDF5 finds each chunk its place, and its index grows with every frame."""
+
+from collections.abc import Sequence
+
+from stins.messages import Payload
+
+from .datasets import FrameDatasets
+from .runs import Run
+
+__all__ = ["ChunkStore"]
+
+#: Extend by blocks of about this size: an extension is a change of metadata, a frame is not.
+_BLOCK_BYTES, _BLOCK_ROWS = 256 << 20, 1024
+#: Cutting a dataset takes HDF5 20 ns for each chunk that could have been there: 0.02 s for what was expected and did
+#: not come.
+_CHUNKS_AHEAD = 1 << 20
+
+
+class ChunkStore:
+    """Each frame is written by HDF5, and safe when the file is flushed."""
+
+    def __init__(self, datasets: FrameDatasets, expected: int) -> None:
+        self._datasets = datasets
+        layout = datasets.layout
+        self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
+        self._block = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // layout.frame_bytes))
+        self.runs: tuple[Run, ...] = ()
+
+    def write(self, row: int, contents: Sequence[Payload]) -> None:
+        """Stores the parts of a frame; a row may be written again."""
+        if row >= self._datasets.extent:
+            rows = max(row + 1, self._expected)
+            self._datasets.extend(-(-rows // self._block) * self._block)
+        self._datasets.write(row, contents)
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def close(self, rows: int) -> None:
+        """Chunks that were not written take no room."""

@@ -1,0 +1,36 @@
+"""Room on the disk: taken before it is written, and given back where it was not."""
+
+import ctypes
+import errno
+import os
+
+__all__ = ["release", "reserve"]
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+#: Not posix_fallocate: where the file system knows no way, glibc writes a byte into every block.
+_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def reserve(descriptor: int, offset: int, size: int) -> None:
+    """Takes the room; what is read from it is zeros. Where the file system has no such call, nothing happens.
+
+    Raises:
+        OSError: there is no room.
+    """
+    _call(descriptor, 0, offset, size)
+
+
+def release(descriptor: int, offset: int, size: int) -> None:
+    """Gives the room back; the file keeps its length, and reads zeros there."""
+    _call(descriptor, _PUNCH_HOLE | _KEEP_SIZE, offset, size)
+
+
+def _call(descriptor: int, mode: int, offset: int, size: int) -> None:
+    while size > 0 and _fallocate(descriptor, mode, offset, size):
+        number = ctypes.get_errno()
+        if number in _UNSUPPORTED:
+            return
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))

@@ -1,0 +1,41 @@
+"""Where frames go: the interface, and which of its kinds a series gets."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from stins.messages import Payload
+
+from .allocated import AllocatedStore
+from .chunks import ChunkStore
+from .datasets import FrameDatasets
+from .runs import Run
+
+__all__ = ["FrameStore", "open_store"]
+
+
+class FrameStore(Protocol):
+    """Frames by rows. Every method raises what h5py raises when HDF5 or the disk fails."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The rows whose place in the file is known."""
+        ...
+
+    def write(self, row: int, contents: Sequence[Payload]) -> None:
+        """Stores the parts of a frame; a row may be written again."""
+        ...
+
+    def flush(self) -> None:
+        """Everything written is with the operating system, and its index too once the HDF5 file is flushed."""
+        ...
+
+    def close(self, rows: int) -> None:
+        """Gives back the room of what is behind so many rows; the file is closed by who opened it."""
+        ...
+
+
+def open_store(datasets: FrameDatasets, descriptor: int, expected: int, runs: Sequence[Run] = ()) -> FrameStore:
+    """The store for the frames of an open file: `expected` of them, if that is known, else 0."""
+    if datasets.layout.fixed:
+        return AllocatedStore(datasets, descriptor, expected, runs)
+    return ChunkStore(datasets, expected)

@@ -1,0 +1,130 @@
+"""Changes to a closed HDF5 file of which a kill, or a power cut, leaves all or nothing.
+
+HDF5 writes what it changes in an order of its own; halfway through, nobody can open the file. So the change is made on
+an overlay in memory. What HDF5 would have written is appended to the file as one record with a checksum, then written
+to its places, then the record is cut off. A record that is found later is carried out again. Such changes are some
+KiB: a tree, an account, a cut of the extents.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+
+import h5py
+
+from .hdf5 import options
+from .space import reserve
+
+__all__ = ["change", "redo", "write_all"]
+
+#: Before each piece: where it goes, and its length.
+_PIECE = struct.Struct("<QQ")
+#: At the end of the record: size of the file after the change, bytes of all pieces, their CRC-32, and a name.
+_TRAILER = struct.Struct("<QQI12s")
+_NAME = b"stins-redo-1"
+
+
+class _Overlay:
+    """The file as HDF5 sees it during a change: what stands in it, and above that what was written."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._place = 0
+        self.size = os.fstat(descriptor).st_size
+        self.pieces: list[tuple[int, bytes]] = []
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        content = bytearray(self.size - self._place if size < 0 else size)
+        self.readinto(memoryview(content))
+        return bytes(content)
+
+    def readinto(self, buffer: memoryview) -> int:
+        start, size = self._place, len(buffer)
+        found = os.pread(self._descriptor, size, start)
+        buffer[:] = found.ljust(size, b"\0")
+        for offset, content in self.pieces:
+            first, last = max(offset, start), min(offset + len(content), start + size)
+            if first < last:
+                buffer[first - start : last - start] = content[first - offset : last - offset]
+        self._place += size
+        return size
+
+    def write(self, content: memoryview) -> int:
+        self.pieces.append((self._place, bytes(content)))
+        self._place += len(content)
+        self.size = max(self.size, self._place)
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        self.size = size
+        return size
+
+    def flush(self) -> None:
+        pass
+
+
+def change(descriptor: int, function: Callable[[h5py.File], None], *, synced: bool) -> None:
+    """Lets the function change the closed, whole file behind the descriptor.
+
+    `synced`: afterwards it is on the disk, and a power cut in the middle leaves all or nothing; else only a kill does.
+
+    Raises:
+        OSError, RuntimeError, ...: from HDF5, from the function, or from the disk; the file is as it was, or the
+        change is carried out by the next `redo`.
+    """
+    overlay = _Overlay(descriptor)
+    with h5py.File(overlay, "r+", **{key: value for key, value in options().items() if key != "locking"}) as file:
+        function(file)
+    pieces = [(offset, content[: overlay.size - offset]) for offset, content in overlay.pieces if offset < overlay.size]
+    body = b"".join(_PIECE.pack(offset, len(content)) + content for offset, content in pieces)
+    end = os.fstat(descriptor).st_size
+    # Nothing is begun that a full disk could stop: neither the record nor what it writes beyond the end.
+    reserve(descriptor, end, max(end, overlay.size) - end + len(body) + _TRAILER.size)
+    record = body + _TRAILER.pack(overlay.size, len(body), zlib.crc32(body), _NAME)
+    write_all(descriptor, record, max(end, overlay.size))
+    if synced:
+        os.fdatasync(descriptor)
+    _apply(descriptor, body, overlay.size, synced=synced)
+
+
+def redo(descriptor: int) -> bool:
+    """Carries out the change that a writer had no time for; False if there is none."""
+    end = os.fstat(descriptor).st_size - _TRAILER.size
+    trailer = os.pread(descriptor, _TRAILER.size, max(0, end))
+    if not trailer.endswith(_NAME):
+        return False
+    size, length, checksum, _ = _TRAILER.unpack(trailer)
+    body = os.pread(descriptor, length, end - length) if length <= end else b""
+    if len(body) != length or zlib.crc32(body) != checksum:
+        return False
+    _apply(descriptor, body, size, synced=True)
+    return True
+
+
+def _apply(descriptor: int, body: bytes, size: int, *, synced: bool) -> None:
+    place = 0
+    while place < len(body):
+        offset, length = _PIECE.unpack_from(body, place)
+        place += _PIECE.size
+        write_all(descriptor, body[place : place + length], offset)
+        place += length
+    if synced:
+        os.fdatasync(descriptor)
+    # Should this not reach the disk, the record is carried out once more, or stands behind the end of the file.
+    os.ftruncate(descriptor, size)
+
+
+def write_all(descriptor: int, content: bytes | memoryview, offset: int) -> None:
+    """`pwrite` of everything: one that fits in part only goes on, and fails with the reason."""
+    done = os.pwrite(descriptor, content, offset)
+    rest = memoryview(content)
+    while done < len(rest):
+        done += os.pwrite(descriptor, rest[done:], offset + done)
