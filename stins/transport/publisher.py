@@ -31,6 +31,8 @@ _EVENT_S = 0.01
 #: How often acks are looked for: 20 us for each look, 5 MiB of ring for each interval at 1 GB/s.
 _LOOK_S = 0.005
 _LOOK_MESSAGES = 64
+#: What a message takes in the ring beside its bytes: tuple, objects, list entry.
+_ENTRY_BYTES = 256
 #: A socket that was full is not asked again for each small frame: asking costs 4 us, as much as the rest of a frame.
 _FULL_S = 0.0005
 
@@ -110,7 +112,7 @@ class Publisher:
 
     @property
     def unacked_bytes(self) -> int:
-        """Their size."""
+        """The memory that they take."""
         return self._ring.size_bytes
 
     @property
@@ -134,7 +136,7 @@ class Publisher:
             self._series_begins(head)
         if not self.replay:
             return self._queue(parts, timeout_s)
-        is_frame = head.message_type == "data"
+        is_frame, size = head.message_type == "data", size + _ENTRY_BYTES
         # A start always finds room: its ack settles all before it. So does an end: it names the frames that found none.
         if is_frame and not self._ring.fits(size) and not self._make_room(size, timeout_s):
             return False
