@@ -4,25 +4,23 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 from msgspec import UNSET
 
-from stins import Limits, SeriesHeader, SeriesInfo, StinsError
-from stins.checks import check_depth
+from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
 from stins.daemon import StatusBoard
 from stins.messages import EndStatus
 
-from .backend import Backend, Ending, Opening, WrapsLink
+from .backend import Backend, Ending, WrapsLink
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import Dealer
 from .look import look_at
 from .machine import AcquirerEvent, next_state
+from .opening import check_request, series_header
 from .outbox import Outbox
 from .streams import Streams
 
@@ -175,7 +173,7 @@ class Service:
 
     def _arm(self, request: ArmRequest) -> None:
         state = next_state(self._state, AcquirerEvent.ARM)
-        _check(request)
+        check_request(request)
         if (endpoint := self._streams.wait_for_peers(self._peer_timeout_s)) is not None:
             raise StinsError(
                 f"{self._name}: arm: no recorder connected to {endpoint} "
@@ -185,7 +183,7 @@ class Service:
             opening = self._backend.arm(request)
             expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
             look = look_at(self._backend)
-            self._outbox.open(self._header(request, opening, expected), opening.payload)
+            self._outbox.open(series_header(self._name, request, opening, expected), opening.payload)
         except Exception:
             self._backend.disarm()
             raise
@@ -193,19 +191,6 @@ class Service:
         self._request, self._expected = request, expected
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
-
-    def _header(self, request: ArmRequest, opening: Opening, expected: int | None) -> SeriesHeader:
-        return msgspec.structs.replace(
-            opening.header,
-            arm_time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            series=SeriesInfo(
-                id=request.series_id,
-                source=self._name,
-                filename=request.filename,
-                frames_expected=UNSET if expected is None else expected,
-            ),
-            detector_specific=_merged(opening.header.detector_specific, request.metadata),
-        )
 
     def _trigger(self, request: TriggerRequest) -> None:
         state = next_state(self._state, AcquirerEvent.TRIGGER)
@@ -321,18 +306,3 @@ def _outbox(name: str, backend: Backend, streams: Streams, peer_timeout_s: float
         link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
         outboxes.append(Outbox(name, link, publisher.endpoint, peer_timeout_s))
     return outboxes[0] if len(outboxes) == 1 else Dealer(name, outboxes)
-
-
-def _check(request: ArmRequest) -> None:
-    for name, value in (("frames_per_trigger", request.frames_per_trigger), ("triggers", request.triggers)):
-        if value is not None and value < 1:
-            raise StinsError(f"arm: {name}: got {value}, expected at least 1")
-    # Before the detector is armed; a receiver would refuse it.
-    check_depth({"metadata": request.metadata}, Limits())
-
-
-def _merged(own: Any, metadata: Mapping[str, Any]) -> Any:
-    """The detector's free content and the user's meta data, the latter under a key of its own."""
-    if not metadata:
-        return own
-    return {**(own or {}), "metadata": dict(metadata)}
