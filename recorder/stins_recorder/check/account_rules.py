@@ -99,6 +99,14 @@ def _order(file: RecordedFile) -> Iterator[Fault]:
         yield Fault(where, f"{bare} rows without a number", f"at most {account.missing + account.discarded}")
 
 
+@file_rule("frames.share", _ERROR, "a part of a shared series has frames of its share only")
+def _share(file: RecordedFile) -> Iterator[Fault]:
+    numbers, share = file.frame_numbers, file.share
+    for row in np.flatnonzero((numbers % share.count != share.index) & (numbers != 0)):
+        where = f"{DETECTOR}/sequence_number row {row}"
+        yield Fault(where, str(numbers[row]), f"a frame of share {share.index} of {share.count}")
+
+
 @file_rule("frames.rows", _ERROR, "there is a row for each frame up to the last one written, and no other", ended=True)
 def _rows(file: RecordedFile) -> Iterator[Fault]:
     account, rows = file.account, len(file.numbers)
@@ -110,7 +118,7 @@ def _rows(file: RecordedFile) -> Iterator[Fault]:
     low, high = account.written + before_last, account.written + before_last + account.discarded
     if not low <= rows <= high:
         expected = f"{low}" if low == high else f"{low} to {high}"
-        got = f"{account.written} written and {before_last} missing before frame {last}"
+        got = f"{account.written} written and {before_last} missing before frame {file.share.frame(last)}"
         yield Fault(f"{DETECTOR}/sequence_number", f"{rows} rows", f"{expected} for {got}")
 
 
@@ -128,5 +136,5 @@ def _sum(account: Account, *keys: str) -> str:
 
 
 ACCOUNT_CHECKS: Final[tuple[FileCheck, ...]] = (
-    _present, _received, _expected, _surplus, _missing, _outcome, _complete, _order, _rows, _columns,
+    _present, _received, _expected, _surplus, _missing, _outcome, _complete, _order, _share, _rows, _columns,
 )  # fmt: skip

@@ -69,6 +69,13 @@ def _filled(dataset: h5py.Dataset, row: int) -> bool:
         return True
 
 
+@file_rule("data.sources", _ERROR, "every file that the frames are shown from stands where it is looked for")
+def _sources(file: RecordedFile) -> Iterator[Fault]:
+    for dataset, name in file.sources:
+        if not (file.path.parent / name).is_file():
+            yield Fault(dataset.name, f"no file {name} beside it: its frames read as missing", "the file")
+
+
 @file_rule("data.truncated", _ERROR, "every chunk lies within the file")
 def _truncated(file: RecordedFile) -> Iterator[Fault]:
     for dataset in file.frames:
@@ -106,5 +113,5 @@ def _problem(dataset: h5py.Dataset, row: int) -> str:
 
 
 DATA_CHECKS: Final[tuple[FileCheck, ...]] = (
-    _layout, _chunks, _missing, _truncated, _chunk_size, _chunk_header, _decode,
+    _layout, _chunks, _missing, _sources, _truncated, _chunk_size, _chunk_header, _decode,
 )  # fmt: skip

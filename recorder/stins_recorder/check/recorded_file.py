@@ -9,6 +9,9 @@ import h5py
 import msgspec
 import numpy as np
 
+from stins import Share
+from stins.share import ALL
+
 from ..nexus import DETECTOR, SERIES
 from .chunks import ChunkScan, scan_chunks
 
@@ -110,12 +113,19 @@ class RecordedFile:
         return Account(outcome=outcome, reason=self.text(f"{SERIES}/reason") or "", **counts)
 
     @cached_property
-    def missing(self) -> "np.ndarray[Any, Any] | None":
-        """The ranges of missing frames, one [first, last] a row."""
-        return self._rows_of(f"{SERIES}/missing_frames", width=2)
+    def share(self) -> Share:
+        """Which frames of its series the file has: all of them, or every n-th."""
+        index, count = self.number(f"{SERIES}/share/index"), self.number(f"{SERIES}/share/count")
+        return Share(index=index, count=count) if index is not None and count is not None and index < count else ALL
 
     @cached_property
-    def numbers(self) -> "np.ndarray[Any, Any]":
+    def missing(self) -> "np.ndarray[Any, Any] | None":
+        """The ranges of missing frames, one [first, last] a row; counted as in its share."""
+        missing = self._rows_of(f"{SERIES}/missing_frames", width=2)
+        return None if missing is None else self._places(missing)
+
+    @cached_property
+    def frame_numbers(self) -> "np.ndarray[Any, Any]":
         """The frame number of each row; 0 beyond the first row stands for a row without number."""
         numbers = self._rows_of(f"{DETECTOR}/sequence_number", width=None)
         if numbers is None:
@@ -123,6 +133,17 @@ class RecordedFile:
         # While a series runs the columns are extended ahead of its frames.
         rows = None if self.ended else self.number(f"{SERIES}/rows")
         return numbers[:rows]
+
+    @cached_property
+    def numbers(self) -> "np.ndarray[Any, Any]":
+        """The same, counted as in its share."""
+        return self._places(self.frame_numbers)
+
+    def _places(self, numbers: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        if self.share is ALL:
+            return numbers
+        places: np.ndarray[Any, Any] = np.maximum((numbers - self.share.index) // self.share.count, 0)
+        return places
 
     def _rows_of(self, path: str, width: int | None) -> "np.ndarray[Any, Any] | None":
         dataset = self.dataset(path)
@@ -141,6 +162,14 @@ class RecordedFile:
         names = detector if isinstance(detector, h5py.Group) else ()
         datasets = [self.dataset(f"{DETECTOR}/{name}") for name in names]
         return [d for d in datasets if d is not None and d.ndim >= 2 and d.chunks and d.maxshape[0] is None]
+
+    @cached_property
+    def sources(self) -> list[tuple[h5py.Dataset, str]]:
+        """The other files that datasets in the detector show frames of, by the names under which they are sought."""
+        group = self.h5.get(DETECTOR)
+        names = group if isinstance(group, h5py.Group) else ()
+        shown = [d for name in names if (d := self.dataset(f"{DETECTOR}/{name}")) is not None and d.is_virtual]
+        return [(d, name) for d in shown for name in sorted({s.file_name for s in d.virtual_sources()} - {"."})]
 
     @property
     def columns(self) -> list[h5py.Dataset]:

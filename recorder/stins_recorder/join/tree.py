@@ -54,7 +54,8 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
         model = max(sources, key=lambda source: len(source.places)).file
         pixels = [item.name for item in model[DETECTOR].values() if "part_names" in item.attrs]
         columns = sorted({path for source in sources for path in _columns(source.file)})
-        own = {*pixels, *columns, _NOTES, DATA, *_TIMES, *(f"{SERIES}/{key}" for key in skip)}
+        behind = {path for name in pixels for path in _behind(model[name])}
+        own = {*pixels, *behind, *columns, _NOTES, DATA, *_TIMES, *(f"{SERIES}/{key}" for key in skip)}
         _copy(model["/"], file["/"], own)
         for path, choose in _TIMES.items():
             file[path] = choose(source.file[path].asstr()[()] for source in sources)
@@ -84,6 +85,12 @@ def _columns(file: h5py.File) -> list[str]:
     """The datasets that have a number for each frame."""
     free = file.get(_FREE, {})
     return [path for path in _COLUMNS if path in file] + [f"{_FREE}/{name}" for name in free if name != "notes"]
+
+
+def _behind(dataset: h5py.Dataset) -> list[str]:
+    """The datasets of the same file that it shows rows of."""
+    sources = dataset.virtual_sources() if dataset.is_virtual else []
+    return [source.dset_name for source in sources if source.file_name == "."]
 
 
 def _copy(source: h5py.Group, target: h5py.Group, own: Collection[str]) -> None:

@@ -229,6 +229,25 @@ def test_a_frame_in_some_of_its_parts_is_found(recorder: Any, broken: Broken) ->
     assert broken(recorder.path) == {"data.chunks"}
 
 
+def test_a_frame_of_another_share_is_found(make: Make, broken: Broken) -> None:
+    path = make()
+    with h5py.File(path, "r+") as file:
+        file[f"{SERIES}/share/index"], file[f"{SERIES}/share/count"] = 0, 2
+    assert "frames.share" in broken(path)
+
+
+def test_a_file_that_frames_are_shown_from_and_that_is_not_there_is_found(make: Make, broken: Broken) -> None:
+    path = make()
+    with h5py.File(path, "r+") as file:
+        layout = h5py.VirtualLayout((5, 8, 12), "u2")
+        layout[:] = h5py.VirtualSource("gone.h5", "data", (5, 8, 12), "u2")
+        file[DETECTOR].create_virtual_dataset("elsewhere", layout)
+    assert broken(path) == {"data.sources"}
+    with h5py.File(path.parent / "gone.h5", "w") as file:
+        file["data"] = np.zeros((5, 8, 12), "u2")
+    assert broken(path) == set()
+
+
 def test_a_chunk_that_cannot_be_decoded_is_found_only_by_decoding(make: Make, broken: Broken) -> None:
     path = make(compression="bslz4")
     chunk = _first_chunk(path)

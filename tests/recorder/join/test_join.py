@@ -11,6 +11,8 @@ from dealt import NAME, Dealt, differences
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorder_kit import IMAGE, NUMBERS, SHAPE, image, module_parts
+from stins_recorder.check.reader import FileReader
+from stins_recorder.check.rules import Finding
 from stins_recorder.errors import RecorderError
 from stins_recorder.join import run_join
 
@@ -45,6 +47,19 @@ def test_a_complete_series_reads_as_from_one_recorder(tmp_path: Path) -> None:
     assert account.state is SeriesState.COMPLETE
     counts = ("received", "written", "rows", "missing", "frames_expected", "dataset", "shape", "chunk_shape", "dtype")
     assert [getattr(account, key) for key in counts] == [getattr(dealt.whole.account, key) for key in counts]
+
+
+def test_parts_and_the_joined_file_break_no_rule(tmp_path: Path) -> None:
+    dealt = Dealt(tmp_path, 3)
+    dealt.start()
+    for number in range(20):
+        dealt.lose(number) if number in (3, 4, 7, 8) else dealt.frame(number)
+    dealt.end(20)
+    dealt.join()
+    for path in (dealt.root / NAME, *(dealt.part(index) for index in range(3))):
+        found: list[object] = []
+        FileReader(path, found.append, decode=True).run()
+        assert {line.rule for line in found if isinstance(line, Finding)} == {"frames.incomplete"}, path
 
 
 def test_parts_and_modules_are_joined_each_in_its_dataset(tmp_path: Path) -> None:
@@ -85,6 +100,25 @@ def test_what_has_no_column_keeps_its_row(tmp_path: Path) -> None:
     dealt.end(6)
     dealt.join()
     assert differences(dealt.root / NAME, dealt.whole.path) == []
+
+
+def test_rows_that_a_part_hides_are_missing_in_the_whole(tmp_path: Path) -> None:
+    dealt = Dealt(tmp_path, 2)
+    dealt.start()
+    dealt.frames(0, 1)
+    for number in range(2, 10_000):
+        dealt.lose(number)
+    dealt.frames(10_000, 10_001)
+    dealt.end(10_002)
+    account = dealt.join()
+    assert (account.rows, account.missing_frames) == (10_002, ((2, 9999),))
+    with h5py.File(account.file) as file, h5py.File(dealt.part(0)) as part:
+        assert part["/entry/instrument/detector/data"].is_virtual
+        assert "data_stored" not in file["/entry/instrument/detector"]
+        shown = file["/entry/data/data"]
+        assert np.array_equal(shown[0], image(0))
+        assert (shown[5000] == FILL).all()
+        assert np.array_equal(shown[10_001], image(10_001))
 
 
 STEPS = st.lists(st.sampled_from(["frame"] * 4 + ["discard", "lost", "dropped"]), max_size=20)
