@@ -11,7 +11,7 @@ _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _HEALTHY_S = 30.0
 #: Deaths in a row without a frame more than before, until the series is given up; and those of them while going on
 #: with its file.
-_TRIES, _TRIES_TO_RESUME = 5, 2
+_TRIES, _TRIES_TO_RESUME = 5, 3
 
 
 class Verdict(msgspec.Struct, frozen=True):

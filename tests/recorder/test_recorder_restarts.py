@@ -29,5 +29,5 @@ def test_a_long_life_begins_anew() -> None:
     assert restarts.died(131.0, achieved=0, resuming=False) == Verdict(0.0, False)
 
 
-def test_two_deaths_while_going_on_with_a_file_give_it_up() -> None:
-    assert [verdict.give_up for verdict in pauses(Restarts(), 2, resuming=True)] == [False, True]
+def test_three_deaths_while_going_on_with_a_file_give_it_up() -> None:
+    assert [verdict.give_up for verdict in pauses(Restarts(), 3, resuming=True)] == [False, False, True]

@@ -47,7 +47,10 @@ class Watched:
         return next(status.reason for status in self.said if f"process {pid}" in status.reason)
 
     def wait_for_another(self, pid: int) -> None:
-        wait_until(lambda: self.writer_pid != pid)
+        """It has taken over, too."""
+        wait_until(
+            lambda: self.writer_pid != pid and self.supervisor.board.status.state is not RecorderState.RECOVERING
+        )
 
     def close(self) -> None:
         self.supervisor.stop()
