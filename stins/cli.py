@@ -15,6 +15,7 @@ _SUMMARIES = {
     "acquirer": "one acquirer: a detector (or simulation, or capture) becomes a STINS stream",
     "recorder": "one recorder: a STINS stream becomes NeXus files",
     "salvage": "makes the file of a recorder that died whole",
+    "join": "shows the files of recorders that shared a series as one",
     "check": "is this file, or this stream, as it should be? what is wrong, by rule",
 }
 

@@ -11,7 +11,7 @@ from stins import Data, Spans
 from stins.messages import frame_count
 
 from .columns import Column
-from .nexus import SERIES
+from .shares import share_of
 from .tree import safe_name
 
 __all__ = ["FrameNumbers", "cut_numbers"]
@@ -46,7 +46,7 @@ class FrameNumbers:
         self._notes = group["notes"]
         self.notes_bytes = notes_bytes
         self._new_notes = bytearray()
-        self._step = _step(detector)
+        self._step = share_of(detector.file).count
 
     @staticmethod
     def create(detector: h5py.Group, first: Data, *, ahead: bool = False) -> None:
@@ -156,12 +156,6 @@ def _create_custom(group: h5py.Group, key: str, sample: Any, *, ahead: bool) -> 
         return
     if name != key:
         column.dataset.attrs["key"] = key.replace("\0", _NUL)
-
-
-def _step(detector: h5py.Group) -> int:
-    """By how much frame numbers grow from row to row: a share of a series has every n-th frame only."""
-    count = detector.file.get(f"{SERIES}/share/count")
-    return 1 if count is None else int(count[()])
 
 
 def _fits(value: Any, kind: type) -> bool:

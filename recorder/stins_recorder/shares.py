@@ -3,14 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import msgspec
 
+from stins import Share
 from stins.control import PrepareRequest
-from stins.share import part_name
+from stins.share import ALL, part_name
 
+from .nexus import SERIES
 from .paths import resolve
 
-__all__ = ["own_part"]
+__all__ = ["own_part", "share_of"]
+
+
+def share_of(file: h5py.File) -> Share:
+    """Which frames of its series a file has."""
+    index, count = file.get(f"{SERIES}/share/index"), file.get(f"{SERIES}/share/count")
+    return ALL if index is None or count is None else Share(index=int(index[()]), count=int(count[()]))
 
 
 def own_part(roots: Sequence[Path], request: PrepareRequest) -> PrepareRequest:

@@ -7,6 +7,7 @@ import msgspec
 
 from stins import StinsError
 
+from .by_hand import request_for
 from .master import join_parts
 from .process import Order, Outcome
 
@@ -15,7 +16,8 @@ def main() -> None:
     """Joins, or says why not."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     try:
-        outcome = Outcome(account=join_parts([Path(root) for root in order.roots], order.request))
+        roots = [Path(root) for root in order.roots]
+        outcome = Outcome(account=join_parts(roots, order.request or request_for(roots[0] / order.file)))
     except StinsError as error:
         outcome = Outcome(error=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(outcome))

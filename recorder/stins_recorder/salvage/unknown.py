@@ -9,13 +9,14 @@ import hdf5plugin  # noqa: F401  # registers the filters that stored chunks name
 import msgspec
 import numpy as np
 
-from stins import Spans
+from stins import Share, Spans
 from stins.control import SeriesState, SeriesStatus
 
 from ..account import closing
 from ..ending import Ending, write_ending
 from ..errors import RecorderError
 from ..nexus import DETECTOR, SERIES
+from ..shares import share_of
 from ..storage import change, claim
 
 __all__ = ["finish_unknown"]
@@ -50,9 +51,11 @@ def _finish(file: h5py.File, path: Path, reason: str) -> SeriesStatus:
             dataset.resize(rows, axis=0)
     empty = _empty_rows(numbers)
     _fill(datasets, empty)
-    missing = _number(numbers, empty)
-    account = _account(series, rows, missing, reason)
-    write_ending(file, Ending(account=closing(account), missing=missing.as_tuple(), specific={}))
+    share = share_of(file)
+    missing = _number(numbers, empty, share)
+    account, missing_frames = _account(series, rows, missing, reason), share.outside(missing)
+    account = msgspec.structs.replace(account, missing_frames=missing_frames)
+    write_ending(file, Ending(account=closing(account), missing=missing_frames, specific={}))
     return account
 
 
@@ -83,19 +86,13 @@ def _fill(datasets: list[Any], rows: Any) -> None:
                 dataset[row] = dataset.fillvalue
 
 
-def _number(numbers: Any, rows: Any) -> Spans:
-    """The missing frames, from the rows around theirs, which get their number by that."""
+def _number(numbers: Any, rows: Any, share: Share) -> Spans:
+    """The missing frames, from the rows around theirs, which get their number by that; counted as in the share."""
     missing = Spans()
     for row in reversed(rows[rows + 1 < len(numbers)] if len(rows) else rows):
-        numbers[row] = number = max(0, int(numbers[row + 1]) - _step_of(numbers))
-        missing.add(number, number)
+        numbers[row] = number = max(0, int(numbers[row + 1]) - share.count)
+        missing.add(share.before(number), share.before(number))
     return missing
-
-
-def _step_of(numbers: Any) -> int:
-    """By how much frame numbers grow from row to row: a share of a series has every n-th frame only."""
-    count = numbers.file.get(f"{SERIES}/share/count")
-    return 1 if count is None else int(count[()])
 
 
 def _account(series: h5py.Group, rows: int, missing: Spans, reason: str) -> SeriesStatus:
@@ -112,5 +109,4 @@ def _account(series: h5py.Group, rows: int, missing: Spans, reason: str) -> Seri
         written=written,
         rows=rows,
         missing=missing.count,
-        missing_frames=missing.as_tuple(),
     )
