@@ -139,6 +139,8 @@ class RunningFile:
 
     def abandon(self) -> bool:
         """Closes without a word; whether HDF5 could."""
+        if self._store is not None:
+            self._store.abandon()
         try:
             self._file.close()
         except HDF5_ERRORS:

@@ -23,7 +23,7 @@ from .errors import RecorderError, storage_error
 from .layout import DatasetLayout, FrameWriterLayout, describe, frame_layout
 from .nexus import DETECTOR
 from .running import Growth, RunningFile, show
-from .storage import HDF5_ERRORS, change, claim, create_file, repair_open, settle
+from .storage import HDF5_ERRORS, Syncer, change, claim, create_file, repair_open, settle, sync_folder
 
 __all__ = ["DATASET", "FileCheckpoint", "SeriesFile"]
 
@@ -79,7 +79,8 @@ class SeriesFile:
     ) -> None:
         self.path = path
         self.rows = 0
-        self.durable = 0
+        self._flushed = 0
+        self._syncer = Syncer(path.parent)
         self._watch = watch
         self._frames_per_file = frames_per_file
         frames = [part for part in start.data or () if part.name not in SERIES_ARRAYS]
@@ -118,6 +119,7 @@ class SeriesFile:
 
     def _restore(self, checkpoint: FileCheckpoint) -> None:
         self.rows, self._unwritten = checkpoint.rows, Spans(checkpoint.unwritten)
+        self._flushed = self.rows - self._unwritten.count
         if not checkpoint.begun:
             return
         if checkpoint.parts:
@@ -172,7 +174,7 @@ class SeriesFile:
             raise storage_error("write", self.path, error) from error
         finally:
             self._watch("")
-        if row == self.rows and not self._unwritten:
+        if row == self.rows:
             self.rows = end
         else:
             self._note_order(row, end, rewound=frame.rewound)
@@ -194,11 +196,21 @@ class SeriesFile:
             return
         with self._step("flush"):
             self._running.flush(self.rows)
+            self._flushed = self.rows - self._unwritten.count
             if os.fstat(self._descriptor).st_nlink == 0:
                 raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
 
     def sync_begin(self) -> None:
-        """Starts to force to the disk what is flushed, without waiting for it."""
+        """Begins to force to the disk what is flushed, and does not wait for it."""
+        try:
+            self._syncer.begin([self._descriptor], self._flushed)
+        except OSError as error:
+            raise storage_error("sync", self.path, error) from error
+
+    @property
+    def durable(self) -> int:
+        """How many rows hold a frame that a power cut does not take: those that were flushed before the last sync."""
+        return self._syncer.durable
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -229,6 +241,7 @@ class SeriesFile:
 
                 change(self._descriptor, finish, synced=True)
                 settle(self.path)
+                sync_folder(self.path.parent)
                 if not os.path.samestat(self.path.stat(), os.fstat(self._descriptor)):
                     raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
         finally:
@@ -236,6 +249,7 @@ class SeriesFile:
 
     def abandon(self) -> None:
         """Closes without a word: after an error the dataset must not be touched any more."""
+        self._syncer.close()
         if self._running is not None and not self._running.abandon() and self._descriptor >= 0:
             # As if this process had died: what was flushed can be read by anybody.
             with suppress(OSError, RecorderError):

@@ -8,6 +8,7 @@ from .repair import repair, repair_open
 from .runs import Run
 from .store import FrameStore, open_store
 from .superblock import Superblock, read_superblock
+from .sync import Syncer, sync_folder
 from .transaction import change
 from .virtual import hide, unhide
 
@@ -18,6 +19,7 @@ __all__ = [
     "FrameStore",
     "Run",
     "Superblock",
+    "Syncer",
     "change",
     "claim",
     "create_datasets",
@@ -29,5 +31,6 @@ __all__ = [
     "repair",
     "repair_open",
     "settle",
+    "sync_folder",
     "unhide",
 ]

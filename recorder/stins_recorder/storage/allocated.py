@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
+from .large import LargeWriter
 from .room import Room
 from .runs import Run, allocate, merged
+from .space import on_a_disk
 from .transaction import write_all
 
 __all__ = ["AllocatedStore"]
@@ -21,6 +23,8 @@ _BYTES_AHEAD = 1 << 40
 _FIRST_BLOCK, _LAST_BLOCK, _BLOCK_BYTES = 16, 1 << 14, 256 << 20
 #: HDF5 takes room for its index in between now and then; so many rows at most are then not in a run.
 _STEP = 1 << 12
+#: From here on receiving and writing at once is worth a thread.
+_LARGE_BYTES = 1 << 20
 _NOWHERE = Run(0, 0, ())
 
 
@@ -36,6 +40,10 @@ class AllocatedStore:
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame, _BYTES_AHEAD // layout.frame_bytes)
         self._room = Room(descriptor)
+        self._large: LargeWriter | None = None
+        chunk_bytes = [dataset.chunk_bytes for dataset in layout.datasets]
+        if min(chunk_bytes) >= _LARGE_BYTES:
+            self._large = LargeWriter(descriptor, max(chunk_bytes), direct=on_a_disk(descriptor))
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -50,20 +58,30 @@ class AllocatedStore:
             if run is _NOWHERE:
                 self._datasets.write(row, contents)
                 return
-        at, descriptor = row - run.first, self._descriptor
+        at, descriptor, large = row - run.first, self._descriptor, self._large
         for (base, step), content in zip(run.places, contents, strict=True):
-            if os.pwrite(descriptor, content, base + at * step) != len(content):
+            if large is not None:
+                large.write(content, base + at * step)
+            elif os.pwrite(descriptor, content, base + at * step) != len(content):
                 # It ends in the error that stopped it, as a rule.
                 write_all(descriptor, content, base + at * step)
 
     def flush(self) -> None:
-        """Takes more of the room for what is to come."""
+        """Waits for what is being written, and takes more of the room for what is to come."""
+        if self._large is not None:
+            self._large.flush()
         self._room.take()
 
     def close(self, rows: int) -> None:
         """Gives back the room of what is behind so many rows."""
+        self.abandon()
         for run in self._runs:
             self._room.give_back(run.extents(rows))
+
+    def abandon(self) -> None:
+        """Writes nothing any more."""
+        if self._large is not None:
+            self._large.close()
 
     # -- allocation -----------------------------------------------------------------------------
 

@@ -38,3 +38,6 @@ class ChunkStore:
 
     def close(self, rows: int) -> None:
         """Chunks that were not written take no room."""
+
+    def abandon(self) -> None:
+        """Nothing is on its way."""

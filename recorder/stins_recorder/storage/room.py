@@ -4,9 +4,8 @@ import errno
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from .space import release, reserve
+from .space import on_a_disk, release, reserve
 
 __all__ = ["Room"]
 
@@ -14,8 +13,6 @@ __all__ = ["Room"]
 _STEP_BYTES = 1 << 30
 #: How long taking room may hold up the frames; the rest is taken at the flushes.
 _AT_ONCE_S = 0.05
-#: Where taking room writes nothing. In memory (tmpfs) it costs what writing costs, 0.08 s for 256 MiB.
-_QUICK = frozenset({"ext4", "xfs"})
 
 
 class Room:
@@ -23,7 +20,7 @@ class Room:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._taking = _file_system(descriptor) in _QUICK
+        self._taking = on_a_disk(descriptor)
         self._wanted: list[tuple[int, int]] = []
 
     def want(self, spans: Sequence[tuple[int, int]], *, all_of_it: bool) -> None:
@@ -59,13 +56,3 @@ class Room:
         if self._taking:
             for offset, size in spans:
                 release(self._descriptor, offset, size)
-
-
-def _file_system(descriptor: int) -> str:
-    """The kind of file system of an open file, as Linux calls it."""
-    device = os.fstat(descriptor).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if line.split()[2] == number:
-            return line.partition(" - ")[2].split()[0]
-    return ""

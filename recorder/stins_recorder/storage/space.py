@@ -3,8 +3,13 @@
 import ctypes
 import errno
 import os
+from pathlib import Path
 
-__all__ = ["release", "reserve"]
+__all__ = ["on_a_disk", "release", "reserve"]
+
+#: Where taking room writes nothing, and writing past the page cache saves work. In memory (tmpfs) neither is so: room
+#: costs what writing costs, 0.08 s for 256 MiB. Of others it is not known.
+_DISKS = frozenset({"ext4", "xfs"})
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 #: Not posix_fallocate: where the file system knows no way, glibc writes a byte into every block.
@@ -34,3 +39,13 @@ def _call(descriptor: int, mode: int, offset: int, size: int) -> None:
             return
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))
+
+
+def on_a_disk(descriptor: int) -> bool:
+    """Whether the open file is on a local disk."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if line.split()[2] == number:
+            return line.partition(" - ")[2].split()[0] in _DISKS
+    return False

@@ -33,6 +33,10 @@ class FrameStore(Protocol):
         """Gives back the room of what is behind so many rows; the file is closed by who opened it."""
         ...
 
+    def abandon(self) -> None:
+        """Stops writing. Doing it twice, or after `close`, does no harm."""
+        ...
+
 
 def open_store(datasets: FrameDatasets, descriptor: int, expected: int, runs: Sequence[Run] = ()) -> FrameStore:
     """The store for the frames of an open file: `expected` of them, if that is known, else 0."""

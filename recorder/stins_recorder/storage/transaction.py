@@ -9,14 +9,15 @@ KiB: a tree, an account, a cut of the extents.
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import h5py
+import msgspec
 
 from .hdf5 import options
 from .space import reserve
 
-__all__ = ["change", "redo", "write_all"]
+__all__ = ["Record", "change", "prepare", "redo", "write_all"]
 
 #: Before each piece: where it goes, and its length.
 _PIECE = struct.Struct("<QQ")
@@ -71,6 +72,27 @@ class _Overlay:
         pass
 
 
+class Record(msgspec.Struct, frozen=True):
+    """A change as it is appended to the file at `place`; afterwards the file has `size` bytes."""
+
+    body: bytes
+    size: int
+    place: int
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the record."""
+        return self.body + _TRAILER.pack(self.size, len(self.body), zlib.crc32(self.body), _NAME)
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """(offset, content) of what goes to its place."""
+        place = 0
+        while place < len(self.body):
+            offset, length = _PIECE.unpack_from(self.body, place)
+            place += _PIECE.size + length
+            yield offset, self.body[place - length : place]
+
+
 def change(descriptor: int, function: Callable[[h5py.File], None], *, synced: bool) -> None:
     """Lets the function change the closed, whole file behind the descriptor.
 
@@ -80,19 +102,23 @@ def change(descriptor: int, function: Callable[[h5py.File], None], *, synced: bo
         OSError, RuntimeError, ...: from HDF5, from the function, or from the disk; the file is as it was, or the
         change is carried out by the next `redo`.
     """
+    record = prepare(descriptor, function)
+    # Nothing is begun that a full disk could stop: neither the record nor what it writes beyond the end.
+    end = os.fstat(descriptor).st_size
+    reserve(descriptor, end, record.place + len(record.content) - end)
+    write_all(descriptor, record.content, record.place)
+    _carry_out(descriptor, record, synced=synced)
+
+
+def prepare(descriptor: int, function: Callable[[h5py.File], None]) -> Record:
+    """The record of a change; the file is as it was."""
     overlay = _Overlay(descriptor)
     with h5py.File(overlay, "r+", **{key: value for key, value in options().items() if key != "locking"}) as file:
         function(file)
-    pieces = [(offset, content[: overlay.size - offset]) for offset, content in overlay.pieces if offset < overlay.size]
+    size = overlay.size
+    pieces = [(offset, content[: size - offset]) for offset, content in overlay.pieces if offset < size]
     body = b"".join(_PIECE.pack(offset, len(content)) + content for offset, content in pieces)
-    end = os.fstat(descriptor).st_size
-    # Nothing is begun that a full disk could stop: neither the record nor what it writes beyond the end.
-    reserve(descriptor, end, max(end, overlay.size) - end + len(body) + _TRAILER.size)
-    record = body + _TRAILER.pack(overlay.size, len(body), zlib.crc32(body), _NAME)
-    write_all(descriptor, record, max(end, overlay.size))
-    if synced:
-        os.fdatasync(descriptor)
-    _apply(descriptor, body, overlay.size, synced=synced)
+    return Record(body, size, max(size, os.fstat(descriptor).st_size))
 
 
 def redo(descriptor: int) -> bool:
@@ -105,21 +131,19 @@ def redo(descriptor: int) -> bool:
     body = os.pread(descriptor, length, end - length) if length <= end else b""
     if len(body) != length or zlib.crc32(body) != checksum:
         return False
-    _apply(descriptor, body, size, synced=True)
+    _carry_out(descriptor, Record(body, size, end - length), synced=True)
     return True
 
 
-def _apply(descriptor: int, body: bytes, size: int, *, synced: bool) -> None:
-    place = 0
-    while place < len(body):
-        offset, length = _PIECE.unpack_from(body, place)
-        place += _PIECE.size
-        write_all(descriptor, body[place : place + length], offset)
-        place += length
+def _carry_out(descriptor: int, record: Record, *, synced: bool) -> None:
+    if synced:
+        os.fdatasync(descriptor)
+    for offset, content in record.pieces():
+        write_all(descriptor, content, offset)
     if synced:
         os.fdatasync(descriptor)
     # Should this not reach the disk, the record is carried out once more, or stands behind the end of the file.
-    os.ftruncate(descriptor, size)
+    os.ftruncate(descriptor, record.size)
 
 
 def write_all(descriptor: int, content: bytes | memoryview, offset: int) -> None:

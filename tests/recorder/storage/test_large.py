@@ -1,0 +1,70 @@
+"""Large frames, written in the background."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stins_recorder.storage.large import LargeWriter
+from stins_recorder.storage.space import on_a_disk
+
+SIZE = (1 << 20) + 1234
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+def content(number: int) -> bytes:
+    return np.random.default_rng(number).bytes(SIZE)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_contents_stand_in_their_places_after_a_flush(descriptor: int, direct: bool) -> None:
+    writer = LargeWriter(descriptor, SIZE, direct=direct and on_a_disk(descriptor))
+    step = 4096 * 300
+    # Not aligned in memory, as messages are.
+    sent = [memoryview(b"x" + content(number))[1:] for number in range(12)]
+    for number, each in enumerate(sent):
+        writer.write(each, number * step)
+    writer.flush()
+    assert [os.pread(descriptor, SIZE, number * step) for number in range(12)] == sent
+    writer.close()
+    writer.close()
+
+
+def test_what_is_written_again_to_a_place_is_what_came_last(descriptor: int) -> None:
+    writer = LargeWriter(descriptor, SIZE, direct=on_a_disk(descriptor))
+    for number in range(20):
+        writer.write(content(number), 0)
+    writer.flush()
+    writer.close()
+    assert os.pread(descriptor, SIZE, 0) == content(19)
+
+
+def test_a_failure_is_raised_by_the_next_flush_and_write(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    readable = os.open(tmp_path / "a", os.O_RDONLY)
+    writer = LargeWriter(readable, SIZE, direct=False)
+    writer.write(content(0), 0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        writer.flush()
+    with pytest.raises(OSError) as caught:  # noqa: PT011  # by its number
+        writer.write(content(0), 0)
+    assert caught.value.errno == errno.EBADF
+    writer.close()
+    os.close(readable)
+
+
+def test_no_thread_is_left(descriptor: int) -> None:
+    before = threading.active_count()
+    writer = LargeWriter(descriptor, SIZE, direct=False)
+    assert threading.active_count() > before
+    writer.close()
+    assert threading.active_count() == before
