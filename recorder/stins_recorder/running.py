@@ -60,7 +60,7 @@ class RunningFile:
         self._extent = 0
         if layout is not None:
             self._datasets = FrameDatasets(file, DETECTOR, layout)
-            self._store = open_store(self._datasets, descriptor, expected, growth.runs)
+            self._store = open_store(self._datasets, descriptor, expected, rows=rows, runs=growth.runs)
             self._unclean_below = _EVERY_ROW if self._fixed else self._datasets.extent
             self._extend()
         elif expected:
@@ -111,7 +111,7 @@ class RunningFile:
         self._numbers.number_missing(unwritten)
         self.flush(rows)
         if self._store is not None:
-            self._store.close(rows)
+            self._store.close(rows, wide)
         self._file.close()
         return wide
 

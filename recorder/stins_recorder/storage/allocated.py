@@ -4,12 +4,13 @@ import os
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
 from .large import LargeWriter
 from .room import Room
-from .runs import Run, allocate, merged
+from .runs import Run, allocate, confirmed, merged
 from .space import on_a_disk
 from .transaction import write_all
 
@@ -31,10 +32,12 @@ _NOWHERE = Run(0, 0, ())
 class AllocatedStore:
     """A frame is one `pwrite` for each part, and safe from the death of this process when that returns."""
 
-    def __init__(self, datasets: FrameDatasets, descriptor: int, expected: int, runs: Sequence[Run]) -> None:
+    def __init__(
+        self, datasets: FrameDatasets, descriptor: int, expected: int, *, rows: int = 0, runs: Sequence[Run] = ()
+    ) -> None:
         self._datasets = datasets
         self._descriptor = descriptor
-        self._runs = list(runs)
+        self._runs = [known for run in runs if (known := confirmed(datasets, run, rows))]
         self._run = _NOWHERE
         self._block = _FIRST_BLOCK
         layout = datasets.layout
@@ -72,11 +75,13 @@ class AllocatedStore:
             self._large.flush()
         self._room.take()
 
-    def close(self, rows: int) -> None:
-        """Gives back the room of what is behind so many rows."""
+    def close(self, rows: int, hidden: Spans) -> None:
+        """Gives back the room of what is behind so many rows, and hidden."""
         self.abandon()
         for run in self._runs:
             self._room.give_back(run.extents(rows))
+            for first, last in hidden:
+                self._room.give_back(run.extents(first, last + 1))
 
     def abandon(self) -> None:
         """Writes nothing any more."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
@@ -36,7 +37,7 @@ class ChunkStore:
     def flush(self) -> None:
         """Nothing is held back here."""
 
-    def close(self, rows: int) -> None:
+    def close(self, rows: int, hidden: Spans) -> None:
         """Chunks that were not written take no room."""
 
     def abandon(self) -> None:

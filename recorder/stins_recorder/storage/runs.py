@@ -11,7 +11,7 @@ from ..layout import DatasetLayout
 from .datasets import FrameDatasets
 from .hdf5 import ALIGNED_FROM, ALIGNMENT
 
-__all__ = ["Run", "allocate", "merged"]
+__all__ = ["Run", "allocate", "confirmed", "merged"]
 
 _MARK_BYTES = 8
 
@@ -23,15 +23,15 @@ class Run(msgspec.Struct, frozen=True):
     stop: int
     places: tuple[tuple[int, int], ...]
 
-    def extents(self, first: int) -> list[tuple[int, int]]:
-        """(offset, size) of what the rows from `first` on take in the file, for each dataset."""
+    def extents(self, first: int, stop: int | None = None) -> list[tuple[int, int]]:
+        """(offset, size) of what its rows from `first` to `stop` take in the file, for each dataset."""
         # Parts of one dataset lie within one step of its first.
         starts: dict[int, int] = {}
         for base, step in sorted(self.places):
             if not any(start <= base < start + step for start, step in starts.items()):
                 starts[base] = step
         skipped = max(0, first - self.first)
-        rows = self.stop - self.first - skipped
+        rows = (self.stop if stop is None else min(stop, self.stop)) - self.first - skipped
         return [(base + skipped * step, rows * step) for base, step in starts.items()] if rows > 0 else []
 
 
@@ -65,6 +65,26 @@ def allocate(datasets: FrameDatasets, descriptor: int, rows: int) -> Run | None:
     if not all(proven):
         return None
     return Run(first, first + rows, tuple(_places(datasets, spans)))
+
+
+def confirmed(datasets: FrameDatasets, run: Run, rows: int) -> Run | None:
+    """A run of an earlier writer as far as it still holds, of which the first `rows` rows are sure to be in use.
+
+    The file may have been cut since, and extended again to other places. HDF5 is asked for the ends (90 ns for each
+    row before them).
+    """
+    for stop in (min(run.stop, datasets.extent), min(run.stop, rows)):
+        if stop > run.first and _stands(datasets, run, run.first) and _stands(datasets, run, stop - 1):
+            return Run(run.first, stop, run.places)
+    return None
+
+
+def _stands(datasets: FrameDatasets, run: Run, row: int) -> bool:
+    layout = datasets.layout
+    return all(
+        datasets.handles[target].get_chunk_info_by_coord((row, *offset)).byte_offset == base + (row - run.first) * step
+        for target, offset, (base, step) in zip(layout.targets, layout.offsets, run.places, strict=True)
+    )
 
 
 def merged(run: Run, after: Run) -> Run | None:

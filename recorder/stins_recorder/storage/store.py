@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from stins import Spans
 from stins.messages import Payload
 
 from .allocated import AllocatedStore
@@ -29,8 +30,8 @@ class FrameStore(Protocol):
         """Everything written is with the operating system, and its index too once the HDF5 file is flushed."""
         ...
 
-    def close(self, rows: int) -> None:
-        """Gives back the room of what is behind so many rows; the file is closed by who opened it."""
+    def close(self, rows: int, hidden: Spans) -> None:
+        """Gives back the room of what is behind so many rows, and hidden; the file is closed by who opened it."""
         ...
 
     def abandon(self) -> None:
@@ -38,8 +39,10 @@ class FrameStore(Protocol):
         ...
 
 
-def open_store(datasets: FrameDatasets, descriptor: int, expected: int, runs: Sequence[Run] = ()) -> FrameStore:
-    """The store for the frames of an open file: `expected` of them, if that is known, else 0."""
+def open_store(
+    datasets: FrameDatasets, descriptor: int, expected: int, *, rows: int = 0, runs: Sequence[Run] = ()
+) -> FrameStore:
+    """The store for the frames of an open file: `expected` of them, if that is known, else 0; `rows` are there."""
     if datasets.layout.fixed:
-        return AllocatedStore(datasets, descriptor, expected, runs)
+        return AllocatedStore(datasets, descriptor, expected, rows=rows, runs=runs)
     return ChunkStore(datasets, expected)

@@ -11,7 +11,7 @@ import numpy as np
 from recorder_kit import IMAGE, header, image
 from stins_recorder.series_file import FileCheckpoint, SeriesFile
 
-from stins import Data, Packet, Part, SeriesSender, SeriesStart, StoreFrame
+from stins import Data, Outcome, Packet, Part, SeriesResult, SeriesSender, SeriesStart, StoreFrame
 
 DETECTOR = "/entry/instrument/detector"
 DATA = f"{DETECTOR}/data"
@@ -56,8 +56,20 @@ def killed(path: Path, script: str) -> FileCheckpoint:
     return msgspec.json.decode(line, type=FileCheckpoint)
 
 
+def closed(file: SeriesFile, outcome: Outcome = Outcome.COMPLETE) -> None:
+    """Ends the series with the rows that the file has."""
+    rows = file.rows
+    result = SeriesResult(
+        outcome=outcome, reasons=(), received=rows, stored=rows, discarded=0, retaken=0, rows=rows, missing=(),
+        duplicates=0, refused=0, moved_keys=(), frames_expected=None, end=None,
+    )  # fmt: skip
+    file.close(result, {"outcome": outcome.value})
+
+
 def images(rows: Sequence[int]) -> "np.ndarray[Any, Any]":
     return np.array([image(row) for row in rows])
 
 
-__all__ = ["DATA", "DETECTOR", "FileCheckpoint", "SeriesFile", "images", "killed", "msgspec", "start_of", "stored"]
+__all__ = [
+    "DATA", "DETECTOR", "FileCheckpoint", "SeriesFile", "closed", "images", "killed", "msgspec", "start_of", "stored",
+]  # fmt: skip

@@ -5,9 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from series_kit import DATA, DETECTOR, FileCheckpoint, SeriesFile, images, killed, start_of, stored
-
-from stins import Outcome, SeriesResult
+from series_kit import DATA, DETECTOR, FileCheckpoint, SeriesFile, closed, images, killed, start_of, stored
 
 _WRITE_20 = """
 file = SeriesFile(path, start_of(path), ())
@@ -16,14 +14,6 @@ for row in range(20):
 file.flush()
 checkpoint = file.checkpoint
 """
-
-
-def close(file: SeriesFile, rows: int, outcome: Outcome = Outcome.COMPLETE) -> None:
-    result = SeriesResult(
-        outcome=outcome, reasons=(), received=rows, stored=rows, discarded=0, retaken=0, rows=rows, missing=(),
-        duplicates=0, refused=0, moved_keys=(), frames_expected=None, end=None,
-    )  # fmt: skip
-    file.close(result, {"outcome": outcome.value})
 
 
 def contents(path: Path) -> dict[str, list[float]]:
@@ -40,7 +30,7 @@ def test_a_killed_series_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path)
     file = SeriesFile.resume(path, start_of(path), checkpoint)
     for row in range(20, 30):
         file.write(stored(row, timestamp=row / 2, detector_specific={"n": row}))
-    close(file, 30)
+    closed(file)
     rows = list(range(30))
     assert contents(path) == {
         "sequence_number": rows, "timestamp": [row / 2 for row in rows], "frame_specific/n": rows
@@ -57,7 +47,7 @@ def test_what_stands_behind_the_checkpoint_is_void(tmp_path: Path) -> None:
         file.write(stored(row, timestamp=row / 2, detector_specific={"n": row}))
     file.flush()
     assert file.checkpoint().rows == 15
-    close(file, 15)
+    closed(file)
     assert contents(path)["sequence_number"] == list(range(15))
 
 
@@ -67,7 +57,7 @@ def test_a_series_without_a_frame_goes_on(tmp_path: Path, end: str) -> None:
     checkpoint = killed(path, f"file = SeriesFile(path, start_of(path), ())\n{end}")
     file = SeriesFile.resume(path, start_of(path), checkpoint)
     file.write(stored(0, timestamp=0.0, detector_specific={"n": 0}))
-    close(file, 1)
+    closed(file)
     assert contents(path)["sequence_number"] == [0]
 
 
@@ -84,5 +74,5 @@ def test_a_suspended_series_is_readable_by_anybody_and_goes_on(tmp_path: Path) -
         assert "end_time" not in reader["entry"]
     file = SeriesFile.resume(path, start_of(path), checkpoint)
     file.write(stored(5, timestamp=2.5, detector_specific={"n": 5}))
-    close(file, 6)
+    closed(file)
     assert contents(path)["frame_specific/n"] == list(range(6))
