@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from stins.control import AcquirerStatus
 from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
-from stins_ophyd.beamline import load_beamline
+from stins_ophyd.beamline import Beamline, load_beamline
 
 
 def status_of(stins, *arguments):
@@ -74,6 +75,28 @@ def test_a_process_that_dies_is_started_again_at_its_address(start, stins, beaml
     assert after[kind]["state"] == "idle"
 
 
+def test_recorders_that_share_a_detector_are_shown_by_their_share_and_are_one_for_the_state(
+    start, stins, beamline_file
+):
+    beamline_file.write_text(f"{beamline_file.read_text()}    recorders: 2\n")
+    up = start("up", beamline_file)
+    up.line("sim: acquirer http://", "recorder 0 http://", "recorder 1 http://")
+    up.line("up;")
+    before = {row["process"]: row for row in status_of(stins)[1]}
+    assert list(before) == ["acquirer", "recorder 0", "recorder 1"]
+    psutil.Process(before["recorder 1"]["status"]["pid"]).kill()
+    up.line("recorder 'sim-recorder-1'", "ended by SIGKILL")
+    up.line("sim: IDLE")
+    client = DaemonClient("acquirer", before["acquirer"]["address"], AcquirerStatus)
+    client.post("/arm", {"series_id": "s", "filename": "f.nxs", "triggers": None, "trigger_mode": "software"})
+    up.line("sim: ARMED")
+    client.post("/disarm")
+    up.line("sim: IDLE")
+    client.close()
+    files = [Path(row["file"]).name for row in status_of(stins)[1]]
+    assert files == ["", "f_part0.nxs", "f_part1.nxs"]
+
+
 def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
     up = start("up", beamline_file)
     up.line("up;")
@@ -95,6 +118,7 @@ def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
         ("detector: 3", "detector: unknown field; allowed: data, detectors, name"),
         ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
         ("detectors: [", "not YAML"),
+        ("detectors: {sim: {acquirer: {backend: simulated}, recorders: 0}}", "detectors.sim.recorders: got 0"),
     ],
 )
 def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(tmp_path, text, said):
@@ -167,3 +191,10 @@ def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(s
     assert states["good", "acquirer"] == states["good", "recorder"] == "idle"
     assert states["bad", "acquirer"] == states["bad", "recorder"] == "offline"
     assert up.end() == 1
+
+
+def test_two_numbers_of_recorders_that_differ_are_refused_by_name(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text("detectors: {sim: {acquirer: {backend: simulated, stream: {recorders: 3}}, recorders: 2}}")
+    with pytest.raises(ConfigError, match=r"detectors\.sim: got 2 recorders, and 3 in acquirer\.stream\.recorders"):
+        Beamline(load_beamline(path)).start()
