@@ -185,7 +185,8 @@ class SeriesFile:
         if rewound:
             self._running.void(self.rows)
             self._unwritten.remove(end, self.rows)
-            self.rows = end
+            # It may stand behind the rows there are: the first take of its frame was discarded and had none.
+            self.rows = min(self.rows, row)
         self._unwritten.add(self.rows, row - 1)
         self._unwritten.remove(row, end - 1)
         self.rows = max(self.rows, end)
