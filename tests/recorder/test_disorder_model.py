@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 from disorder_model import Model, Recorded
-from disorder_scripts import SHAPE, Event, damaged, scripts
-from hypothesis import HealthCheck, event, given, settings
+from disorder_scripts import SHAPE, Event, damaged, scripts, told
+from hypothesis import HealthCheck, event, example, given, settings
 from recorder_kit import DATA, NUMBERS
 from stins_recorder.recording import Recording
 
@@ -73,6 +73,18 @@ def play(events: Sequence[Event], recorder: Recorder, model: Model) -> None:
     model.gone()
 
 
+FRAMES = [("frame", 1)] * 8
+#: Found once, and rare: each was wrong.
+REFUSED_AND_THEN_DROPPED = told([("frame", 1), ("strange", 1), ("retake", 2), ("drop", 1)], {})
+LATE_BETWEEN_DISCARDED = told([("discard", 1), ("frame", 1), ("discard", 1), *FRAMES], {2: ("late", 8)})
+LATE_FROM_BEFORE_A_RETAKE = told([*FRAMES, ("retake", 1), *FRAMES], {8: ("late", 7)})
+DISCARDED_AND_THEN_TAKEN = told([("strange", 1), ("discard", 1), ("retake", 1), ("frame", 1)], {})
+
+
+@example(DISCARDED_AND_THEN_TAKEN)
+@example(REFUSED_AND_THEN_DROPPED)
+@example(LATE_BETWEEN_DISCARDED)
+@example(LATE_FROM_BEFORE_A_RETAKE)
 @given(scripts())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_what_is_recorded_is_what_the_model_says_whatever_happens_to_the_messages(events: list[Event]) -> None:
