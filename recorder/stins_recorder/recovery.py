@@ -19,6 +19,7 @@ from .config import RecorderConfig
 from .errors import RecorderError
 from .records import Begun, Closing, Ended, Point, Record, machine_boot, settled
 from .series_file import FileCheckpoint, SeriesFile
+from .storage import repair
 from .tally import Tally
 
 __all__ = ["Recovered", "Recovery"]
@@ -78,7 +79,9 @@ class Recovery:
         file, failure = None, ""
         if position.file is not None and path is not None:
             try:
-                self._check(begun, path, suspended=position.suspended)
+                self._may_touch(begun, path, suspended=position.suspended)
+                if is_ended(path):
+                    raise RecorderError(f"{path}: it was closed after a failure, when its writer died")
                 file = self._open(path, start, position.file)
             except RecorderError as error:
                 if self._config.acks and not position.series.received and not self._give_up:
@@ -97,14 +100,13 @@ class Recovery:
             failure=failure,
         )
 
-    def _check(self, begun: Begun, path: Path, *, suspended: bool) -> None:
-        """Raises RecorderError for a file that must not be gone on with."""
+    def _may_touch(self, begun: Begun, path: Path, *, suspended: bool) -> None:
+        """Raises RecorderError for a file that must not be gone on with; any other is one that HDF5 can open now."""
         if self._give_up:
             raise RecorderError(f"{path}: given up: {self._give_up}")
         if begun.machine_boot != machine_boot() and not suspended:
             raise RecorderError(f"{path}: {_REBOOTED}")
-        if is_ended(path):
-            raise RecorderError(f"{path}: it was closed after a failure, when its writer died")
+        repair(path)  # a half-made end would look like a whole one
 
     def _from_beginning(self, begun: Begun, now: float) -> Recovered:
         """The file was being created: what there is of it goes, and the series-start comes again."""
@@ -124,13 +126,13 @@ class Recovery:
         """The file was being closed: that is done, or done again."""
         path, series = Path(begun.path or ""), last.position.series
         failure = ""
-        if not is_ended(path):
-            try:
-                self._check(begun, path, suspended=False)
+        try:
+            self._may_touch(begun, path, suspended=False)
+            if not is_ended(path):
                 self._close(begun, last, path)
-            except RecorderError as error:
-                failure = f"close {path}: {error}"
-                series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=failure)
+        except RecorderError as error:
+            failure = f"close {path}: {error}"
+            series = msgspec.structs.replace(series, state=SeriesState.FAILED, reason=failure)
         recovered = self._without_series(last.receiver, now, Tally(series))
         return msgspec.structs.replace(recovered, path=path, failure=failure)
 

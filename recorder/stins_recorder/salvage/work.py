@@ -58,11 +58,11 @@ def _look(path: Path, order: Order) -> Salvaged:
 
 
 def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
+    repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
-        return _said(path, "whole", "it was closed in good order; nothing was changed")
-    repaired = repair(path)
-    if is_ended(path):
-        return _said(path, "salvaged", "it had its end; the mark that somebody writes it was taken away")
+        if not repaired:
+            return _said(path, "whole", "it was closed in good order; nothing was changed")
+        return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
     series = _finish(path, evidence, reason)
     mark = "the mark of its dead writer was taken away, " if repaired else ""
     why = series.reason or series.state.value
