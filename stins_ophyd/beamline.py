@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,14 +84,21 @@ class DetectorProcesses:
         recorders = config.each_recorder
         self.acquirer = _start(name, "acquirer", _acquirer(name, config.acquirer, len(recorders)), folder)
         self.recorders: list[DaemonProcess] = []
+        # All at once: a process needs a second or two until it is ready.
+        with ThreadPoolExecutor(len(recorders), f"{name}-start") as pool:
+            starting = [pool.submit(self._start_recorder, index, config, data) for index in range(len(recorders))]
         try:
-            for index, recorder in enumerate(recorders):
-                own = f"{name}-recorder" if len(recorders) == 1 else f"{name}-recorder-{index}"
-                ready = {"name": own, "roots": [str(data)], **_source(self.acquirer.ready, index, recorder)}
-                self.recorders.append(_start(name, "recorder", {**ready, **recorder}, folder))
+            self.recorders = [each.result() for each in starting]
         except StinsError:
+            self.recorders = [each.result() for each in starting if each.exception() is None]
             self.stop()
             raise
+
+    def _start_recorder(self, index: int, config: DetectorConfig, data: Path) -> DaemonProcess:
+        recorders = config.each_recorder
+        own = f"{self.name}-recorder" if len(recorders) == 1 else f"{self.name}-recorder-{index}"
+        defaults = {"name": own, "roots": [str(data)], **_source(self.acquirer.ready, index, recorders[index])}
+        return _start(self.name, "recorder", {**defaults, **recorders[index]}, self._folder)
 
     @property
     def processes(self) -> list[DaemonProcess]:

@@ -1,5 +1,6 @@
 """The account of a whole series, from those of its parts. Pure values."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ Found = PartFile | UnreadablePartError
 
 #: How many ranges of missing frames a status carries, and among how many frames they are looked for; the file has all.
 _LISTED_RANGES, _LOOKED_AT = 100, 100_000
+#: A sentence of a part that is said anew of the whole.
+_MISSING = re.compile(r"[0-9]+ frames are missing")
 _COUNTS = ("received", "written", "durable", "discarded", "retaken", "duplicates", "refused")
 
 
@@ -40,7 +43,7 @@ def whole_of(path: Path, request: JoinRequest, found: Sequence[Found]) -> Whole:
     account = SeriesStatus(
         series_id=request.series_id,
         state=_state(parts, request, missing),
-        reason="; ".join(_reasons(found)),
+        reason="; ".join(_reasons(found, len(missing))),
         file=str(path),
         frames_expected=request.frames_expected,
         frames_total=max(_said(parts), default=None),
@@ -82,6 +85,17 @@ def _state(parts: Sequence[PartFile], request: JoinRequest, missing: Numbers) ->
     return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE
 
 
-def _reasons(found: Sequence[Found]) -> list[str]:
-    said = [str(part.account.get("reason", "") if isinstance(part, PartFile) else part) for part in found]
-    return [f"part {index}: {reason}" for index, reason in enumerate(said) if reason]
+def _reasons(found: Sequence[Found], missing: int) -> list[str]:
+    """Why the series is not complete: what all parts say, how many frames are missing, what each says beside."""
+    said = [_sentences(part) for part in found]
+    common = [sentence for sentence in said[0] if all(sentence in others for others in said)]
+    own = ["; ".join(sentence for sentence in sentences if sentence not in common) for sentences in said]
+    counted = [f"{missing} frames are missing"] if missing else []
+    return [*common, *counted, *(f"part {index}: {reason}" for index, reason in enumerate(own) if reason)]
+
+
+def _sentences(part: Found) -> list[str]:
+    if isinstance(part, UnreadablePartError):
+        return [str(part)]
+    sentences = str(part.account.get("reason", "")).split("; ")
+    return [sentence for sentence in sentences if sentence and not _MISSING.fullmatch(sentence)]
