@@ -12,13 +12,13 @@ __all__ = ["Salvager"]
 log = logging.getLogger(__name__)
 
 _MOST_NOTES = 3
+_PATIENCE_S = 5.0
 
 
 class Salvager:
     """A thread with a queue; it begins with the first file. `notes` say what became of the last ones."""
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self) -> None:
         self._seen: set[str] = set()
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -36,15 +36,15 @@ class Salvager:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread, after the file it is at. Closing twice does no harm."""
+        """Ends the thread; a file that takes longer is finished without it. Closing twice does no harm."""
         if self._thread is not None:
             self._waiting.put(None)
-            self._thread.join(self._limit_s)
+            self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
         while (job := self._waiting.get()) is not None:
             path, reason = job
-            done = run_salvage(Path(path), reason=reason, given_up=True, limit_s=self._limit_s)
+            done = run_salvage(Path(path), reason=reason, given_up=True)
             self._said(done)
 
     def _said(self, done: Salvaged) -> None:

@@ -76,7 +76,7 @@ class Supervisor:
                 roots=tuple(map(str, config.roots)),
             )
         )
-        self._salvager = Salvager(config.resume_limit_s)
+        self._salvager = Salvager()
         self._preview_of: tuple[str | None, Preview | None] = (None, None)
         self._preview = PreviewReader(self._previewed)
 
@@ -215,7 +215,7 @@ class Supervisor:
             return
         seen = writer.page.read()
         step, hung_s = seen[1], self._hang.look(seen, now)
-        if self._resuming and now - self._began > self._config.resume_limit_s:
+        if self._resuming and now - self._heard > self._config.resume_limit_s:
             self._give_up = f"going on with the file took longer than {self._config.resume_limit_s:g} s"
             writer.kill()
         elif hung_s > self._config.call_limit_s:

@@ -1,8 +1,11 @@
 """A recorder that dies in mid-series, and goes on with it: nothing is lost with acks, and without them it is said."""
 
+import fcntl
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -196,18 +199,29 @@ def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_wo
     assert chain.serve_to_end().state is SeriesState.COMPLETE
 
 
+@contextmanager
+def leased(path: Path) -> Iterator[None]:
+    """Whoever opens the file waits (45 s): the kernel asks this process to give its lease back, and it doesn't."""
+    asked = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(file)
+        signal.signal(signal.SIGIO, asked)
+
+
 def test_a_file_that_hangs_whoever_opens_it_is_given_up_within_its_limit(start_chain: StartChain) -> None:
     chain = start_chain(replay=True, resume_limit_s=1.5)
     chain.start("hangs.h5", id="hangs", frames_expected=20)
     chain.frames(*range(10))
     chain.flushed(10)
     chain.recorder.close()
-    path = chain.root / "hangs.h5"
-    path.unlink()
-    os.mkfifo(path)  # opening it for reading waits for one who writes
-    chain.restart()
-    status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT)
-    assert "given up: going on with the file took longer than 1.5 s" in status.reason
+    with leased(chain.root / "hangs.h5"):
+        chain.restart()
+        status = chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT)
+        assert "given up: going on with the file took longer than 1.5 s" in status.reason
     chain.frames(*range(10, 20))
     chain.end()
     assert chain.serve_to_end().state is SeriesState.FAILED
