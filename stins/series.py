@@ -142,13 +142,13 @@ class SeriesAccount:
 
         A late message fills the gap it left, and nothing else: it takes nothing again.
         """
-        frame = self._place(header.frame_number)
+        frame = header.frame_number if self.share is None else self._frames.before(header.frame_number)
         dropped = self._frames.inside(header.frames_dropped) if header.frames_dropped else ()
-        again = self._first_retaken(frame, dropped)
-        if again < self._next_frame and (header.retake is True or again < frame) and not late:
-            self._rewind(again)
-            self._retake = (header.message_id, again)
-        if dropped:
+        if header.retake is True or dropped:
+            again = self._first_retaken(frame, dropped)
+            if again < self._next_frame and (header.retake is True or again < frame) and not late:
+                self._rewind(again)
+                self._retake = (header.message_id, again)
             self._declare(dropped, below=frame)
         if frame < self._next_frame:
             return self._fill(header, frame, count)
