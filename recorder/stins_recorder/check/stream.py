@@ -22,6 +22,7 @@ from stins import (
 )
 from stins.messages import Payload, frame_count
 from stins.receiver import DiscardFrame, Instruction
+from stins.share import ALL
 
 from ..errors import RecorderError
 from ..layout import FrameWriterLayout, frame_layout
@@ -209,10 +210,11 @@ class StreamCheck:
             self.findings.fault(INCOMPLETE, "the series", "; ".join(result.reasons), "every frame")
 
     def _missing(self, result: SeriesResult) -> None:
-        missing = Spans(result.missing)
-        for first, last in self._dropped:
+        share = result.share or ALL
+        missing = Spans(share.inside(result.missing))
+        for first, last in share.inside(self._dropped):
             missing.remove(first, last)
-        for first, last in missing:
+        for first, last in share.outside(missing):
             frames = f"frame {first}" if first == last else f"frames {first} to {last}"
             self.findings.fault(MISSING, "the series", f"nothing of {frames}", "every frame, or its name as dropped")
 

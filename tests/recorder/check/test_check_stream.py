@@ -11,7 +11,7 @@ from stins_recorder.check.listen import check_stream
 from stins_recorder.check.rules import Finding, Report, Severity
 from stins_recorder.check.stream_rules import STREAM_RULES
 
-from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, encode
+from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, Share, encode
 from stins.transport import LivePublisher, Publisher, TransportError
 
 PART = (Part(name="image", shape=(4, 6), dtype="uint16"),)
@@ -113,6 +113,20 @@ def test_a_lost_message_is_a_gap_a_missing_frame_and_an_incomplete_series(listen
     report = listen(stream.end())
     assert names(report) == ["stins.missing", "stins.incomplete", "stins.gap"]
     assert [f.got for f in report.findings.listed if f.rule == "stins.missing"] == ["nothing of frame 1"]
+
+
+def test_in_a_share_only_its_own_frames_can_be_missing(listen: Listen) -> None:
+    stream = Stream(0, share=Share(index=1, count=3))
+    for number in (1, 4, 7, 10):
+        stream.frame(number)
+    stream.sender.drop(11, 14)
+    stream.frame(16)
+    del stream.messages[2:4]
+    found = listen(stream.end(frames_total=17)).findings.listed
+    assert [f.got for f in found if f.rule in {"stins.missing", "stins.dropped"}] == [
+        "frames 13 to 13 dropped by the sender",
+        "nothing of frames 4 to 7",
+    ]
 
 
 def test_a_message_that_comes_twice_is_found(listen: Listen) -> None:
