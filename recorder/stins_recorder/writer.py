@@ -22,6 +22,7 @@ from .preview_feed import PreviewFeed
 from .recording import Recording
 from .records import RECORDS, Record
 from .recovery import Recovery
+from .reporter import Reporter
 from .shares import own_part
 from .watchdog import unwatched
 
@@ -35,7 +36,7 @@ _BATCH, _BATCH_S = 128, 0.1
 #: How long a next frame may take before everything is flushed. A flush costs 0.1 to 0.5 ms.
 _QUIET_S = 0.001
 _SLEEP_MS = 250
-_STATUS_S = 0.1
+#: An ack says at least once a second that somebody acks.
 _HEARTBEAT_S = 1.0
 #: How often what is flushed is forced to the disk.
 _SYNC_S = 1.0
@@ -79,8 +80,7 @@ class Writer:
         self._take_over(watch, give_up)
         self._connect(preview, live)
         self._exit = False
-        self._flushed = self._told = self._acked = self._synced = 0.0
-        self._told_what = self._what()
+        self._flushed = self._acked = self._synced = 0.0
         self._kept = self._machine.settled
 
     def _take_over(self, watch: Callable[[str], None], give_up: str) -> None:
@@ -118,6 +118,7 @@ class Writer:
             self._live = self._republish(config.live)
         self._acks = AckSender(config.acks, context)
         self._preview = PreviewFeed(preview, context)
+        self._reporter = Reporter(self._link, self._recording, self._receiver, self._live)
         self._poller = zmq.Poller()
         self._poller.register(self._receiver.socket, zmq.POLLIN)
         self._poller.register(self._link.fileno(), zmq.POLLIN)
@@ -138,7 +139,7 @@ class Writer:
     def run(self) -> None:
         """Until told to exit, or until the supervisor is gone."""
         self._ack(time.monotonic())
-        self._tell(time.monotonic())
+        self._reporter.tell(time.monotonic())
         while not self._exit and not self._link.closed:
             more = self._drain()
             now = time.monotonic()
@@ -148,7 +149,7 @@ class Writer:
             else:
                 self._quiet(now)
         self._end()
-        self._tell(time.monotonic())
+        self._reporter.tell(time.monotonic())
         self.close()
 
     def _end(self) -> None:
@@ -210,8 +211,7 @@ class Writer:
         if now - self._synced >= _SYNC_S:
             self._synced = now
             recording.sync()
-        if self._what() != self._told_what or now - self._told >= (_STATUS_S if recording.dirty else _HEARTBEAT_S):
-            self._tell(now)
+        self._reporter.look(now)
 
     def _quiet(self, now: float) -> None:
         """Nothing has come for a moment: flush what is new, or sleep until something comes."""
@@ -253,7 +253,7 @@ class Writer:
         self._ack(now)
         self._offer_preview()
         # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
-        self._tell(now)
+        self._reporter.tell(now)
 
     def _keep(self, now: float) -> None:
         """Messages that changed no file need not come again either."""
@@ -278,7 +278,7 @@ class Writer:
             answer = Answer(number=line.number, error=str(error))
         else:
             answer = Answer(number=line.number)
-        self._tell(time.monotonic())
+        self._reporter.tell(time.monotonic())
         self._link.send(answer)
 
     def _carry_out(self, order: Order) -> None:
@@ -292,31 +292,6 @@ class Writer:
             self._recording.reset()
         elif order.what == "exit":
             self._exit = True
-
-    def _what(self) -> tuple[object, ...]:
-        """What is told at once when it changes; a series that begins and ends in one batch is such a change too."""
-        recording, series = self._recording, self._recording.series
-        return recording.state, recording.reason, series and (series.series_id, series.state)
-
-    def _tell(self, now: float) -> None:
-        recording = self._recording
-        self._told, self._told_what = now, self._what()
-        try:
-            free = recording.free_bytes()
-        except RecorderError:
-            free = None
-        status = WriterStatus(
-            state=recording.state,
-            reason=recording.reason,
-            live=self._live.endpoint,
-            free_bytes=free,
-            prepared=recording.prepared,
-            connections=self._receiver.connections,
-            series=recording.series,
-            notes=recording.notes,
-            unclosed=str(recording.unclosed) if recording.unclosed else None,
-        )
-        self._link.send(status)
 
     def close(self) -> None:
         """Closes everything; the last ack has a moment to leave. Closing twice does no harm."""

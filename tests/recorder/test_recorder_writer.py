@@ -55,6 +55,7 @@ class Loop:
 
     def close(self) -> None:
         self.publisher.close(0)
+        self.writer._end()
         self.writer.close()
         self.link.close()
 

@@ -1,0 +1,55 @@
+"""The writer's word to the supervisor: how it is, at each change, and now and then."""
+
+from stins.transport import LivePublisher, Receiver
+
+from .errors import RecorderError
+from .link import Link, WriterStatus
+from .recording import Recording
+
+__all__ = ["Reporter"]
+
+_STATUS_S, _HEARTBEAT_S = 0.1, 1.0
+
+
+class Reporter:
+    """Knows what was told last, and when."""
+
+    def __init__(self, link: Link, recording: Recording, receiver: Receiver, live: LivePublisher) -> None:
+        self._link = link
+        self._recording = recording
+        self._receiver = receiver
+        self._live = live
+        self._told = 0.0
+        self._told_what = self._what()
+
+    def look(self, now: float) -> None:
+        """Tells what is new at once, counts ten times a second, and once a second that nothing is new."""
+        due = _STATUS_S if self._recording.dirty else _HEARTBEAT_S
+        if self._what() != self._told_what or now - self._told >= due:
+            self.tell(now)
+
+    def _what(self) -> tuple[object, ...]:
+        """What is told at once when it changes; a series that begins and ends in one batch is such a change too."""
+        recording, series = self._recording, self._recording.series
+        return recording.state, recording.reason, series and (series.series_id, series.state)
+
+    def tell(self, now: float) -> None:
+        """Tells everything."""
+        recording = self._recording
+        self._told, self._told_what = now, self._what()
+        try:
+            free = recording.free_bytes()
+        except RecorderError:
+            free = None
+        status = WriterStatus(
+            state=recording.state,
+            reason=recording.reason,
+            live=self._live.endpoint,
+            free_bytes=free,
+            prepared=recording.prepared,
+            connections=self._receiver.connections,
+            series=recording.series,
+            notes=recording.notes,
+            unclosed=str(recording.unclosed) if recording.unclosed else None,
+        )
+        self._link.send(status)
