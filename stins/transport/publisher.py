@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: A recorder that acks says so every second, whether or not there is news.
 _ACKING_S = 5.0
 #: A recorder connects its two sockets at once; so long may its first ack take behind the first connection.
-_GRACE_S = 0.3
+_GRACE_S = 1.0
 #: That a peer has come may be known from the socket before the event that tells so is there.
 _EVENT_S = 0.01
 #: How often acks are looked for: 20 us for each look, 5 MiB of ring for each interval at 1 GB/s.
@@ -285,7 +285,7 @@ class Publisher:
         """Waits until all is acked, at most so long; how many messages are not."""
         deadline = time.monotonic() + timeout_s
         while len(self._ring) and (left := deadline - time.monotonic()) > 0:
-            self.wait_for_room(min(left, _GRACE_S))
+            self.wait_for_room(left)
         return len(self._ring)
 
     def close(self, linger_s: float = 1.0) -> None:

@@ -53,6 +53,7 @@ class Consumer:
         self._receiver = Receiver([endpoint], context=context)
         self._acks = AckSender([acks] if acks else [], context)
         self._boot_id = boot_id
+        self._acked = Ack(boot_id=boot_id, series_id=None, message_id=None)
         self._decoder = Decoder(strict=strict)
         self.machine = machine or SeriesReceiver(window=ReorderWindow(timeout_s=0.3))
         self.instructions: list[Any] = []
@@ -61,14 +62,17 @@ class Consumer:
     def ack(self) -> None:
         """Says that all that was handled is flushed."""
         series_id, message_id = self.machine.settled
-        self._acks.send(Ack(boot_id=self._boot_id, series_id=series_id, message_id=message_id))
+        self._acked = Ack(boot_id=self._boot_id, series_id=series_id, message_id=message_id)
+        self._acks.send(self._acked)
 
     def until(self, kind: type, count: int = 1) -> list[Any]:
         """All instructions, once `count` more of that kind are among them."""
         begin, deadline = len(self.instructions), time.monotonic() + DEADLINE_S
         while sum(isinstance(done, kind) for done in self.instructions[begin:]) < count:
             assert time.monotonic() < deadline, f"no {kind.__name__} in {self.instructions[begin:]}"
-            self._receiver.socket.poll(20)
+            if not self._receiver.socket.poll(20):
+                # The heartbeat: news or not.
+                self._acks.send(self._acked)
             parts = self._receiver.receive()
             if parts is None:
                 self.instructions += self.machine.tick(time.monotonic())

@@ -35,7 +35,11 @@ def pair(start: Callable[..., Any], consume: Callable[..., Any]) -> Callable[...
 
     def pair(**settings: Any) -> tuple[Any, Any]:
         det = start(**{"acks": ANY, **settings})
-        return det, consume(det.publisher.endpoint, acks=det.publisher.acks)
+        consumer, deadline = consume(det.publisher.endpoint, acks=det.publisher.acks), time.monotonic() + 20
+        while not det.publisher._acking():
+            assert time.monotonic() < deadline, "no ack was heard"
+            threading.Event().wait(0.01)
+        return det, consumer
 
     return pair
 
