@@ -91,8 +91,11 @@ def _away(ledger: Ledger) -> list[str]:
 
 def _faults(ledger: Ledger) -> list[str]:
     faults = [ledger.problem] if ledger.problem and not ledger.known else []
-    for member in ledger.members:
-        status = member.status
+    for index, member in enumerate(ledger.members):
+        status, account = member.status, member.account
+        own = Share(index=index, count=len(ledger.members))
+        if account is not None and account.state is SeriesState.OPEN and account.share != own:
+            faults.append(_crossed(own, member.name, account.share))
         if status is None:
             faults += [member.silence] if member.given_up else []
         elif status.state is RecorderState.FAULT:
@@ -100,6 +103,14 @@ def _faults(ledger: Ledger) -> list[str]:
         elif member.standing is Standing.LOST and not ledger.over:
             faults.append(f"recorder {status.name!r} was restarted in the middle of the series, and lost it")
     return faults
+
+
+def _crossed(own: Share, name: str, share: Share | None) -> str:
+    got = "all frames" if share is None else f"share {share.index} of {share.count}"
+    return (
+        f"recorder {name!r} gets {got}, expected share {own.index} of {own.count}; its `sources` must be stream "
+        f"{own.index} of the acquirer, whose stream.recorders must be {own.count}"
+    )
 
 
 def _series(ledger: Ledger) -> SeriesStatus | None:

@@ -21,10 +21,9 @@ def status(index: int, state: RecorderState = RecorderState.IDLE, **values: Any)
     )
 
 
-def series(index: int, state: SeriesState = SeriesState.OPEN, count: int = 3, **counts: Any) -> SeriesStatus:
-    return SeriesStatus(
-        series_id="s", state=state, file=f"/data/scan_part{index}.h5", share=Share(index=index, count=count), **counts
-    )
+def series(index: int, state: SeriesState = SeriesState.OPEN, **counts: Any) -> SeriesStatus:
+    share = Share(index=index, count=index + 1)
+    return SeriesStatus(series_id="s", state=state, file=f"/data/scan_part{index}.h5", share=share, **counts)
 
 
 def at(index: int, state: SeriesState = SeriesState.OPEN, **counts: Any) -> RecorderStatus:
@@ -40,8 +39,16 @@ def heard(*statuses: RecorderStatus, order: PrepareRequest | None = ORDER) -> Le
     if order is not None:
         ledger = ledger.prepared(order)
     for index, each in enumerate(statuses):
-        ledger = ledger.heard(index, each)
+        ledger = ledger.heard(index, among(each, len(statuses)))
     return ledger
+
+
+def among(status: RecorderStatus, count: int) -> RecorderStatus:
+    """As one of so many recorders."""
+    if status.series is None or status.series.share is None:
+        return status
+    share = Share(index=status.series.share.index, count=count)
+    return msgspec.structs.replace(status, series=msgspec.structs.replace(status.series, share=share))
 
 
 # -- orders -------------------------------------------------------------------------------------
@@ -94,7 +101,7 @@ def test_one_that_falls_silent_in_a_series_is_waited_for_and_then_a_fault() -> N
     assert (silence(ledger), fold(ledger).state, fold(ledger).reason) == ("", RecorderState.RECOVERING, WHY)
     ledger = ledger.given_up(1)
     assert (silence(ledger), fold(ledger).state, fold(ledger).reason) == ("", RecorderState.FAULT, WHY)
-    assert fold(ledger.heard(1, at(1))).state is RecorderState.RECORDING
+    assert fold(ledger.heard(1, among(at(1), 3))).state is RecorderState.RECORDING
 
 
 def test_one_that_was_restarted_and_lost_the_series_is_a_fault() -> None:
@@ -102,6 +109,14 @@ def test_one_that_was_restarted_and_lost_the_series_is_a_fault() -> None:
     assert ledger.standings == (Standing.OPEN, Standing.LOST)
     assert fold(ledger).reason == "recorder 'r1' was restarted in the middle of the series, and lost it"
     assert ledger.heard(1, status(1, RecorderState.RECOVERING)).standings == (Standing.OPEN, Standing.OPEN)
+
+
+def test_one_that_gets_the_frames_of_another_is_a_fault() -> None:
+    crossed = heard(status(0, RecorderState.RECORDING, series=series(1)), at(1))
+    assert fold(crossed).state is RecorderState.FAULT
+    assert fold(crossed).reason.startswith("recorder 'r0' gets share 1 of 2, expected share 0 of 2; its `sources`")
+    alone = msgspec.structs.replace(series(0), share=None)
+    assert "gets all frames" in fold(heard(status(0, series=alone), at(1))).reason
 
 
 # -- the account --------------------------------------------------------------------------------
@@ -196,7 +211,7 @@ def test_one_that_is_gone_is_joined_without_and_again_when_it_is_back() -> None:
     ledger = ledger.trying().tried(request, joined, "")
     assert (fold(ledger).state, fold(ledger).series, silence(ledger)) == (RecorderState.FAULT, joined, "")
 
-    back = ledger.heard(1, at(1, STATES.COMPLETE))
+    back = ledger.heard(1, among(at(1, STATES.COMPLETE), 2))
     again = back.to_join
     assert again is not None
     assert (again.absent, fold(back).series) == ((), joined)
