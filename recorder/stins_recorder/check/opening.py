@@ -71,10 +71,17 @@ def _flags(path: Path) -> int:
 def writers(path: Path) -> Iterator[int]:
     """Processes of this machine (as far as we may look) that have the file open for writing."""
     file = path.stat()
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError, ValueError, StopIteration):
-            if os.path.samestat(entry.stat(), file):
-                info = (entry.parent.parent / "fdinfo" / entry.name).read_text()
-                flags = next(line.split()[1] for line in info.splitlines() if line.startswith("flags:"))
-                if int(flags, 8) & os.O_ACCMODE != os.O_RDONLY:
-                    yield int(entry.parent.parent.name)
+    for process in Path("/proc").glob("[0-9]*"):
+        # It may end, or not be ours to look at.
+        with suppress(OSError):
+            if any(_writes(entry, file) for entry in (process / "fd").iterdir()):
+                yield int(process.name)
+
+
+def _writes(entry: Path, file: os.stat_result) -> bool:
+    with suppress(OSError, ValueError, StopIteration):
+        if os.path.samestat(entry.stat(), file):
+            info = (entry.parent.parent / "fdinfo" / entry.name).read_text()
+            flags = next(line.split()[1] for line in info.splitlines() if line.startswith("flags:"))
+            return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
+    return False

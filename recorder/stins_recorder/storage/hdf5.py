@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import hdf5plugin  # noqa: F401  # registers the filters that stored chunks name
 
-__all__ = ["ALIGNED_FROM", "ALIGNMENT", "HDF5_ERRORS", "LIBVER", "create", "open_swmr", "options"]
+__all__ = ["ALIGNED_FROM", "ALIGNMENT", "HDF5_ERRORS", "LIBVER", "create", "meta_bytes", "open_swmr", "options"]
 
 #: HDF5 1.10 reads it.
 LIBVER = ("v110", "v110")
@@ -32,6 +32,11 @@ def options(chunks: int = 0) -> dict[str, Any]:
         "alignment_threshold": ALIGNED_FROM,
         "alignment_interval": ALIGNMENT,
     }
+
+
+def meta_bytes(chunks: int) -> int:
+    """How much at most HDF5 takes for the index of so many chunks more, in whole blocks."""
+    return 2 * (_META_BLOCK + _INDEX_BYTES * chunks)
 
 
 def create(path: Path) -> h5py.File:

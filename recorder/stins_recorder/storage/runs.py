@@ -9,7 +9,7 @@ import numpy as np
 
 from ..layout import DatasetLayout
 from .datasets import FrameDatasets
-from .hdf5 import ALIGNED_FROM, ALIGNMENT
+from .hdf5 import ALIGNED_FROM, ALIGNMENT, meta_bytes
 
 __all__ = ["Run", "allocate", "confirmed", "merged"]
 
@@ -53,6 +53,7 @@ def allocate(datasets: FrameDatasets, descriptor: int, rows: int) -> Run | None:
     between: these rows are written by HDF5.
     """
     first = datasets.extent
+    _lengthen(datasets, descriptor, rows)
     spans = [
         _extend(datasets, handle, layout, first + rows)
         for handle, layout in zip(datasets.handles, datasets.layout.datasets, strict=True)
@@ -92,6 +93,16 @@ def merged(run: Run, after: Run) -> Run | None:
     rows = after.first - run.first
     moved = tuple((base + rows * step, step) for base, step in run.places)
     return Run(run.first, after.stop, run.places) if run.stop == after.first and moved == after.places else None
+
+
+def _lengthen(datasets: FrameDatasets, descriptor: int, rows: int) -> None:
+    """Makes the file as long as it is going to be: a writer that dies now may leave chunks in the index that the next
+    one does not know of. That one allocates behind the end of the file, and so behind them."""
+    layout = datasets.layout
+    size = rows * sum(d.chunks_a_frame * -(-d.chunk_bytes // ALIGNMENT) * ALIGNMENT for d in layout.datasets)
+    end = datasets.file.id.get_filesize() + size + meta_bytes(rows * layout.chunks_a_frame)
+    if os.fstat(descriptor).st_size < end:
+        os.ftruncate(descriptor, end)
 
 
 def _extend(datasets: FrameDatasets, handle: Any, layout: DatasetLayout, rows: int) -> _Span | None:

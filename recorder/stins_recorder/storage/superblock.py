@@ -7,19 +7,20 @@ Format: HDF5 File Format Specification 3.0, II.A "Disk Format: Level 0A - Format
 
 import os
 import struct
-from pathlib import Path
 
 import msgspec
 
 from ..errors import RecorderError
 
-__all__ = ["Superblock", "read_superblock", "repair_superblock"]
+__all__ = ["Superblock", "mark_open", "read_superblock", "repair_superblock"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
 _FIELDS = struct.Struct("<8s4B4Q")
 _CHECKSUM = struct.Struct("<I")
 _SIZE = _FIELDS.size + _CHECKSUM.size
+#: Open for writing (1), for readers beside it (4).
+_OPEN_FOR_WRITING = 5
 
 
 class Superblock(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ def read_superblock(content: bytes, path: object) -> Superblock:
     )
 
 
-def repair_superblock(descriptor: int, path: Path) -> bool:
+def repair_superblock(descriptor: int, path: object) -> bool:
     """Clears the mark that the file is open, and sets its end; False if nothing was wrong.
 
     It is one write, which a kill cannot halve; were it halved, it could be repaired again.
@@ -73,10 +74,22 @@ def repair_superblock(descriptor: int, path: Path) -> bool:
     size = os.fstat(descriptor).st_size
     if block.intact and block.flags == 0 and block.end_of_file <= size:
         return False
-    fields = _FIELDS.pack(_SIGNATURE, block.version, 8, 8, 0, block.base, block.extension, size, block.root)
-    os.pwrite(descriptor, fields + _CHECKSUM.pack(lookup3(fields)), 0)
+    os.pwrite(descriptor, _packed(msgspec.structs.replace(block, flags=0, end_of_file=size)), 0)
     os.fdatasync(descriptor)
     return True
+
+
+def mark_open(descriptor: int, path: object) -> None:
+    """Lets every reader refuse the file, but one that reads beside a writer (swmr=True)."""
+    block = read_superblock(os.pread(descriptor, _SIZE, 0), path)
+    os.pwrite(descriptor, _packed(msgspec.structs.replace(block, flags=_OPEN_FOR_WRITING)), 0)
+
+
+def _packed(block: Superblock) -> bytes:
+    fields = _FIELDS.pack(
+        _SIGNATURE, block.version, 8, 8, block.flags, block.base, block.extension, block.end_of_file, block.root
+    )
+    return fields + _CHECKSUM.pack(lookup3(fields))
 
 
 _MASK = 0xFFFFFFFF

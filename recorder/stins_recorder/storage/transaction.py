@@ -1,6 +1,6 @@
 """Changes to a closed HDF5 file of which a kill, or a power cut, leaves all or nothing.
 
-HDF5 writes what it changes in an order of its own; halfway through, nobody can open the file. So the change is made on
+HDF5 writes what it changes in an order of its own; halfway through, nobody can read the file. So the change is made on
 an overlay in memory. What HDF5 would have written is appended to the file as one record with a checksum, then written
 to its places, then the record is cut off. A record that is found later is carried out again. Such changes are some
 KiB: a tree, an account, a cut of the extents.
@@ -16,6 +16,7 @@ import msgspec
 
 from .hdf5 import options
 from .space import reserve
+from .superblock import mark_open
 
 __all__ = ["Record", "change", "prepare", "redo", "write_all"]
 
@@ -138,12 +139,18 @@ def redo(descriptor: int) -> bool:
 def _carry_out(descriptor: int, record: Record, *, synced: bool) -> None:
     if synced:
         os.fdatasync(descriptor)
-    for offset, content in record.pieces():
+    mark_open(descriptor, "the file")
+    # The superblock stands at 0; it comes last, and takes the mark away.
+    for offset, content in sorted(record.pieces(), key=_superblock_last):
         write_all(descriptor, content, offset)
     if synced:
         os.fdatasync(descriptor)
     # Should this not reach the disk, the record is carried out once more, or stands behind the end of the file.
     os.ftruncate(descriptor, record.size)
+
+
+def _superblock_last(piece: tuple[int, bytes]) -> bool:
+    return piece[0] == 0
 
 
 def write_all(descriptor: int, content: bytes | memoryview, offset: int) -> None:
