@@ -97,7 +97,7 @@ class KillDriver:
 
     def _look(self, job: Job, call: int, acked: int) -> Point:
         series, root = job.series, self._root
-        frames = min(max(acked, 0), series.frames)
+        frames = min(max(acked, 0), len(series.takes))
         self._save(self._copy)
         as_it_is = "" if job.torn else _bounded(partial(leftovers.as_it_is, series, root, frames))
         segments = _bounded(partial(leftovers.closed_segments, series, root))

@@ -41,11 +41,14 @@ def salvaged(series: ShortSeries, root: Path, acked: int, *, journal: bool = Tru
 
 
 def _more(series: ShortSeries, file: h5py.File, acked: int) -> str:
-    """Rows behind the acked ones may be there; then they are right, or listed as missing."""
+    """Rows behind the acked ones may be there; then they hold a take of theirs, or are listed as missing."""
     missing = {n for first, last in file["entry/series/missing_frames"] for n in range(first, last + 1)}
-    for number in set(range(acked, len(file[DATA]))) - missing:
-        if not np.array_equal(file[DATA][number], image(number, series.side)):
-            return f"frame {number}, not acked, is neither right nor listed as missing"
+    takes = series.takes
+    for row in set(range(len(file[DATA]))) - series.rows_after(acked).keys():
+        mine = [number for number, take in enumerate(takes) if take.row == row]
+        there = any(np.array_equal(file[DATA][row], image(number, series.side)) for number in mine)
+        if mine and not there and takes[mine[0]].frame not in missing:
+            return f"row {row}, not acked, is neither right nor listed as missing"
     return ""
 
 
@@ -76,18 +79,24 @@ def complete(series: ShortSeries, root: Path) -> str:
     """What is wrong with the file of a series that was gone on with until its end."""
     with h5py.File(root / series.filename, "r", locking=False) as file:
         outcome = file["entry/series/outcome"].asstr()[()]
-        if outcome != "complete" or "end_time" not in file["entry"]:
+        if outcome != series.outcome or "end_time" not in file["entry"]:
             return f"the series is {outcome}"
-        if len(file[DATA]) != series.frames:
-            return f"the file has {len(file[DATA])} frames, expected {series.frames}"
-        return _compare(series, file, series.frames)
+        if len(file[DATA]) != series.rows:
+            return f"the file has {len(file[DATA])} rows, expected {series.rows}"
+        if (missing := file["entry/series/missing_frames"][()].tolist()) != series.missing:
+            return f"missing are {missing}, expected {series.missing}"
+        return _compare(series, file, len(series.takes))
 
 
-def _compare(series: ShortSeries, file: h5py.File, rows: int) -> str:
-    frames, numbers = file[DATA], file[NUMBERS]
+def _compare(series: ShortSeries, file: h5py.File, acked: int) -> str:
+    """What is wrong with the rows of so many takes."""
+    frames, numbers, expected = file[DATA], file[NUMBERS], series.rows_after(acked)
+    rows = max(expected, default=-1) + 1
     if len(frames) < rows or len(numbers) < rows:
-        return f"{len(frames)} frames and {len(numbers)} numbers are there, {rows} were acked"
-    if not np.array_equal(numbers[:rows], np.arange(rows)):
-        return f"wrong numbers: {numbers[:rows]}"
-    wrong = [n for n, frame in enumerate(frames[:rows]) if not np.array_equal(frame, image(n, series.side))]
-    return f"{len(wrong)} of {rows} acked frames are not what was sent, from {wrong[0]} on" if wrong else ""
+        return f"{len(frames)} frames and {len(numbers)} numbers are there, {rows} rows were acked"
+    for row, (frame, takes) in expected.items():
+        if numbers[row] != frame:
+            return f"row {row} is numbered {numbers[row]}, expected {frame}"
+        if not any(np.array_equal(frames[row], image(take, series.side)) for take in takes):
+            return f"row {row} of {rows} is not what was sent and acked"
+    return ""

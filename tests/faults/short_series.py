@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import hdf5plugin
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from stins_recorder.config import RecorderConfig
 from stins_recorder.journal import Journal
 from stins_recorder.recording import Recording
@@ -24,13 +25,27 @@ DATA = "/entry/instrument/detector/data"
 NUMBERS = "/entry/instrument/detector/sequence_number"
 
 
+class Take(NamedTuple):
+    """One data message: its frame and the row of it (a discarded one has none); frames that were dropped before it."""
+
+    frame: int
+    row: int | None
+    retake: bool = False
+    dropped: tuple[int, int] | None = None
+
+
+#: What happens in an eventful series.
+_DISCARDED, _DROPPED, _RETAKE, _RETAKEN_FROM = (7, 31, 63), (40, 43), 70, 55
+
+
 class ShortSeries(msgspec.Struct, frozen=True):
-    """What is sent, and how often the recorder flushes (in frames)."""
+    """What is sent, and how often the recorder flushes (in messages); take n is a message with pixels of its own."""
 
     name: str
     compression: str = "none"
     known_length: bool = True
     frames_per_file: int | None = None
+    eventful: bool = False
     frames: int = 120
     side: int = 32
     flush_every: int = 10
@@ -45,20 +60,62 @@ class ShortSeries(msgspec.Struct, frozen=True):
         """The one part of each frame."""
         return Part(name="image", shape=(self.side, self.side), dtype="uint16", compression=self.compression)
 
+    @property
+    def takes(self) -> list[Take]:
+        """Its data messages; an eventful one has frames that are discarded, dropped, taken again."""
+        if not self.eventful:
+            return [Take(number, number) for number in range(self.frames)]
+        first = [self._take(number) for number in range(_RETAKE) if not _DROPPED[0] <= number <= _DROPPED[1]]
+        again = [self._take(number) for number in range(_RETAKEN_FROM, self.frames)]
+        return [*first, again[0]._replace(retake=True), *again[1:]]
+
+    def _take(self, number: int) -> Take:
+        row = None if number in _DISCARDED else number - sum(frame < number for frame in _DISCARDED)
+        return Take(number, row, dropped=_DROPPED if number == _DROPPED[1] + 1 else None)
+
+    def rows_after(self, count: int) -> dict[int, tuple[int, set[int]]]:
+        """What must be in each row after so many takes: the frame, and whose pixels (a later take's may be there)."""
+        rows: dict[int, tuple[int, set[int]]] = {}
+        for number, take in enumerate(self.takes[:count]):
+            if take.retake:
+                rows = {row: held for row, held in rows.items() if held[0] < take.frame}
+            if take.row is not None:
+                rows[take.row] = (take.frame, {number})
+        for number, take in enumerate(self.takes[count:], count):
+            if take.row in rows:
+                rows[take.row][1].add(number)
+        return rows
+
+    @property
+    def rows(self) -> int:
+        """How many the file has in the end."""
+        return self.frames - (len(_DISCARDED) if self.eventful else 0)
+
+    @property
+    def missing(self) -> list[list[int]]:
+        """The ranges of frames that are listed as missing in the end."""
+        return [list(_DROPPED)] if self.eventful else []
+
+    @property
+    def outcome(self) -> str:
+        """What the file says of itself in the end."""
+        return "incomplete" if self.eventful else "complete"
+
     def messages(self) -> list[list[bytes]]:
         """Start, frames, end, as they come from the wire."""
         sender = SeriesSender()
         expected = {"frames_expected": self.frames} if self.known_length else {}
         info = SeriesInfo(id="s1", source="test", filename=self.filename, **expected)
-        messages = [[encode(sender.start(SeriesHeader(series=info, data=(self._announced,))))]]
-        for number in range(self.frames):
-            content = stored(number, self.side, self.compression)
-            messages.append([encode(sender.data(number, data=(self.part,))), content])
+        announced = msgspec.structs.replace(self.part, compression="none")
+        messages = [[encode(sender.start(SeriesHeader(series=info, data=(announced,))))]]
+        for number, take in enumerate(self.takes):
+            if take.dropped:
+                sender.drop(*take.dropped)
+            header = sender.data(
+                take.frame, data=(self.part,), discard=take.row is None or UNSET, retake=take.retake or UNSET
+            )
+            messages.append([encode(header), stored(number, self.side, self.compression)])
         return [*messages, [encode(sender.end())]]
-
-    @property
-    def _announced(self) -> Part:
-        return msgspec.structs.replace(self.part, compression="none")
 
 
 _PER_FILE = 25
@@ -72,6 +129,8 @@ SERIES = {
         ShortSeries("known length, segments", frames_per_file=_PER_FILE),
         ShortSeries("unknown length, segments", known_length=False, frames_per_file=_PER_FILE),
         ShortSeries("compressed, segments", compression="bslz4", frames_per_file=_PER_FILE),
+        ShortSeries("eventful", eventful=True),
+        ShortSeries("eventful, compressed, segments", eventful=True, compression="bslz4", frames_per_file=_PER_FILE),
         # Frames of 2 MiB go to the disk in threads, past the page cache.
         ShortSeries("large frames", frames=12, side=1024, flush_every=3),
     )
@@ -80,7 +139,7 @@ SERIES = {
 
 @cache
 def image(number: int, side: int) -> "np.ndarray[Any, Any]":
-    """A frame of which every pixel depends on its number, and that compresses to a size of its own."""
+    """The pixels of a take: all of them depend on its number, and they compress to a size of their own."""
     values = np.random.default_rng(number).poisson(1 + number % 7, (side, side))
     return (values + number).astype("<u2")
 
@@ -124,5 +183,5 @@ def live(series: ShortSeries, root: Path, messages: list[list[bytes]], tell: Cal
             settled = recording.safe.settled[1]
             tell(-1 if settled is None else settled)
     assert recording.series is not None
-    assert recording.series.state.value == "complete", recording.series
+    assert recording.series.state.value == series.outcome, recording.series
     journal.close()
