@@ -256,7 +256,9 @@ class SeriesFile:
             with suppress(OSError, RecorderError):
                 repair_open(self._descriptor, self.path)
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            # What it could complain of has been written, and forced to the disk, or has failed before.
+            with suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = -1
 
     @contextmanager
