@@ -78,7 +78,7 @@ def _fail(error: int, *, for_ever: bool) -> Callable[[Chain, random.Random], Non
         assert chain.page is not None
         kinds = Kind.WRITE | Kind.ALLOCATE
         chain.page.arm(
-            Mode.FAIL, chain.data, chance.randint(1, 50), kinds=kinds, error=error, for_ever=for_ever, suffix=".h5"
+            Mode.FAIL, chain.data, chance.randint(1, 50), kinds=kinds, error=error, for_ever=for_ever, named=".h5"
         )
 
     return act
@@ -86,7 +86,7 @@ def _fail(error: int, *, for_ever: bool) -> Callable[[Chain, random.Random], Non
 
 def _hang(chain: Chain, chance: random.Random) -> None:
     assert chain.page is not None
-    chain.page.arm(Mode.HANG, chain.data, chance.randint(1, 20), kinds=Kind.WRITE, hang_s=_HANG_S, suffix=".h5")
+    chain.page.arm(Mode.HANG, chain.data, chance.randint(1, 20), kinds=Kind.WRITE, hang_s=_HANG_S, named=".h5")
 
 
 FAULTS = {

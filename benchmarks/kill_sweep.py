@@ -77,7 +77,7 @@ def main() -> int:
         try:
             if chain.page:
                 data = folder / "data"
-                chain.page.arm(Mode.HANG, data, kinds=Kind.WRITE, for_ever=True, hang_s=LAG_S, suffix=".h5")
+                chain.page.arm(Mode.HANG, data, kinds=Kind.WRITE, for_ever=True, hang_s=LAG_S, named=".h5")
             killer = Killer(chain, sweep, chance, lag=options.lag)
             killer.writers(options.kills)
             killer.recorders(options.recorder_kills)

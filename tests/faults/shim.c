@@ -35,7 +35,7 @@ struct page {
     int64_t seen;     /* calls counted */
     int64_t struck;   /* calls at which something happened */
     char folder[512];
-    char suffix[64];  /* of the names that count; "" for all */
+    char named[64];   /* what the names that count have in them; "" for all */
 };
 
 static struct page *page;
@@ -54,10 +54,10 @@ __attribute__((constructor)) static void map_page(void)
 
 static int below(const char *path)
 {
-    size_t folder = strlen(page->folder), suffix = strlen(page->suffix), all = strlen(path);
+    size_t folder = strlen(page->folder);
     if (!folder || strncmp(path, page->folder, folder) || (path[folder] != '/' && path[folder] != '\0'))
         return 0;
-    return all >= suffix && strcmp(path + all - suffix, page->suffix) == 0;
+    return strstr(path + folder, page->named) != NULL;
 }
 
 static int fd_below(int fd)

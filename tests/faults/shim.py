@@ -67,7 +67,7 @@ class _Page(ctypes.Structure):
         ("seen", ctypes.c_int64),
         ("struck", ctypes.c_int64),
         ("folder", ctypes.c_char * 512),
-        ("suffix", ctypes.c_char * 64),
+        ("named", ctypes.c_char * 64),
     ]
 
 
@@ -97,13 +97,13 @@ class FaultPage:
         error: int = errnos.EIO,
         for_ever: bool = False,
         hang_s: float = 0.0,
-        suffix: str = "",
+        named: str = "",
     ) -> None:
         """From now on: `mode` at the nth call of these kinds on a file below `folder` (or at each from it on)."""
         page = self._page
         page.mode = Mode.OFF
         page.kinds, page.nth, page.for_ever, page.error = kinds, nth, for_ever, error
-        page.hang_ms, page.folder, page.suffix = round(hang_s * 1000), os.fsencode(folder.resolve()), suffix.encode()
+        page.hang_ms, page.folder, page.named = round(hang_s * 1000), os.fsencode(folder.resolve()), named.encode()
         page.seen = page.struck = 0
         page.mode = mode
 

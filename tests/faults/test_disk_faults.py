@@ -27,12 +27,13 @@ QUOTA = Fault(Kind.WRITE | Kind.ALLOCATE, errno.EDQUOT, "the quota is used up; m
 BROKEN = Fault(Kind.WRITE, errno.EIO, "the disk reports an input/output error; look at the system log")
 FORBIDDEN = Fault(Kind.OPEN, errno.EACCES, "permission denied; the recorder's user must be able to write there")
 CLOSE = Fault(Kind.CLOSE, errno.EIO, "the disk reports an input/output error; look at the system log")
+SYNC = Fault(Kind.SYNC, errno.EIO, "the disk reports an input/output error; look at the system log")
 
 FAULTS = {"full": FULL, "quota": QUOTA, "broken": BROKEN}
 
 
-def arm(faulty: FaultyChain, fault: Fault, *, for_ever: bool = True, suffix: str = "") -> None:
-    faulty.page.arm(Mode.FAIL, faulty.bad, kinds=fault.kinds, error=fault.error, for_ever=for_ever, suffix=suffix)
+def arm(faulty: FaultyChain, fault: Fault, *, for_ever: bool = True, named: str = "") -> None:
+    faulty.page.arm(Mode.FAIL, faulty.bad, kinds=fault.kinds, error=fault.error, for_ever=for_ever, named=named)
 
 
 def check_recovered(faulty: FaultyChain, name: str) -> None:
@@ -65,9 +66,9 @@ def test_a_file_that_cannot_be_created_is_a_fault_with_its_remedy(faulty: Faulty
     check_recovered(faulty, name)
 
 
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("kind", [*FAULTS, "sync"])
 def test_a_disk_that_fails_in_mid_series_keeps_every_acked_frame(faulty: FaultyChain, kind: str) -> None:
-    fault, name = FAULTS[kind], f"mid-{kind}"
+    fault, name = FAULTS.get(kind, SYNC), f"mid-{kind}"
     faulty.begin(name, 10, frames_expected=30)
     arm(faulty, fault)
     faulty.frames(*range(10, 30))
@@ -81,7 +82,7 @@ def test_a_disk_that_fails_in_mid_series_keeps_every_acked_frame(faulty: FaultyC
 def test_a_disk_that_fails_once_in_mid_series_leaves_a_file_with_its_account(faulty: FaultyChain, kind: str) -> None:
     fault, name = FAULTS[kind], f"once-{kind}"
     faulty.begin(name, 10, frames_expected=30)
-    arm(faulty, fault, for_ever=False, suffix=".h5")
+    arm(faulty, fault, for_ever=False, named=".h5")
     faulty.frames(*range(10, 30))
     assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
     faulty.end()
@@ -89,12 +90,27 @@ def test_a_disk_that_fails_once_in_mid_series_leaves_a_file_with_its_account(fau
     check_recovered(faulty, name)
 
 
-@pytest.mark.parametrize("kind", [*FAULTS, "close"])
+@pytest.mark.parametrize("kind", [*FAULTS, "close", "sync"])
 def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty: FaultyChain, kind: str) -> None:
-    fault, name = (FAULTS | {"close": CLOSE})[kind], f"close-{kind}"
+    fault, name = (FAULTS | {"close": CLOSE, "sync": SYNC})[kind], f"close-{kind}"
     faulty.begin(name, 10, frames_expected=10)
-    arm(faulty, fault, suffix=".h5")
+    arm(faulty, fault, named=".h5")
     faulty.end()
     assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
     check_kept(faulty, name, faulty.serve_to_end(), 10)
     check_recovered(faulty, name)
+
+
+def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_when_it_returns(
+    faulty: FaultyChain,
+) -> None:
+    faulty.begin("hangs", 5, frames_expected=20)
+    faulty.page.arm(Mode.HANG, faulty.bad, kinds=Kind.WRITE, hang_s=60, named=".h5")
+    faulty.frames(*range(5, 20))
+    status = faulty.serve(lambda s: s.step)
+    assert status.step in ("write", "flush")
+    assert f"the writer has been in {status.step} for" in status.reason
+    faulty.page.disarm()
+    faulty.end()
+    assert faulty.serve_to_end().state is SeriesState.COMPLETE
+    assert faulty.wrong_frames(faulty.bad / "hangs.h5", 20) == []
