@@ -44,7 +44,7 @@ def _throttled(root: Path, frames: int, write_ms: int) -> dict[str, Any]:
         sender(("recorder",)) as (sending, links),
         recorder(root, *links["recorder"], environment=faults.environment(build_shim(root))) as recording,
     ):
-        faults.arm(Mode.HANG, root, kinds=Kind.WRITE, suffix=".h5", for_ever=True, hang_s=write_ms / 1000)
+        faults.arm(Mode.HANG, root, kinds=Kind.WRITE, named=".h5", for_ever=True, hang_s=write_ms / 1000)
         forget_peak(recording.writer_pid)
         seconds, series = _series(sending, recording, frames, "slow.h5")
         return {
