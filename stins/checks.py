@@ -1,14 +1,26 @@
 """What a receiver checks of parts: shape, type, place in the frame, and length of the bytes. Nothing is copied."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import msgspec
 from msgspec import UnsetType
 
 from .errors import MessageError
-from .messages import COMPRESSIONS, ITEM_BITS, PART_NAME, Data, FrameLayout, Part, Payload
+from .messages import (
+    COMPRESSIONS,
+    ITEM_BITS,
+    PART_NAME,
+    PLAIN_NAME,
+    Axis,
+    Data,
+    FrameLayout,
+    Part,
+    Payload,
+    SeriesStart,
+    is_series_array,
+)
 
 __all__ = [
     "Limits",
@@ -16,6 +28,7 @@ __all__ = [
     "check_depth",
     "check_dropped",
     "check_frame",
+    "check_names",
     "check_parts",
     "check_payload",
     "check_rows",
@@ -23,7 +36,7 @@ __all__ = [
 ]
 
 # `$` alone would let a newline pass.
-_NAME = re.compile(PART_NAME)
+_NAME, _PLAIN_NAME = re.compile(PART_NAME), re.compile(PLAIN_NAME)
 _FILTER_HEADER_BYTES = 12
 
 
@@ -92,26 +105,49 @@ def _check_shape(key: str, shape: tuple[int, ...], limits: Limits) -> None:
         raise MessageError(f"{key}: got {list(shape)}, expected sides of 1 to {limits.side}")
 
 
-def check_announced(parts: Sequence[Part], arrays: Collection[str]) -> None:
+def check_announced(parts: Sequence[Part]) -> None:
     """A part that only says what frames will look like has no compression: each frame has its own."""
     for index, part in enumerate(parts):
-        if part.compression != "none" and part.name not in arrays:
+        if part.compression != "none" and not is_series_array(part.name):
             raise MessageError(
                 f"data[{index}].compression: got {part.compression!r} in a series-start, expected none: "
                 "each frame says its own"
             )
 
 
+def check_names(start: SeriesStart) -> None:
+    """Channels and axes have names that a file may have; those of axes that carry one thing differ."""
+    acquisition = start.acquisition
+    if isinstance(acquisition, UnsetType):
+        return
+    named = [(f"acquisition.channels.{name[:80]}", name) for name in acquisition.channels or ()]
+    for chain in ("goniometer", "detector_axes"):
+        axes = [(f"acquisition.{chain}[{i}]", axis) for i, axis in enumerate(getattr(acquisition, chain) or ())]
+        _check_distinct("name", axes)
+        named += [(f"{key}.name", axis.name) for key, axis in axes]
+    for key, name in named:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise MessageError(f"{key}: got {name[:80]!r}, expected letters, digits and _ (at most 63)")
+
+
+def _no_array(_name: str) -> bool:
+    """A data message has no arrays of the series."""
+    return False
+
+
 def check_frame(
-    frame: FrameLayout | UnsetType, parts: Sequence[Part], limits: Limits, arrays: Collection[str] = ()
+    frame: FrameLayout | UnsetType,
+    parts: Sequence[Part],
+    limits: Limits,
+    is_array: Callable[[str], bool] = _no_array,
 ) -> None:
     """Parts of one frame lie on its grid of chunks; parts that are frames of their own have names of their own.
 
-    Parts whose name is in `arrays` (a series-start's) are no part of a frame; there is one of each at most.
+    Parts whose name `is_array` (a series-start's) are no part of a frame; there is one of each at most.
     """
     named = [(f"data[{i}]", part) for i, part in enumerate(parts)]
-    pixels = [(key, part) for key, part in named if part.name not in arrays]
-    _check_distinct("name", [(key, part) for key, part in named if part.name in arrays])
+    pixels = [(key, part) for key, part in named if not is_array(part.name)]
+    _check_distinct("name", [(key, part) for key, part in named if is_array(part.name)])
     if not isinstance(frame, FrameLayout):
         _check_distinct("name", pixels)
         return
@@ -124,10 +160,10 @@ def check_frame(
     _check_distinct("offset", pixels)
 
 
-def _check_distinct(field: str, pixels: Sequence[tuple[str, Part]]) -> None:
+def _check_distinct(field: str, things: Sequence[tuple[str, Part | Axis]]) -> None:
     seen: dict[object, str] = {}
-    for key, part in pixels:
-        value = getattr(part, field)
+    for key, thing in things:
+        value = getattr(thing, field)
         if value in seen:
             raise MessageError(f"{key}.{field}: got {value!r}, expected another than that of {seen[value]}")
         seen[value] = key

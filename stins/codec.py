@@ -16,6 +16,7 @@ from .checks import (
     check_depth,
     check_dropped,
     check_frame,
+    check_names,
     check_parts,
     check_payload,
     check_rows,
@@ -24,7 +25,6 @@ from .checks import (
 from .errors import MessageError
 from .explain import move_unknown, refuse, refuse_depth
 from .messages import (
-    SERIES_ARRAYS,
     Data,
     FrameLayout,
     Header,
@@ -34,6 +34,7 @@ from .messages import (
     SeriesEnd,
     SeriesStart,
     frame_count,
+    is_series_array,
 )
 
 __all__ = ["Decoder", "Limits", "encode", "part_bytes"]
@@ -130,12 +131,13 @@ class Decoder:
         described = header.data or () if isinstance(header, SeriesStart) else ()
         sizes = check_parts(described, self._limits)
         if isinstance(header, SeriesStart):
-            check_frame(header.frame, described, self._limits, SERIES_ARRAYS)
+            check_frame(header.frame, described, self._limits, is_series_array)
+            check_names(header)
             if self._strict:
-                check_announced(described, SERIES_ARRAYS)
+                check_announced(described)
         elif isinstance(header, SeriesEnd) and header.frames_dropped:
             check_dropped(header.frames_dropped)
-        arrays = [i for i, part in enumerate(described) if part.name in SERIES_ARRAYS]
+        arrays = [i for i, part in enumerate(described) if is_series_array(part.name)]
         if len(parts) - 1 != len(arrays):
             raise MessageError(f"data: got {len(parts) - 1} binary parts, expected {len(arrays)}")
         for index, payload in zip(arrays, parts[1:], strict=True):

@@ -1,6 +1,6 @@
 """Every error that the protocol raises, under one base."""
 
-__all__ = ["LocalProtocolError", "MessageError", "RemoteError", "StinsError"]
+__all__ = ["CbfError", "LocalProtocolError", "MessageError", "RemoteError", "StinsError"]
 
 
 class StinsError(Exception):
@@ -21,6 +21,10 @@ class MessageError(StinsError):
     def __init__(self, text: str, message_id: int | None = None) -> None:
         super().__init__(text)
         self.message_id = message_id
+
+
+class CbfError(StinsError):
+    """A CBF file is cut off, damaged or of a kind that is not read; the text says what it got and expected."""
 
 
 class RemoteError(StinsError):

@@ -7,7 +7,19 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from .errors import MessageError
-from .messages import Acquisition, Data, Detector, FrameLayout, Part, SeriesEnd, SeriesInfo, SeriesStart
+from .messages import (
+    Acquisition,
+    Axis,
+    Beamline,
+    Channel,
+    Data,
+    Detector,
+    FrameLayout,
+    Part,
+    SeriesEnd,
+    SeriesInfo,
+    SeriesStart,
+)
 from .share import Share
 
 __all__ = ["move_unknown", "refuse", "refuse_depth"]
@@ -16,7 +28,16 @@ _STRUCTURES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "series": SeriesInfo,
     "detector": Detector,
     "acquisition": Acquisition,
+    "beamline": Beamline,
     "frame": FrameLayout,
+}
+#: Structures deeper down; `*` stands for each item of a list or of an object with free keys.
+_NESTED: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "series.share": Share,
+    "data.*": Part,
+    "acquisition.goniometer.*": Axis,
+    "acquisition.detector_axes.*": Axis,
+    "acquisition.channels.*": Channel,
 }
 _MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "series-start": SeriesStart,
@@ -45,16 +66,28 @@ def move_unknown(content: dict[str, Any]) -> tuple[str, ...]:
         moved += _take_unknown(content, _MESSAGES[kind], "")
     for name, structure in _STRUCTURES.items():
         moved += _take_unknown(content.get(name), structure, f"{name}.")
-    series = content.get("series")
-    moved += _take_unknown(series.get("share") if isinstance(series, dict) else None, Share, "series.share.")
-    parts = content.get("data")
-    for index, part in enumerate(parts if isinstance(parts, list) else ()):
-        moved += _take_unknown(part, Part, f"data.{index}.")
+    for path, structure in _NESTED.items():
+        for where, value in _each(content, path):
+            moved += _take_unknown(value, structure, f"{where}.")
     free = content.setdefault("detector_specific", {})
     if isinstance(free, dict):
         for key, value in moved:
             free[_free_name(key, free)] = value
     return tuple(sorted(key for key, _ in moved))
+
+
+def _each(value: object, path: str) -> list[tuple[str, object]]:
+    """What stands at the path, with the way to it."""
+    found = [("", value)]
+    for step in path.split("."):
+        found = [(f"{where}.{key}", item) for where, thing in found for key, item in _items(thing, step)]
+    return [(where.removeprefix("."), item) for where, item in found]
+
+
+def _items(value: object, step: str) -> list[tuple[object, object]]:
+    if isinstance(value, dict):
+        return list(value.items()) if step == "*" else [(step, value.get(step))]
+    return list(enumerate(value)) if step == "*" and isinstance(value, list) else []
 
 
 def _take_unknown(value: object, structure: type[msgspec.Struct], path: str) -> list[tuple[str, Any]]:

@@ -16,9 +16,13 @@ __all__ = [
     "COMPRESSIONS",
     "ITEM_BITS",
     "PART_NAME",
+    "PLAIN_NAME",
     "SERIES_ARRAYS",
     "UNSET",
     "Acquisition",
+    "Axis",
+    "Beamline",
+    "Channel",
     "Data",
     "Detector",
     "EndStatus",
@@ -31,6 +35,8 @@ __all__ = [
     "SeriesStart",
     "Share",
     "frame_count",
+    "is_series_array",
+    "series_array",
 ]
 
 #: Bits of one pixel, by dtype. All multi-byte types are little-endian on the wire.
@@ -40,11 +46,14 @@ ITEM_BITS: Mapping[str, int] = {
     "float32": 32, "float64": 64, "mono12p": 12,
 }  # fmt: skip
 COMPRESSIONS = frozenset({"none", "bslz4", "lz4", "cbf"})
-#: Names of the parts of a series-start that carry pixels of their own (they belong to the whole series).
-SERIES_ARRAYS = frozenset({"pixel_mask", "flatfield"})
+#: Names of the parts of a series-start that have bytes of their own (they belong to the whole series).
+SERIES_ARRAYS = frozenset({"pixel_mask", "flatfield", "countrate_correction_table"})
 
 #: What a part may be called: it becomes a name in a file, so it is one that NeXus allows.
 PART_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9_.]{0,61}[A-Za-z0-9_])?$"
+#: The same for the name of a channel or an axis.
+PLAIN_NAME = r"^[A-Za-z0-9_]{1,63}$"
+_SERIES_ARRAY = rf"^({'|'.join(sorted(SERIES_ARRAYS))})(\..*)?$"
 
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 #: A frame number, or a count of frames: up to the largest integer that every JSON reader takes exactly.
@@ -54,9 +63,13 @@ Span: TypeAlias = tuple[FrameNumber, FrameNumber]
 Side: TypeAlias = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
 Shape: TypeAlias = Annotated[tuple[Side, ...], msgspec.Meta(extra_json_schema={"minItems": 1})]
 PartName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PART_NAME})]
+PlainName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PLAIN_NAME})]
 Dtype: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(ITEM_BITS)})]
 Compression: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(COMPRESSIONS)})]
 EndStatus: TypeAlias = Literal["finished", "aborted", "failed"]
+BeamProfile: TypeAlias = Literal["Gaussian", "Airy", "top-hat", "rectangular"]
+#: A direction in the NeXus coordinate system: z along the beam, y up, x to the left as the beam sees it.
+Vector: TypeAlias = tuple[float, float, float]
 #: Anything with the buffer protocol; Python 3.11 has no name for it yet.
 Payload: TypeAlias = bytes | memoryview
 
@@ -88,7 +101,7 @@ AnnouncedPart: TypeAlias = Annotated[
     msgspec.Meta(
         extra_json_schema={
             "anyOf": [
-                {"properties": {"name": {"enum": sorted(SERIES_ARRAYS)}}},
+                {"properties": {"name": {"pattern": _SERIES_ARRAY}}},
                 {"properties": {"compression": {"const": "none"}}},
             ]
         }
@@ -111,7 +124,7 @@ class SeriesInfo(_Value, frozen=True, kw_only=True):
 
 
 class Detector(_Value, frozen=True, kw_only=True):
-    """What stays the same for a detector: names and units of NXdetector (lengths in m)."""
+    """What stays the same for a detector: names and units of NXdetector (lengths in m, times in s)."""
 
     description: str | UnsetType = UNSET
     vendor: str | UnsetType = UNSET
@@ -126,10 +139,41 @@ class Detector(_Value, frozen=True, kw_only=True):
     saturation_value: float | int | UnsetType = UNSET
     underload_value: float | int | UnsetType = UNSET
     sensor_shape: tuple[Natural, ...] | UnsetType = UNSET
+    detector_readout_time: float | UnsetType = UNSET
+    dead_time: float | UnsetType = UNSET
+
+
+class Channel(_Value, frozen=True, kw_only=True):
+    """What a channel of a detector has of its own: names and units of NXdetector_channel (energies in eV).
+
+    `threshold_energy`: one value, or the lower and the upper one where the channel counts what lies between them.
+    """
+
+    threshold_energy: tuple[float, ...] | UnsetType = UNSET
+    saturation_value: float | int | UnsetType = UNSET
+    underload_value: float | int | UnsetType = UNSET
+    flatfield_applied: bool | UnsetType = UNSET
+    pixel_mask_applied: bool | UnsetType = UNSET
+
+
+class Axis(_Value, frozen=True, kw_only=True):
+    """An axis of rotation: its angle at frame n is `start` + n x `increment` (degrees).
+
+    `vector` is the direction it turns about, right-handed.
+    """
+
+    name: PlainName
+    start: float
+    increment: float = 0.0
+    vector: Vector | UnsetType = UNSET
 
 
 class Acquisition(_Value, frozen=True, kw_only=True):
-    """What was set for a series: times in s, energies in eV, beam centre in pixels, distance in m."""
+    """What was set for a series: times in s, energies in eV, beam centre in pixels, distance in m.
+
+    `goniometer` carries the sample, `detector_axes` the detector; both begin with the axis next to what they carry.
+    `frame_units` names the unit of numbers in the `detector_specific` of data messages.
+    """
 
     count_time: float | UnsetType = UNSET
     frame_time: float | UnsetType = UNSET
@@ -141,8 +185,37 @@ class Acquisition(_Value, frozen=True, kw_only=True):
     beam_center_x: float | UnsetType = UNSET
     beam_center_y: float | UnsetType = UNSET
     distance: float | UnsetType = UNSET
+    fast_direction: Vector | UnsetType = UNSET
+    slow_direction: Vector | UnsetType = UNSET
+    detector_axes: tuple[Axis, ...] | UnsetType = UNSET
+    goniometer: tuple[Axis, ...] | UnsetType = UNSET
     gain: float | str | UnsetType = UNSET
     roi: tuple[Natural, ...] | str | UnsetType = UNSET
+    bit_depth_image: int | UnsetType = UNSET
+    flatfield_applied: bool | UnsetType = UNSET
+    pixel_mask_applied: bool | UnsetType = UNSET
+    countrate_correction_applied: bool | UnsetType = UNSET
+    virtual_pixel_interpolation_applied: bool | UnsetType = UNSET
+    channels: dict[PlainName, Channel] | UnsetType = UNSET
+    frame_units: dict[str, str] | UnsetType = UNSET
+
+
+class Beamline(_Value, frozen=True, kw_only=True):
+    """Where and of what: names, and what is known of the beam (flux in photons/s, size in m).
+
+    `time_zone` is a name of the IANA data base; `polarization_stokes` the vector (S0, S1, S2, S3).
+    """
+
+    name: str | UnsetType = UNSET
+    short_name: str | UnsetType = UNSET
+    source_name: str | UnsetType = UNSET
+    source_short_name: str | UnsetType = UNSET
+    sample_name: str | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
+    total_flux: float | UnsetType = UNSET
+    beam_size: tuple[float, float] | UnsetType = UNSET
+    beam_profile: BeamProfile | UnsetType = UNSET
+    polarization_stokes: tuple[float, float, float, float] | UnsetType = UNSET
 
 
 class _Message(_Value, frozen=True, kw_only=True, tag_field="message_type"):
@@ -160,6 +233,7 @@ class SeriesStart(_Message, frozen=True, kw_only=True, tag="series-start"):
     series: SeriesInfo | UnsetType = UNSET
     detector: Detector | UnsetType = UNSET
     acquisition: Acquisition | UnsetType = UNSET
+    beamline: Beamline | UnsetType = UNSET
     data: tuple[AnnouncedPart, ...] | UnsetType = UNSET
     frame: FrameLayout | UnsetType = UNSET
 
@@ -208,6 +282,20 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     header: Header
     payload: tuple[Payload, ...] = ()
     moved: tuple[str, ...] = ()
+
+
+def series_array(name: str) -> tuple[str, str]:
+    """Which array of the series a part is, and of which channel: `flatfield.threshold_2` is that of `threshold_2`.
+
+    The channel is empty where the array belongs to all of them.
+    """
+    array, _, channel = name.partition(".")
+    return array, channel
+
+
+def is_series_array(name: str) -> bool:
+    """Whether a part of a series-start belongs to the whole series and has bytes of its own."""
+    return series_array(name)[0] in SERIES_ARRAYS
 
 
 def frame_count(header: Data) -> int:

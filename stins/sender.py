@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from .errors import LocalProtocolError
 from .messages import (
     Acquisition,
+    Beamline,
     Data,
     Detector,
     EndStatus,
@@ -37,6 +38,7 @@ class SeriesHeader(msgspec.Struct, frozen=True, kw_only=True):
     series: SeriesInfo = SeriesInfo()
     detector: Detector | UnsetType = UNSET
     acquisition: Acquisition | UnsetType = UNSET
+    beamline: Beamline | UnsetType = UNSET
     data: tuple[Part, ...] | UnsetType = UNSET
     frame: FrameLayout | UnsetType = UNSET
     arm_time: str | UnsetType = UNSET
@@ -91,6 +93,7 @@ class SeriesSender:
             series=header.series,
             detector=header.detector,
             acquisition=header.acquisition,
+            beamline=header.beamline,
             data=header.data,
             frame=header.frame,
             arm_time=header.arm_time,

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from .codec import Decoder, Limits
 from .errors import MessageError
-from .messages import SERIES_ARRAYS, Data, Header, Payload, SeriesStart
+from .messages import Data, Header, Payload, SeriesStart, is_series_array
 
 __all__ = ["from_stream1", "to_stream1"]
 
@@ -106,7 +106,7 @@ def _binaries(header: Json, after_the_head: int) -> int:
         return after_the_head
     described = header.get("data")
     names = [part.get("name") for part in described if isinstance(part, dict)] if isinstance(described, list) else []
-    return min(after_the_head, sum(isinstance(name, str) and name in SERIES_ARRAYS for name in names))
+    return min(after_the_head, sum(isinstance(name, str) and is_series_array(name) for name in names))
 
 
 # -- stream1 to STINS -------------------------------------------------------------------------------
@@ -219,6 +219,8 @@ def _meta(start: SeriesStart) -> list[object]:
     meta: Json = {}
     for values in (start.detector, start.acquisition):
         meta |= msgspec.to_builtins(values) if values is not UNSET else {}
+    if start.beamline is not UNSET:
+        meta["beamline"] = msgspec.to_builtins(start.beamline)
     if start.series is not UNSET and not start.series.record:
         meta["save_raw"] = False
     return [meta] if meta else []

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from stins import UNSET, Decoder, Packet, SeriesSender, StinsError, encode
 from stins.control import ArmRequest, TriggerMode, TriggerRequest
-from stins.messages import SERIES_ARRAYS
+from stins.messages import is_series_array
 
 from .backend import Backend, Frame, HasReference, Opening
 from .bitshuffle import decode_part
@@ -179,7 +179,7 @@ class BackendConformance:
         if not opening.header.data:
             pytest.skip("it announces nothing")
         backend.trigger(TriggerRequest())
-        announced = [(p.name, p.shape, p.dtype) for p in opening.header.data if p.name not in SERIES_ARRAYS]
+        announced = [(p.name, p.shape, p.dtype) for p in opening.header.data if not is_series_array(p.name)]
         assert [(p.name, p.shape, p.dtype) for p in read_frames(backend)[0].parts] == announced
 
     def test_times_go_forward(self, backend: Backend) -> None:

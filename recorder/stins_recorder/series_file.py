@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from stins import Data, FrameLayout, Part, SeriesResult, SeriesStart, Spans, StoreFrame
-from stins.messages import SERIES_ARRAYS, Payload
+from stins.messages import Payload, is_series_array
 
 from .beginning import begin, build
 from .ending import Ending, write_ending
@@ -83,7 +83,7 @@ class SeriesFile:
         self._syncer = Syncer(path.parent)
         self._watch = watch
         self._frames_per_file = frames_per_file
-        frames = [part for part in start.data or () if part.name not in SERIES_ARRAYS]
+        frames = [part for part in start.data or () if not is_series_array(part.name)]
         self._announced = frame_layout(frames, start.frame)
         self._layout: FrameWriterLayout | None = None
         self._described: tuple[Part, ...] | UnsetType = UNSET

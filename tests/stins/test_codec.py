@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from stins import (
     Acquisition,
+    Axis,
+    Beamline,
+    Channel,
     Data,
     Decoder,
     FrameLayout,
@@ -116,6 +119,22 @@ def test_a_series_start_carries_a_pixel_mask():
     assert Decoder(strict=True).decode([raw, bytes(24)]).payload == (bytes(24),)
 
 
+def test_a_series_start_carries_arrays_of_single_channels_and_a_table():
+    mask = {"name": "pixel_mask.threshold_2", "shape": [2, 3], "dtype": "uint32", "compression": "lz4"}
+    table = {"name": "countrate_correction_table", "shape": [4, 2], "dtype": "float32"}
+    raw = text("series-start", data=[PART, mask, table])
+
+    assert Decoder(strict=True).decode([raw, chunk(24), bytes(32)]).payload == (chunk(24), bytes(32))
+
+
+def test_a_series_start_says_where_the_detector_stands_and_how_the_sample_turns():
+    omega = Axis(name="omega", start=10.0, increment=0.1, vector=(-1.0, 0.0, 0.0))
+    acquisition = Acquisition(distance=0.2, goniometer=(omega,), channels={"difference": Channel()})
+    start = SeriesStart(version=1, message_id=1, acquisition=acquisition, beamline=Beamline(name="BioMAX"))
+
+    assert Decoder(strict=True).decode([encode(start)]).header == start
+
+
 def test_a_frame_comes_in_parts_that_lie_on_its_grid():
     parts = [{**PART, "shape": [1, 2, 3], "offset": [i, 0, 0]} for i in (0, 1)]
     raw = text(frame={"shape": [2, 2, 3], "chunks": [1, 2, 3]}, data=parts)
@@ -189,6 +208,17 @@ def test_a_tolerant_decoder_moves_unknown_keys_out_of_the_protocols_own_structur
     assert packet.header.detector_specific == {"series.x": 1, "detector.y": 2, "data.0.z": 3}
 
 
+def test_a_tolerant_decoder_moves_unknown_keys_out_of_axes_and_channels():
+    axes, channels = [{"name": "phi", "start": 0, "x": 1}], {"low": {"y": 2}}
+    raw = text("series-start", acquisition={"goniometer": axes, "channels": channels}, beamline={"z": 3})
+
+    packet = Decoder().decode([raw])
+
+    moved = {"acquisition.goniometer.0.x": 1, "acquisition.channels.low.y": 2, "beamline.z": 3}
+    assert packet.header.detector_specific == moved
+    assert packet.header.acquisition.goniometer == (Axis(name="phi", start=0),)
+
+
 def test_a_key_that_reads_like_the_path_of_a_nested_one_is_not_dropped():
     packet = Decoder().decode([text("series-start", **{"series.x": 1, "series": {"x": 2}})])
 
@@ -259,6 +289,30 @@ REFUSED = {
     "an unknown compression": ([with_part(compression="zip"), PIXELS], ["data[0].compression", "zip", "bslz4"]),
     "a name that is a path": ([with_part(name="../x"), PIXELS], ["data[0].name", "../x"]),
     "two parts of one name": ([text(data=[PART, PART]), PIXELS, PIXELS], ["data[1].name", "image", "data[0]"]),
+    "two masks of a channel": (
+        [text("series-start", data=[MASK | {"name": "pixel_mask.a"}] * 2), b"12", b"12"],
+        ["data[1].name", "pixel_mask.a", "data[0]"],
+    ),
+    "a channel of the name of a path": (
+        [text("series-start", acquisition={"channels": {"../x": {}}})],
+        ["acquisition.channels", "../x", "letters"],
+    ),
+    "an axis with a newline": (
+        [text("series-start", acquisition={"goniometer": [{"name": "phi\n", "start": 0}]})],
+        ["acquisition.goniometer[0].name", "phi\\n"],
+    ),
+    "two axes of one name": (
+        [text("series-start", acquisition={"detector_axes": [{"name": "a", "start": 0}] * 2})],
+        ["acquisition.detector_axes[1].name", "'a'", "acquisition.detector_axes[0]"],
+    ),
+    "a direction in the plane": (
+        [text("series-start", acquisition={"fast_direction": [1, 0]})],
+        ["acquisition.fast_direction", "length 3", "[1,0]"],
+    ),
+    "a beam of no known profile": (
+        [text("series-start", beamline={"beam_profile": "square"})],
+        ["beamline.beam_profile", "square"],
+    ),
     "two masks": ([text("series-start", data=[MASK, MASK]), b"12", b"12"], ["data[1].name", "pixel_mask", "data[0]"]),
     "two parts of one name in a start": ([text("series-start", data=[PART, PART])], ["data[1].name", "image"]),
     "two frames of the name of a mask": ([text(data=[MASK, MASK]), b"12", b"12"], ["data[1].name", "pixel_mask"]),
