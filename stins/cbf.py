@@ -7,6 +7,7 @@ Sources: CBFlib's manual, section 3.3.3 (byte-offset compression), and imgCIF's 
 """
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -23,12 +24,15 @@ _START = b"\x0c\x1a\x04\xd5"
 #: A detector writes some 2 kB of header, a template of the user's some more.
 _MOST_HEADER = 1 << 16
 _MOST_PIXELS = 1 << 28
-_NUMBER = re.compile(rb"X-Binary-(Size|Number-of-Elements|Size-Fastest-Dimension|Size-Second-Dimension):\s*(\d{1,12})\b")
+_NUMBER = re.compile(
+    rb"X-Binary-(Size|Number-of-Elements|Size-Fastest-Dimension|Size-Second-Dimension):\s*(\d{1,12})\b"
+)
 _NEEDED = ("Size", "Number-of-Elements", "Size-Fastest-Dimension", "Size-Second-Dimension")
 _TYPE = re.compile(rb'X-Binary-Element-Type:\s*"?([^"\r\n]*)')
 _CODING = re.compile(rb'conversions\s*=\s*"?([^"\s;]*)', re.IGNORECASE)
 #: Marks a difference that is longer than a byte: 2 bytes follow; where they are 0x8000, 4 more, and so on.
 _LONGER = 0x80
+_BLOCK = 1 << 17
 _LENGTHS = ((3, 1, 2), (7, 3, 4), (15, 7, 8))  # of the whole, where its value stands, and of the value
 
 
@@ -80,55 +84,74 @@ def unpack(content: Payload) -> NDArray[np.int32]:
     """
     binary = locate(content)
     packed = np.frombuffer(content, np.uint8, binary.size, binary.start)
-    differences = _differences(packed)
-    count = binary.shape[0] * binary.shape[1]
-    if len(differences) != count:
-        raise CbfError(f"got {len(differences)} pixels in {binary.size} bytes, expected {count}")
+    pixels = np.empty(binary.shape, np.int32)
+    _unpack_differences(packed, pixels.reshape(-1))
     # What does not fit is cut off, by whoever packed it and here: int32 begins anew at the other end.
-    return np.cumsum(differences, dtype=np.int32).reshape(binary.shape)
+    return np.cumsum(pixels, dtype=np.int32, out=pixels.reshape(-1)).reshape(binary.shape)
 
 
-def _differences(packed: NDArray[np.uint8]) -> NDArray[np.integer[Any]]:
-    """From pixel to pixel. Most take one byte; the few others are looked at together, never one by one in Python."""
-    marks = np.flatnonzero(packed == _LONGER)
+def _unpack_differences(packed: NDArray[np.uint8], into: NDArray[np.int32]) -> None:
+    """From pixel to pixel, a block at a time: what is in between stays in the processor's cache."""
+    at, filled = 0, 0
+    while at < len(packed):
+        differences, taken = _differences(packed[at : at + _BLOCK])
+        if not taken:
+            raise CbfError(f"got a difference at byte {at} that does not end with the {len(packed)} bytes")
+        at += taken
+        if filled + len(differences) > len(into):
+            raise CbfError(f"got more than {len(into)} pixels in {len(packed)} bytes, expected {len(into)}")
+        into[filled : filled + len(differences)] = differences
+        filled += len(differences)
+    if filled != len(into):
+        raise CbfError(f"got {filled} pixels in {len(packed)} bytes, expected {len(into)}")
+
+
+def _differences(block: NDArray[np.uint8]) -> tuple[NDArray[np.integer[Any]], int]:
+    """The differences that begin and end in a block, and where the first begins that does not end in it.
+
+    Most take one byte; the few others are looked at together, never one by one in Python.
+    """
+    marks = np.flatnonzero(block == _LONGER)
     if not len(marks):
-        return packed.view(np.int8)
-    bytes_ahead = np.concatenate([packed, np.zeros(_LENGTHS[-1][0], np.uint8)])
-    lengths = _lengths(bytes_ahead, marks)
+        return block.view(np.int8), len(block)
+    ahead = np.concatenate([block, np.zeros(_LENGTHS[-1][0], np.uint8)])
+    lengths = _lengths(ahead, marks)
     real = _real(marks, marks + lengths)
     marks, lengths = marks[real], lengths[real]
-    if marks[-1] + lengths[-1] > len(packed):
-        raise CbfError(f"got a difference of {lengths[-1]} bytes at byte {marks[-1]} of {len(packed)}")
-    first = np.ones(len(packed), np.bool_)
+    taken = len(block)
+    if marks[-1] + lengths[-1] > taken:
+        taken = int(marks[-1])
+        marks, lengths = marks[:-1], lengths[:-1]
+    first = np.ones(taken, np.bool_)
     for length, at, size in _LENGTHS:
-        of_length = marks[lengths >= length]
+        of_length = marks[lengths >= length] if length > 3 else marks
         for byte in range(at, at + size):
             first[of_length + byte] = False
-    differences = packed.view(np.int8)[first].astype(np.int32)
+    differences = block[:taken].view(np.int8)[first].astype(np.int32)
     index = marks - np.cumsum(lengths - 1) + (lengths - 1)
     for length, at, size in _LENGTHS:
         chosen = lengths == length
-        differences[index[chosen]] = _values(bytes_ahead, marks[chosen] + at, size)
-    return differences
+        differences[index[chosen]] = _values(ahead, marks[chosen] + at, size).astype(np.int32)
+    return differences, taken
 
 
-def _lengths(packed: NDArray[np.uint8], marks: NDArray[np.intp]) -> NDArray[np.intp]:
+def _lengths(ahead: NDArray[np.uint8], marks: NDArray[np.intp]) -> NDArray[np.intp]:
     """How long the difference at each mark is, if a difference begins there."""
     lengths = np.full(len(marks), _LENGTHS[0][0], np.intp)
     longer = np.arange(len(marks))
-    for (_, at, size), (length, _, _) in zip(_LENGTHS, _LENGTHS[1:], strict=False):
-        lowest = -(1 << (8 * size - 1))
-        longer = longer[_values(packed, marks[longer] + at, size) == lowest]
+    for (_, at, size), (length, _, _) in pairwise(_LENGTHS):
+        longer = longer[_values(ahead, marks[longer] + at, size) == -(1 << (8 * size - 1))]
+        if not len(longer):
+            break
         lengths[longer] = length
     return lengths
 
 
-def _values(packed: NDArray[np.uint8], at: NDArray[np.intp], size: int) -> NDArray[np.int32]:
-    """Little-endian integers of 2, 4 or 8 bytes; of the last the lower half, which is all that int32 keeps."""
-    value = np.zeros(len(at), np.uint32)
-    for byte in range(min(size, 4)):
-        value |= packed[at + byte].astype(np.uint32) << np.uint32(8 * byte)
-    return value.astype(np.uint16).view(np.int16).astype(np.int32) if size == 2 else value.view(np.int32)
+def _values(ahead: NDArray[np.uint8], at: NDArray[np.intp], size: int) -> NDArray[np.integer[Any]]:
+    """The little-endian integers of 2, 4 or 8 bytes that begin there."""
+    dtype = np.dtype(f"<i{size}")
+    everywhere: NDArray[np.integer[Any]] = np.ndarray(len(ahead) - size + 1, dtype, ahead, strides=(1,))
+    return everywhere[at]
 
 
 def _real(marks: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -138,11 +161,15 @@ def _real(marks: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.bool_]:
     """
     real = np.ones(len(marks), np.bool_)
     real[1:] = marks[1:] >= np.maximum.accumulate(ends)[:-1]
-    before, end = -1, 0
-    for doubtful in np.flatnonzero(~real).tolist():
-        if doubtful - 1 != before:
-            end = int(ends[doubtful - 1])
-        if marks[doubtful] >= end:
-            real[doubtful], end = True, int(ends[doubtful])
-        before = doubtful
+    doubtful = np.flatnonzero(~real)
+    before, end, found = -1, 0, []
+    columns = (doubtful, marks[doubtful], ends[doubtful], ends[doubtful - 1])
+    for index, at, own_end, end_before in zip(*(column.tolist() for column in columns), strict=True):
+        if index - 1 != before:
+            end = end_before
+        if at >= end:
+            found.append(index)
+            end = own_end
+        before = index
+    real[found] = True
     return real
