@@ -1,12 +1,14 @@
 """Per-frame numbers as one-dimensional datasets that grow with the frames; written in blocks, at each flush."""
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias
 
 import h5py
 import numpy as np
 
-__all__ = ["Column"]
+__all__ = ["Column", "Numbers"]
 
+Numbers: TypeAlias = "np.ndarray[Any, Any]"
 _CHUNK = 1024
 
 
@@ -25,6 +27,8 @@ class Column:
         self._length = len(dataset)
         #: Whether the dataset got longer, which others see after a flush of the file only.
         self.extended = False
+        #: Those that are told which row was written and what: numbers that follow from these.
+        self.followers: list[Callable[[int, Numbers], None]] = []
         if self._length > rows:
             self._write(rows, np.full(self._length - rows, dataset.fillvalue, self._dtype))
 
@@ -61,7 +65,7 @@ class Column:
         else:  # a row that was written before: a late frame, or one that is taken again
             self._write(row, np.array([value], self._dtype))
 
-    def put(self, row: int, values: "np.ndarray[Any, Any]") -> None:
+    def put(self, row: int, values: Numbers) -> None:
         """Sets the numbers of rows that are flushed already."""
         self._write(row, values.astype(self._dtype))
 
@@ -84,10 +88,12 @@ class Column:
             self.dataset.id.set_extent((rows,))
             self.extended = True
 
-    def _write(self, start: int, values: "np.ndarray[Any, Any]") -> None:
+    def _write(self, start: int, values: Numbers) -> None:
         if (stop := start + len(values)) > self._length:
             self.extend(-(-stop // _CHUNK) * _CHUNK)
         handle = self.dataset.id
         space = handle.get_space()
         space.select_hyperslab((start,), (len(values),))
         handle.write(h5py.h5s.create_simple((len(values),)), space, values)
+        for follow in self.followers:
+            follow(start, values)

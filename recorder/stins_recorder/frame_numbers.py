@@ -11,6 +11,8 @@ from stins import Data, Spans
 from stins.messages import frame_count
 
 from .columns import Column
+from .places import SERIES
+from .scan_axes import ScanAxis, axis_columns, create_axes
 from .shares import share_of
 from .tree import safe_name
 
@@ -43,6 +45,8 @@ class FrameNumbers:
             if name != "notes":
                 key = str(dataset.attrs.get("key", name)).replace(_NUL, "\0")
                 self._custom[key] = Column(dataset, rows), _KINDS[dataset.dtype.kind]
+        self._axes = [ScanAxis(dataset, rows) for dataset in axis_columns(detector.file)]
+        self.sequence.followers = [axis.follow for axis in self._axes]
         self._notes = group["notes"]
         self.notes_bytes = notes_bytes
         self._new_notes = bytearray()
@@ -59,8 +63,12 @@ class FrameNumbers:
             acquired.dataset.attrs["start"] = "1970-01-01T00:00:00Z"
         group = detector.require_group("frame_specific")
         group.attrs["NX_class"] = "NXcollection"
+        units = detector.file.get(f"{SERIES}/frame_units", {})
         for key, value in (first.detector_specific or {}).items():
-            _create_custom(group, key, _a_frame(value, frame_count(first))[0], ahead=ahead)
+            column = _create_custom(group, key, _a_frame(value, frame_count(first))[0], ahead=ahead)
+            if column is not None and (name := safe_name(key)) in units:
+                column.dataset.attrs["units"] = units[name].asstr()[()]
+        create_axes(detector.file, ahead=ahead)
         notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
         notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
 
@@ -115,7 +123,7 @@ class FrameNumbers:
     def columns(self) -> list[Column]:
         """All columns."""
         fixed = [column for column in (self.sequence, self._timestamp, self._acquired) if column]
-        return fixed + [column for column, _ in self._custom.values()]
+        return fixed + [column for column, _ in self._custom.values()] + [axis.column for axis in self._axes]
 
     def flush(self) -> bool:
         """Writes what is new; whether the file must be flushed for others to see it."""
@@ -139,23 +147,25 @@ def cut_numbers(detector: h5py.Group, rows: int, notes_bytes: int) -> None:
     group = detector["frame_specific"]
     lengths = {detector[name]: rows for name in _FIXED if name in detector}
     lengths |= {dataset: notes_bytes if name == "notes" else rows for name, dataset in group.items()}
+    lengths |= dict.fromkeys(axis_columns(detector.file), rows)
     for dataset, length in lengths.items():
         if len(dataset) != length:
             dataset.resize((length,))
 
 
-def _create_custom(group: h5py.Group, key: str, sample: Any, *, ahead: bool) -> None:
+def _create_custom(group: h5py.Group, key: str, sample: Any, *, ahead: bool) -> Column | None:
     name = safe_name(key)
     if name in group or name == "notes":
-        return
+        return None
     if _fits(sample, int):
         column = Column.create(group, name, "<i8", 0, ahead=ahead)
     elif isinstance(sample, float):
         column = Column.create(group, name, "<f8", _NAN, ahead=ahead)
     else:
-        return
+        return None
     if name != key:
         column.dataset.attrs["key"] = key.replace("\0", _NUL)
+    return column
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -26,6 +26,8 @@ _DTYPES = {
 _RESERVED = (
     {"data", "sequence_number", "timestamp", "acquisition_timestamp", "gain_setting", "local_name"}
     | {"frame_specific", "detector_specific", "detector_specific_end"}
+    | {"transformations", "module", "depends_on", "distance_derived", "countrate_correction_lookup_table"}
+    | {"start_time", "stop_time", "real_time"}
     | SERIES_ARRAYS
     | {field.name for kind in (Detector, Acquisition) for field in msgspec.structs.fields(kind)}
 )
@@ -111,7 +113,7 @@ def _names(parts: Sequence[Part]) -> list[str]:
     names = ["data"] if parts else []
     for part in parts[1:]:
         name = part.name
-        while name in _RESERVED or name in names:
+        while name in _RESERVED or name in names or name.endswith("_channel"):
             name += "_"
         names.append(name)
     return names
