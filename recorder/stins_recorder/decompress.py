@@ -9,6 +9,7 @@ from msgspec import UNSET
 from stins import Part
 from stins.messages import Payload
 
+from .cbf import CBF, cbf_pixels
 from .layout import frame_layout
 from .storage.datasets import create_dataset
 
@@ -19,11 +20,14 @@ def pixels(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
     """The part as an array of its shape.
 
     The decoder is HDF5's own filter, run on a file in memory: what it gives is what every reader of the file gets.
+    Of a CBF file the pixels are stored, so they are unpacked here as there.
 
     Raises:
-        RecorderError: a kind of part that cannot be recorded either.
+        RecorderError: a kind of part that cannot be recorded either, or a damaged CBF file.
         OSError: the filter cannot decode the bytes.
     """
+    if part.compression == CBF:
+        return cbf_pixels(part, content)
     (layout,) = frame_layout([part], UNSET).datasets
     if layout.filter is None:
         return np.frombuffer(content, layout.dtype).reshape(part.shape)

@@ -13,6 +13,7 @@ from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
 
 from .account import closing, line, unbalanced
+from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
 from .paths import resolve
@@ -157,9 +158,10 @@ class Recording:
             else:
                 self.last_stored = instruction
             return
-        size_bytes = sum(map(len, instruction.packet.payload))
         try:
-            file.write(instruction)
+            frame = unpacked(instruction)
+            size_bytes = sum(map(len, frame.packet.payload))
+            file.write(frame)
             tally.stored(instruction, size_bytes)
             self.last_stored = instruction
             store.written(size_bytes)
