@@ -1,5 +1,6 @@
 """DECTRIS detectors: what their DCU sends, as STINS."""
 
 from .stream_v1 import StreamV1
+from .stream_v2 import StreamV2
 
-__all__ = ["StreamV1"]
+__all__ = ["StreamV1", "StreamV2"]

@@ -4,7 +4,7 @@ Source: DECTRIS SIMPLON API reference 1.8, chapter "stream"; the order of the op
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,20 +12,23 @@ import lz4.block
 import msgspec
 from msgspec import UNSET
 
-from stins import Limits, SeriesHeader
+from stins import SeriesHeader
 from stins.messages import Part, Payload
 
 from ..backend import BackendError, Ending, Frame, Opening
-from .config_v1 import acquisition, detector, frame_description, frames_expected
+from .config import acquisition, beamline, detector, frame_description, frames_expected
+from .incoming import Identity, Incoming
 
 __all__ = ["StreamV1"]
 
 Json: TypeAlias = dict[str, Any]
 H = TypeVar("H")
 
-#: What a header may spend on the count-rate table: half of what a receiver accepts, the rest is for everything else.
-_TABLE_BYTES = Limits().header_bytes // 2
-_ARRAYS = {"dflatfield-1.0": "flatfield", "dpixelmask-1.0": "pixel_mask"}
+_ARRAYS = {
+    "dflatfield-1.0": "flatfield",
+    "dpixelmask-1.0": "pixel_mask",
+    "dcountrate_table-1.0": "countrate_correction_table",
+}
 _ENCODING = re.compile(r"(?:bs(?P<bits>8|16|32|64)-)?(?P<lz4>lz4)?<")
 _BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64, "float32": 32}
 
@@ -51,30 +54,45 @@ class _Array(msgspec.Struct):
 
 
 class StreamV1:
-    """One series of a stream. It keeps the series' number and the time of its first frame, nothing else."""
+    """Reads message by message and keeps the series' number and the time of its first frame, nothing else.
 
-    def __init__(self) -> None:
+    `config` is what the detector's configuration says, by SIMPLON's names, for headers that don't say it all.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.config: Mapping[str, Any] = config or {}
         self._series: int | None = None
         self._first_start_ns: int | None = None
 
     def convert(self, parts: Sequence[Payload]) -> Opening | Frame | Ending:
-        """The message as one of our values; raises `BackendError` that names the part and the value."""
+        """The message as one of our values, of the series whose header came last.
+
+        Raises `BackendError` that names the part and the value.
+        """
+        series = self._series
+        incoming = self.read(parts)
+        if not isinstance(incoming.value, Opening) and incoming.series.number != series:
+            raise BackendError(f"stream v1: series: got {incoming.series}, expected {series}")
+        return incoming.value
+
+    def read(self, parts: Sequence[Payload]) -> Incoming:
+        """The message, of whatever series; raises `BackendError` that names the part and the value."""
         header = _parse("part 0", parts[0] if parts else b"", _Header)
         try:
-            return self._convert(header, parts)
+            return self._incoming(header, parts)
         except msgspec.ValidationError as error:
             raise BackendError(f"{header.htype}: {error}") from None
 
-    def _convert(self, header: _Header, parts: Sequence[Payload]) -> Opening | Frame | Ending:
+    def _incoming(self, header: _Header, parts: Sequence[Payload]) -> Incoming:
+        series = Identity(header.series)
         if header.htype == "dheader-1.0":
             self._series, self._first_start_ns = header.series, None
-            return _opening(header, parts[1:])
-        if header.series != self._series:
-            raise BackendError(f"{header.htype}: series: got {header.series}, expected {self._series}")
+            opening, appendix = _opening(header, parts[1:], self.config)
+            return Incoming(series, opening, appendix)
         if header.htype == "dimage-1.0":
-            return self._frame(header, parts[1:])
+            return Incoming(series, self._frame(header, parts[1:]))
         if header.htype == "dseries_end-1.0":
-            return Ending()
+            return Incoming(series, Ending())
         raise BackendError(f"htype: got {header.htype!r}, expected dheader-1.0, dimage-1.0 or dseries_end-1.0")
 
     def _frame(self, header: _Header, parts: Sequence[Payload]) -> Frame:
@@ -134,31 +152,35 @@ def _framed(block: Payload, item: int, shape: Sequence[int]) -> bytes:
     return head + bytes(content)  # copied: one binary part is one buffer
 
 
-def _opening(header: _Header, parts: Sequence[Payload]) -> Opening:
+def _opening(header: _Header, parts: Sequence[Payload], known: Mapping[str, Any]) -> tuple[Opening, Json | str | None]:
     """The parts behind the first come as the header's detail has it: they are told apart by what they are."""
-    config: Json = {}
-    specific: Json = {"series": header.series, "header_detail": header.header_detail}
+    said: Json = {}
+    appendix: Json | str | None = None
     arrays: list[tuple[Part, Payload]] = []
+    specific: Json = {"series": header.series, "header_detail": header.header_detail}
     for content, array, blob in _contents(parts):
-        if array is None and not isinstance(content, str) and not config and header.header_detail != "none":
-            config = dict(content)
+        if array is None and not isinstance(content, str) and not said and header.header_detail != "none":
+            said = dict(content)
         elif array is None:
-            specific["header_appendix"] = content
+            appendix = specific["header_appendix"] = content
         elif array.htype in _ARRAYS:
             shape = tuple(reversed(array.shape))
             arrays.append((Part(name=_ARRAYS[array.htype], shape=shape, dtype=array.type), blob))
         else:
-            specific |= _table(array, blob)
-    return Opening(
+            specific[array.htype] = f"left out: {len(blob)} bytes of {array.type}, shape {list(array.shape)}"
+    config = {**known, **said}
+    opening = Opening(
         header=SeriesHeader(
             detector=detector(config),
             acquisition=acquisition(config),
+            beamline=beamline(config),
             data=(*frame_description(config), *(part for part, _ in arrays)) or UNSET,
             detector_specific={**specific, "config": config},
         ),
         payload=tuple(blob for _, blob in arrays),
         frames_expected=frames_expected(config),
     )
+    return opening, appendix
 
 
 def _contents(parts: Sequence[Payload]) -> Iterator[tuple[Json | str, _Array | None, Payload]]:
@@ -174,20 +196,6 @@ def _contents(parts: Sequence[Payload]) -> Iterator[tuple[Json | str, _Array | N
         if blob is None:
             raise BackendError(f"{array.htype}: got no binary part behind it, expected one")
         yield content, array, blob
-
-
-def _table(array: _Array, blob: Payload) -> Json:
-    """The count-rate table as numbers, where the header has room for it."""
-    name = array.htype.removeprefix("d").removesuffix("-1.0")
-    columns = array.shape[0] if array.shape else 1
-    whole = array.type == "float32" and len(blob) == 4 * prod(array.shape)
-    # Nine digits are all that single precision has; they keep 2 x 4000 numbers below 100 kB.
-    values = [float(f"{value:.9g}") for value in memoryview(blob).cast("f")] if whole else []
-    rows = [values[i : i + columns] for i in range(0, len(values), columns)]
-    size = len(msgspec.json.encode(rows))
-    if not values or size > _TABLE_BYTES:
-        return {name: f"left out: {len(blob)} bytes of {array.type}, shape {list(array.shape)}, are too many"}
-    return {name: rows}
 
 
 def _parse(where: str, raw: Payload, kind: type[H]) -> H:

@@ -137,11 +137,12 @@ def test_the_eigers_configuration_stands_in_its_places_and_units(captures: Path)
 
 def test_the_eigers_mask_flat_field_and_count_rate_table_come_along(captures: Path) -> None:
     opening = replay(captures / EIGER).arm(arm_request())
-    assert [part.name for part in opening.header.data] == ["threshold_1", "flatfield", "pixel_mask"]
-    flatfield, mask = opening.payload
+    arrays = ["flatfield", "pixel_mask", "countrate_correction_table"]
+    assert [part.name for part in opening.header.data] == ["threshold_1", *arrays]
+    flatfield, mask, raw_table = opening.payload
     assert int(np.count_nonzero(np.frombuffer(mask, "<u4"))) == 38129
     assert 0.1 < float(np.median(np.frombuffer(flatfield, "<f4"))) < 10
-    table = np.array(opening.header.detector_specific["countrate_table"])
+    table = np.frombuffer(raw_table, "<f4").reshape(opening.header.data[-1].shape)
     assert table.shape == (4000, 2)
     assert (np.diff(table[:, 0]) > 0).all()
 

@@ -1,0 +1,110 @@
+"""SIMPLON stream v2 (CBOR) to our values: start, image, end; pixels stay as they came, one part a channel.
+
+Source: DECTRIS' documentation of stream v2 (github.com/dectris/documentation) and SIMPLON API reference 1.8.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from stins.messages import Payload
+
+from ..backend import BackendError, Ending, Frame
+from .arrays import array_part, plain
+from .cbor import DateTime, read_cbor
+from .incoming import Identity, Incoming
+from .opening_v2 import opening
+
+__all__ = ["StreamV2"]
+
+_S = 1_000_000_000
+_TIMES = ("start_time", "stop_time", "real_time")
+
+
+class StreamV2:
+    """Reads message by message and keeps nothing of them.
+
+    `config` is what the detector's configuration says, by SIMPLON's names: a series begins with it and the start
+    message together.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.config: Mapping[str, Any] = config or {}
+
+    def read(self, parts: Sequence[Payload]) -> Incoming:
+        """The message as one of our values; raises `BackendError` that names the key and the value."""
+        if len(parts) != 1:
+            raise BackendError(f"stream v2: got a message of {len(parts)} parts, expected 1; is it stream v1?")
+        message = read_cbor(parts[0])
+        if not isinstance(message, dict):
+            raise BackendError(f"stream v2: got {type(message).__name__}, expected a map")
+        try:
+            return self._incoming(message)
+        except KeyError as error:
+            raise BackendError(f"stream v2: {message.get('type', 'message')}: no key {error}") from None
+
+    def _incoming(self, message: dict[str, Any]) -> Incoming:
+        kind, number, unique_id = message["type"], message["series_id"], message.get("series_unique_id", "")
+        if not isinstance(number, int) or not isinstance(unique_id, str):
+            raise BackendError(
+                f"stream v2: {kind}: series: got {number!r} ({unique_id!r}), expected a number and a text"
+            )
+        series = Identity(number, unique_id)
+        if kind == "image":
+            return Incoming(series, _frame(message))
+        if kind == "start":
+            return Incoming(series, opening(message, self.config), message.get("user_data"))
+        if kind == "end":
+            return Incoming(series, Ending())
+        raise BackendError(f"stream v2: type: got {kind!r}, expected start, image or end")
+
+
+def _frame(message: Mapping[str, Any]) -> Frame:
+    number, channels = message["image_id"], message["data"]
+    if type(number) is not int or number < 0 or not isinstance(channels, dict) or not channels:
+        raise BackendError(
+            f"stream v2: image {number!r}: got {type(channels).__name__}, expected a number and channels"
+        )
+    where = f"stream v2: image {number}"
+    found = [array_part(f"{where}: {name}", name, array) for name, array in channels.items()]
+    times = {key: _nanoseconds(where, key, message[key]) for key in _TIMES if key in message}
+    specific: dict[str, Any] = dict(times)
+    if message.get("user_data") not in (None, ""):
+        specific["user_data"] = plain(message["user_data"])
+    start = times.get("start_time")
+    return Frame(
+        number=number,
+        parts=tuple([part for part, _ in found]),
+        payload=tuple([payload for _, payload in found]),
+        timestamp=UNSET if start is None else start / _S,
+        acquisition_timestamp=_acquired(message.get("series_date"), start),
+        detector_specific=specific,
+    )
+
+
+def _nanoseconds(where: str, key: str, value: Any) -> int:
+    """A ratio of two integers, in s; the detectors count in 20 ns, so that nothing is rounded."""
+    match value:
+        case [int(count), int(frequency)] if frequency > 0:
+            return (count * _S + frequency // 2) // frequency
+    raise BackendError(f"{where}: {key}: got {value!r}, expected [numerator, denominator] in s")
+
+
+def _acquired(date: Any, start_ns: int | None) -> int | UnsetType:
+    """When the exposure began, in nanoseconds since the Unix epoch, by the detector's clock."""
+    began = _epoch_ns(date.text) if isinstance(date, DateTime) else None
+    return UNSET if began is None or start_ns is None else began + start_ns
+
+
+@lru_cache(maxsize=8)  # all images of a series have the same
+def _epoch_ns(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * _S + since.microseconds * 1000
