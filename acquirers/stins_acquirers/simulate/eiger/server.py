@@ -1,0 +1,122 @@
+"""HTTP of the simulator: SIMPLON's addresses, what goes wrong with them, and the test hook under /simulator."""
+
+import asyncio
+import socket
+import threading
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from stins import StinsError
+from stins.daemon import ConfigError
+
+from .faults import Fault, Faults
+from .hook import Hook
+from .simplon import Simplon
+from .wire import Reply
+from .wire import Request as Asked
+
+__all__ = ["Server"]
+
+_START_DEADLINE_S: Final = 10.0
+_STOP_DEADLINE_S: Final = 1.5
+#: Half of it is what a mask of 16 million pixels takes.
+_MOST_BODY_BYTES: Final = 256 << 20
+
+
+class Server:
+    """Serves from a thread of its own; `url` says where, once `start` has returned."""
+
+    def __init__(self, host: str, port: int, simplon: Simplon, faults: Faults, hook: Hook) -> None:
+        self._simplon = simplon
+        self._faults = faults
+        self._hook = hook
+        self._socket = _listen(host, port)
+        chosen_host, chosen_port = self._socket.getsockname()[:2]
+        self.url = f"http://{f'[{chosen_host}]' if ':' in chosen_host else chosen_host}:{chosen_port}"
+        app = FastAPI(title="simulated SIMPLON", docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_api_route("/simulator/{rest:path}", self._hooked, methods=["GET", "POST", "DELETE"])
+        app.add_api_route("/{rest:path}", self._simulated, methods=["GET", "PUT", "DELETE", "POST"])
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="simulator-http", daemon=True)
+
+    def start(self) -> None:
+        """Returns once requests are answered."""
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_DEADLINE_S / 0.01)):
+            if self._server.started or not self._thread.is_alive():
+                break
+            waited.wait(0.01)
+        if not self._server.started:
+            raise StinsError(f"the simulator's server did not start at {self.url} within {_START_DEADLINE_S:g} s")
+
+    def stop(self) -> None:
+        """Ends the thread. Stopping twice does no harm."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_STOP_DEADLINE_S)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    async def _simulated(self, request: Request) -> Response:
+        if self._hook.down():
+            return Response("Bad Gateway", 502, media_type="text/plain")
+        fault = self._faults.of_request(request.method, _key(request.url.path))
+        failed = await self._fail(fault, request) if fault else None
+        if failed is not None:
+            return failed
+        return await self._answer(request)
+
+    async def _fail(self, fault: Fault, request: Request) -> Response | None:
+        match fault.kind:
+            case "refuse":
+                return Response(f"{request.url.path}: refused", 400, media_type="text/plain")
+            case "http":
+                return Response(f"{request.url.path}: error {fault.status}", fault.status, media_type="text/plain")
+            case "silence":
+                # Until the fault is taken back, the client goes, or the simulator ends.
+                while fault in self._faults.active() and not await request.is_disconnected():
+                    await asyncio.sleep(0.05)
+            case "slow":
+                await asyncio.sleep(fault.seconds)
+        return None
+
+    async def _answer(self, request: Request) -> Response:
+        body = await request.body()
+        if len(body) > _MOST_BODY_BYTES:
+            return Response("body too large", 413, media_type="text/plain")
+        asked = Asked(
+            method=request.method,
+            path=request.url.path,
+            accept=request.headers.get("accept", ""),
+            content_type=request.headers.get("content-type", ""),
+            body=body,
+        )
+        return _response(await run_in_threadpool(self._simplon.handle, asked))
+
+    async def _hooked(self, request: Request) -> Response:
+        steps = request.url.path.strip("/").split("/")
+        return _response(self._hook.handle(request.method, "/".join(steps[1:]), await request.body()))
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.content, reply.status, media_type=reply.media_type)
+
+
+def _key(path: str) -> str:
+    """MODULE/TASK/KEY of `/MODULE/api/VERSION/TASK/KEY`."""
+    steps = path.strip("/").split("/")
+    return "/".join([steps[0], *steps[3:]])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"port: cannot listen on {host}:{port}: {error.strerror}; choose another, or 0") from error

@@ -1,0 +1,82 @@
+"""All parts of the simulator, put together."""
+
+from typing import Any
+
+import zmq
+
+from stins.transport.sockets import TransportError
+
+from .detector import Detector
+from .faults import Faults
+from .hook import Hook
+from .options import EigerOptions
+from .orders import Order, Stop
+from .outlet import Outlet
+from .readout import Readout
+from .series import StreamFormat
+from .server import Server
+from .settings import Settings
+from .simplon import Simplon
+from .status import Status
+
+__all__ = ["Simulator"]
+
+
+class Simulator:
+    """`run` works in the thread that calls it, until `stop`, which any thread may call."""
+
+    def __init__(self, options: EigerOptions) -> None:
+        settings, faults = Settings(options), Faults(options.faults)
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._outlets = self._open(options)
+        self._detector = Detector(options, settings, faults, self._order)
+        self._readout = Readout(self._outlets, self._detector)
+        status = Status(self._detector, settings, self._readout, faults, options.api)
+        simplon = Simplon(options.api, self._detector, settings, status)
+        hook = Hook(self._detector, self._readout, faults)
+        self._server = Server(options.host, options.port, simplon, faults, hook)
+
+    @property
+    def url(self) -> str:
+        """Where HTTP is."""
+        return self._server.url
+
+    @property
+    def streams(self) -> tuple[str, str]:
+        """Where stream v1 and stream v2 are."""
+        return self._outlets["legacy"].endpoint, self._outlets["cbor"].endpoint
+
+    def start(self) -> None:
+        """Returns once requests are answered; what they order is done by `run`."""
+        self._server.start()
+
+    def run(self) -> None:
+        """Takes and sends images until it is stopped, then lets go of everything."""
+        try:
+            self._readout.run()
+        finally:
+            self._detector.stop()
+            self._server.stop()
+            for outlet in self._outlets.values():
+                outlet.close()
+            self._context.term()
+
+    def stop(self) -> None:
+        """Has `run` return."""
+        self._order(Stop())
+
+    def _order(self, order: Order) -> None:
+        self._readout.order(order)
+
+    def _open(self, options: EigerOptions) -> dict[StreamFormat, Outlet]:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        ports: dict[StreamFormat, int] = {"legacy": options.stream_port, "cbor": options.stream2_port}
+        outlets: dict[StreamFormat, Outlet] = {}
+        try:
+            for name, port in ports.items():
+                outlets[name] = Outlet(self._context, f"tcp://{host}:{port}", options.buffer_images)
+        except TransportError:
+            for outlet in outlets.values():
+                outlet.close()
+            raise
+        return outlets

@@ -1,0 +1,105 @@
+"""Stream v1 ("legacy"): multipart messages of JSON and binary parts.
+
+Sources: SIMPLON API reference 1.8, chapter "stream"; the parts and keys of a captured stream. The channel that is
+sent is the first of those enabled: this stream knows one threshold.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import zmq
+
+from .keys import Value
+from .pool import Blob, Pool, raw_lz4
+from .series import ImageTimes, Series
+
+__all__ = ["StreamV1"]
+
+_FIRST = 0
+
+
+class StreamV1:
+    """The messages of one series, sent by one thread."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._images = [_Image(series.pool, image[_FIRST]) for image in series.pool.images]
+
+    def send_start(self, socket: zmq.Socket[Any]) -> None:
+        """Sends the header; raises `zmq.Again` where there is no room."""
+        socket.send_multipart(list(_header(self._series)), zmq.NOBLOCK)
+
+    def send_end(self, socket: zmq.Socket[Any]) -> None:
+        """Sends the end of the series."""
+        socket.send(_json({"htype": "dseries_end-1.0", "series": self._series.number}), zmq.NOBLOCK)
+
+    def send_image(self, socket: zmq.Socket[Any], number: int, times: ImageTimes, appendix: Value) -> None:
+        """Sends one image."""
+        image = self._images[number % len(self._images)]
+        first = {"frame": number, "hash": image.digest, "htype": "dimage-1.0", "series": self._series.number}
+        config = {
+            "htype": "dconfig-1.0",
+            "real_time": times.real_ns,
+            "start_time": times.start_ns,
+            "stop_time": times.stop_ns,
+        }
+        parts: list[Any] = [_json(first), image.description, image.content, _json(config)]
+        if appendix != "":
+            parts.append(_appendix(appendix))
+        socket.send_multipart(parts, zmq.NOBLOCK)
+
+
+class _Image:
+    """What is the same each time that an image of the pool is sent; ZeroMQ sends `content` from where it lies."""
+
+    def __init__(self, pool: Pool, blob: Blob) -> None:
+        content = raw_lz4(blob) if pool.compression == "lz4" else blob.content
+        bits = blob.pixels.dtype.itemsize * 8
+        encoding = {"bslz4": f"bs{bits}-lz4<", "lz4": "lz4<", "none": "<"}[pool.compression]
+        rows, columns = pool.shape
+        self.digest = blob.digest
+        self.content = zmq.Frame(content, copy=False)
+        self.description = _json(
+            {
+                "encoding": encoding,
+                "htype": "dimage_d-1.0",
+                "shape": [columns, rows],
+                "size": len(content),
+                "type": pool.dtype,
+            }
+        )
+
+
+def _header(series: Series) -> Iterator[bytes]:
+    detail = series.header_detail
+    yield _json({"header_detail": detail, "htype": "dheader-1.0", "series": series.number})
+    if detail != "none":
+        yield _json(_config(series))
+    if detail == "all":
+        channel = series.pool.channels[_FIRST]
+        yield from _array("dflatfield-1.0", series.flatfields[channel], reversed(series.pool.shape))
+        yield from _array("dpixelmask-1.0", series.pixel_masks[channel], reversed(series.pool.shape))
+        table = series.countrate_table
+        yield from _array("dcountrate_table-1.0", table, reversed(table.shape))
+    if series.header_appendix != "":
+        yield _appendix(series.header_appendix)
+
+
+def _config(series: Series) -> dict[str, Any]:
+    """The captured header has no keys of single thresholds, and an empty text where the whole detector is read."""
+    config = {name: value for name, value in series.config.items() if "/" not in name}
+    roi = config["roi_mode"]
+    return {**config, "data_collection_date": series.armed, "roi_mode": "" if roi == "disabled" else roi}
+
+
+def _array(htype: str, values: Any, shape: Any) -> Sequence[bytes]:
+    return _json({"htype": htype, "shape": list(shape), "type": values.dtype.name}), values.tobytes()
+
+
+def _appendix(content: Value) -> bytes:
+    return content.encode() if isinstance(content, str) else _json(content)
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_json = _ENCODER.encode

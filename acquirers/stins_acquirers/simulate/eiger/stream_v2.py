@@ -1,0 +1,203 @@
+"""Stream v2: one CBOR message each for the start, every image and the end of a series.
+
+Source: github.com/dectris/documentation, stream_v2. Pixels are sent from where they lie: an image's message is put
+together once for each image of the pool, and only the bytes in front of its pixels are made anew.
+"""
+
+from typing import Any, Final
+
+import cbor2
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from .cbor import COMPRESSED, MULTI_DIM, SELF_DESCRIBED, TYPED, array, byte_string_head, map_head, tag, text, uint
+from .detector_keys import AXES
+from .keys import Value
+from .pool import Blob, Pool
+from .series import ImageTimes, Series
+
+__all__ = ["StreamV2"]
+
+#: Ticks per second of the times, as in captured data.
+_TIME_BASE: Final = 50_000_000
+_NS_PER_TICK: Final = 1_000_000_000 // _TIME_BASE
+#: Room for what stands in front of the pixels: 260 bytes and what `series_unique_id` and `series_date` take.
+_HEAD_BYTES: Final = 512
+
+
+class StreamV2:
+    """The messages of one series, sent by one thread."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._prefix = b"".join(
+            [
+                text("image"),
+                text("series_id"),
+                uint(series.number),
+                text("series_unique_id"),
+                text(series.unique_id),
+                text("image_id"),
+            ]
+        )
+        self._date = text("series_date") + tag(0) + text(series.armed) + text("start_time")
+        self._appendix: Value = ""
+        self._slots = [[_Slot(_data(series.pool, image, b""))] for image in series.pool.images]
+
+    def send_start(self, socket: zmq.Socket[Any]) -> None:
+        """Sends the start message; raises `zmq.Again` where there is no room."""
+        socket.send(_encode(_start(self._series)), zmq.NOBLOCK)
+
+    def send_end(self, socket: zmq.Socket[Any]) -> None:
+        """Sends the end message."""
+        series = self._series
+        message = {"type": "end", "series_id": series.number, "series_unique_id": series.unique_id}
+        socket.send(_encode(message), zmq.NOBLOCK)
+
+    def send_image(self, socket: zmq.Socket[Any], number: int, times: ImageTimes, appendix: Value) -> None:
+        """Sends one image."""
+        if appendix != self._appendix:
+            self._append(appendix)
+        slots = self._slots[number % len(self._slots)]
+        slot = next((slot for slot in slots if slot.free), None)
+        if slot is None:
+            slot = slots[0].copy()
+            slots.append(slot)
+        slot.send(socket, self._head(number, times))
+
+    def _append(self, appendix: Value) -> None:
+        """An appendix stands behind the pixels: it is put there once, when it changes."""
+        self._appendix = appendix
+        behind = text("user_data") + cbor2.dumps(appendix) if appendix != "" else b""
+        pool = self._series.pool
+        self._slots = [[_Slot(_data(pool, image, behind))] for image in pool.images]
+
+    def _head(self, number: int, times: ImageTimes) -> bytes:
+        start_ns = times.start_ns - self._series.armed_ns
+        return b"".join(
+            [
+                SELF_DESCRIBED,
+                map_head(9 if self._appendix == "" else 10),
+                text("type"),
+                self._prefix,
+                uint(number),
+                text("real_time"),
+                _rational(times.real_ns),
+                self._date,
+                _rational(start_ns),
+                text("stop_time"),
+                _rational(start_ns + times.stop_ns - times.start_ns),
+            ]
+        )
+
+
+class _Slot:
+    """Memory of one message; it is free again once ZeroMQ has sent what was in it."""
+
+    def __init__(self, behind: bytes | bytearray) -> None:
+        self._memory = bytearray(_HEAD_BYTES) + behind
+        self._sent: zmq.MessageTracker | None = None
+
+    @property
+    def free(self) -> bool:
+        return self._sent is None or self._sent.done
+
+    def copy(self) -> "_Slot":
+        return _Slot(self._memory[_HEAD_BYTES:])
+
+    def send(self, socket: zmq.Socket[Any], head: bytes) -> None:
+        begin = _HEAD_BYTES - len(head)
+        self._memory[begin:_HEAD_BYTES] = head
+        self._sent = socket.send(memoryview(self._memory)[begin:], zmq.NOBLOCK, copy=False, track=True)
+
+
+def _data(pool: Pool, image: tuple[Blob, ...], behind: bytes) -> bytes:
+    """The field `data` and what stands behind it."""
+    shape = array([uint(side) for side in pool.shape])
+    parts = [text("data"), map_head(len(image))]
+    for channel, blob in zip(pool.channels, image, strict=True):
+        parts += [text(channel), tag(MULTI_DIM), b"\x82", shape, tag(TYPED[pool.dtype])]
+        if pool.compression != "none":
+            item = np.dtype(pool.dtype).itemsize if pool.compression == "bslz4" else 0
+            parts += [tag(COMPRESSED), b"\x83", text(pool.compression), uint(item)]
+        parts += [byte_string_head(len(blob.content)), blob.content]
+    return b"".join([*parts, behind])
+
+
+def _start(series: Series) -> dict[str, Any]:
+    config = series.config
+    rows, columns = series.pool.shape
+    message: dict[str, Any] = {
+        "type": "start",
+        "arm_date": cbor2.CBORTag(0, series.armed),
+        "beam_center_x": config["beam_center_x"],
+        "beam_center_y": config["beam_center_y"],
+        "channels": list(series.pool.channels),
+        "count_time": config["count_time"],
+        "countrate_correction_enabled": config["countrate_correction_applied"],
+        "detector_description": config["description"],
+        "detector_serial_number": config["detector_number"],
+        "detector_translation": config["detector_translation"],
+        "flatfield_enabled": config["flatfield_correction_applied"],
+        "frame_time": config["frame_time"],
+        "goniometer": {
+            axis: {"increment": config[f"{axis}_increment"], "start": config[f"{axis}_start"]} for axis in AXES
+        },
+        "image_dtype": series.pool.dtype,
+        "image_size_x": columns,
+        "image_size_y": rows,
+        "incident_energy": config["photon_energy"],
+        "incident_wavelength": config["wavelength"],
+        "number_of_images": series.images_expected,
+        "pixel_mask_enabled": config["pixel_mask_applied"],
+        "pixel_size_x": config["x_pixel_size"],
+        "pixel_size_y": config["y_pixel_size"],
+        "saturation_value": config["countrate_correction_count_cutoff"],
+        "sensor_material": config["sensor_material"],
+        "sensor_thickness": config["sensor_thickness"],
+        "series_id": series.number,
+        "series_unique_id": series.unique_id,
+        "threshold_energy": _threshold_energies(series),
+        "virtual_pixel_interpolation_enabled": config["virtual_pixel_correction_applied"],
+    }
+    if series.header_appendix != "":
+        message["user_data"] = series.header_appendix
+    if series.header_detail == "all":
+        message |= _arrays(series)
+    return message
+
+
+def _arrays(series: Series) -> dict[str, Any]:
+    return {
+        "countrate_correction_lookup_table": _typed(series.countrate_table.reshape(-1)),
+        "flatfield": {channel: _multi_dim(values) for channel, values in series.flatfields.items()},
+        "pixel_mask": {channel: _multi_dim(values) for channel, values in series.pixel_masks.items()},
+    }
+
+
+def _threshold_energies(series: Series) -> dict[str, float]:
+    """Of each threshold among the channels; the difference has none of its own."""
+    config = series.config
+    found = {}
+    for channel in series.pool.channels:
+        number = channel.removeprefix("threshold_")
+        if number != channel:
+            found[channel] = config.get(f"threshold/{number}/energy", config["threshold_energy"])
+    return found
+
+
+def _multi_dim(values: NDArray[Any]) -> cbor2.CBORTag:
+    return cbor2.CBORTag(MULTI_DIM, [list(values.shape), _typed(values)])
+
+
+def _typed(values: NDArray[Any]) -> cbor2.CBORTag:
+    return cbor2.CBORTag(TYPED[values.dtype.name], values.tobytes())
+
+
+def _encode(message: dict[str, Any]) -> bytes:
+    return SELF_DESCRIBED + cbor2.dumps(message)
+
+
+def _rational(nanoseconds: int) -> bytes:
+    return array([uint(nanoseconds // _NS_PER_TICK), uint(_TIME_BASE)])
