@@ -22,6 +22,8 @@ _NAN = float("nan")
 #: Rows of missing frames get their number in the end; wider gaps read as 0.
 _NUMBERED_GAP = 4096
 _FIXED = ("sequence_number", "timestamp", "acquisition_timestamp")
+#: Numbers of frames that NXdetector has a field for: it shows the column, where that has a unit of time.
+_SHOWN, _TIMES = ("start_time", "stop_time", "real_time"), {"s", "ms", "us", "ns"}
 _KINDS: dict[str, type] = {"i": int, "f": float}
 #: How the character that no HDF5 string may hold is written in an attribute.
 _NUL = "\\0"
@@ -68,6 +70,7 @@ class FrameNumbers:
             column = _create_custom(group, key, _a_frame(value, frame_count(first))[0], ahead=ahead)
             if column is not None and (name := safe_name(key)) in units:
                 column.dataset.attrs["units"] = units[name].asstr()[()]
+        _show_times(detector, group)
         create_axes(detector.file, ahead=ahead)
         notes = group.create_dataset("notes", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
         notes.attrs["description"] = "lines of JSON in UTF-8: what had no column of its own"
@@ -166,6 +169,14 @@ def _create_custom(group: h5py.Group, key: str, sample: Any, *, ahead: bool) -> 
     if name != key:
         column.dataset.attrs["key"] = key.replace("\0", _NUL)
     return column
+
+
+def _show_times(detector: h5py.Group, group: h5py.Group) -> None:
+    for name in _SHOWN:
+        if detector.get(name, getlink=True) is not None:
+            del detector[name]  # of a writer that died before its first frame was flushed
+        if name in group and group[name].attrs.get("units") in _TIMES:
+            detector[name] = h5py.SoftLink(group[name].name)
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -11,7 +11,7 @@ import h5py
 from .columns import Column, Numbers
 from .places import DETECTOR, SAMPLE, TRANSFORMATIONS
 
-__all__ = ["ScanAxis", "axis_columns", "create_axes"]
+__all__ = ["ScanAxis", "angles", "axis_columns", "create_axes"]
 
 _CHAINS = (f"{SAMPLE}/{TRANSFORMATIONS}", f"{DETECTOR}/{TRANSFORMATIONS}")
 _NAN = float("nan")
@@ -23,11 +23,15 @@ class ScanAxis:
     def __init__(self, dataset: h5py.Dataset, rows: int) -> None:
         """Goes on behind so many rows."""
         self.column = Column(dataset, rows)
-        self._start, self._increment = float(dataset.attrs["start"]), float(dataset.attrs["increment"])
 
     def follow(self, row: int, numbers: Numbers) -> None:
         """The angles for frames of these numbers, in rows `row` …"""
-        self.column.put(row, self._start + self._increment * numbers.astype("<f8"))
+        self.column.put(row, angles(self.column.dataset, numbers))
+
+
+def angles(axis: h5py.Dataset, numbers: Numbers) -> Numbers:
+    """The angles of a moving axis at the frames of these numbers."""
+    return float(axis.attrs["start"]) + float(axis.attrs["increment"]) * numbers.astype("<f8")
 
 
 def create_axes(file: h5py.File, *, ahead: bool) -> None:
@@ -45,4 +49,5 @@ def axis_columns(file: h5py.File) -> list[h5py.Dataset]:
 
 def _moving(file: h5py.File) -> Iterator[h5py.Dataset]:
     for chain in _CHAINS:
-        yield from (axis for axis in file.get(chain, {}).values() if "increment" in axis.attrs)
+        found = file.get(chain, {}).values()
+        yield from (axis for axis in found if isinstance(axis, h5py.Dataset) and "increment" in axis.attrs)

@@ -13,6 +13,7 @@ from stins import Share
 from stins.share import ALL
 
 from ..nexus import DETECTOR, SERIES
+from ..scan_axes import axis_columns
 from .chunks import ChunkScan, scan_chunks
 
 __all__ = ["Account", "Node", "RecordedFile", "spans_text"]
@@ -178,7 +179,8 @@ class RecordedFile:
         names = [f"{DETECTOR}/timestamp", f"{DETECTOR}/acquisition_timestamp"]
         if isinstance(group, h5py.Group):
             names += [f"{DETECTOR}/frame_specific/{name}" for name in group if name != "notes"]
-        return [dataset for name in names if (dataset := self.dataset(name)) is not None]
+        found = [dataset for name in names if (dataset := self.dataset(name)) is not None]
+        return found + axis_columns(self.h5)
 
     @cached_property
     def _scans(self) -> dict[str, ChunkScan]:

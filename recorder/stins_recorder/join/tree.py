@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import RecorderError
 from ..nexus import DATA, DETECTOR, ENTRY, SERIES
+from ..scan_axes import angles, axis_columns
 from .part import Numbers, PartFile
 from .rows import Run, runs
 
@@ -19,7 +20,7 @@ __all__ = ["Frames", "write_tree"]
 _SEQUENCE, _FREE = f"{DETECTOR}/sequence_number", f"{DETECTOR}/frame_specific"
 _NOTES = f"{_FREE}/notes"
 _COLUMNS = (_SEQUENCE, f"{DETECTOR}/timestamp", f"{DETECTOR}/acquisition_timestamp")
-_TIMES = {f"{ENTRY}/start_time": min, f"{ENTRY}/end_time": max}
+_TIMES = {f"{ENTRY}/start_time": min, f"{ENTRY}/end_time": max, f"{ENTRY}/end_time_estimated": max}
 #: HDF5 looks through all of them whenever the dataset is opened.
 _MOST_RUNS = 10_000
 
@@ -55,14 +56,19 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
         pixels = [item.name for item in model[DETECTOR].values() if "part_names" in item.attrs]
         columns = sorted({path for source in sources for path in _columns(source.file)})
         behind = {path for name in pixels for path in _behind(model[name])}
+        axes = axis_columns(model)
         own = {*pixels, *behind, *columns, _NOTES, DATA, *_TIMES, *(f"{SERIES}/{key}" for key in skip)}
+        own |= {axis.name for axis in axes}
         _copy(model["/"], file["/"], own)
         for path, choose in _TIMES.items():
-            file[path] = choose(source.file[path].asstr()[()] for source in sources)
+            if path in model:
+                file[path] = choose(source.file[path].asstr()[()] for source in sources)
         for path in pixels:
             _virtual(file, path, model[path], sources, len(numbers))
         for path in columns:
             _column(file, path, sources, numbers)
+        for axis in axes:
+            file.create_dataset(axis.name, data=angles(axis, numbers)).attrs.update(axis.attrs)
         if _NOTES in model:
             _notes(file, sources)
         _plot(file, model, [*pixels, *columns])
@@ -97,9 +103,12 @@ def _copy(source: h5py.Group, target: h5py.Group, own: Collection[str]) -> None:
     """Copies a group, all but what the joined file has of its own."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
-        if item.name in own:
+        link = source.get(name, getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            target[name] = link
+        elif item.name in own:
             continue
-        if isinstance(item, h5py.Group) and any(path.startswith(f"{item.name}/") for path in own):
+        elif isinstance(item, h5py.Group) and any(path.startswith(f"{item.name}/") for path in own):
             _copy(item, target.create_group(name), own)
         else:
             source.copy(item, target, name)

@@ -16,6 +16,7 @@ from ..account import closing
 from ..ending import Ending, write_ending
 from ..errors import RecorderError
 from ..nexus import DETECTOR, SERIES
+from ..scan_axes import angles, axis_columns
 from ..shares import share_of
 from ..storage import change, claim
 
@@ -53,6 +54,8 @@ def _finish(file: h5py.File, path: Path, reason: str) -> SeriesStatus:
     _fill(datasets, empty)
     share = share_of(file)
     missing = _number(numbers, empty, share)
+    for axis in axis_columns(file):
+        axis[...] = np.where(np.isin(np.arange(rows), empty) & (numbers[:] == 0), np.nan, angles(axis, numbers[:]))
     account, missing_frames = _account(series, rows, missing, reason), share.outside(missing)
     account = msgspec.structs.replace(account, missing_frames=missing_frames)
     write_ending(file, Ending(account=closing(account), missing=missing_frames, specific={}))
@@ -65,7 +68,7 @@ def _frames(detector: h5py.Group) -> list[Any]:
 
 def _columns(detector: h5py.Group) -> list[Any]:
     """Numbers of the frames: one-dimensional, and able to grow; `notes` are lines of text."""
-    found = [*detector.values(), *detector.get("frame_specific", {}).values()]
+    found = [*detector.values(), *detector.get("frame_specific", {}).values(), *axis_columns(detector.file)]
     return [
         d
         for d in found

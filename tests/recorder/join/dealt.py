@@ -16,7 +16,7 @@ from stins.share import part_name
 NAME = "scan.h5"
 #: What tells a joined file from one that was written in one piece.
 OWN = {"/entry/series/parts"}
-_TIMES = {"/entry/start_time", "/entry/end_time"}
+_TIMES = {"/entry/start_time", "/entry/end_time", "/entry/end_time_estimated"}
 _OF_THE_FILE = {"file_name", "file_time"}
 
 
