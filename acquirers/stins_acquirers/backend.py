@@ -16,8 +16,10 @@ from stins.transport import Link
 __all__ = [
     "Backend",
     "BackendError",
+    "CanAbort",
     "Ending",
     "Frame",
+    "HardwareError",
     "HasReference",
     "Opening",
     "WrapsLink",
@@ -28,6 +30,10 @@ __all__ = [
 
 class BackendError(StinsError):
     """The hardware (or what stands for it) refused or failed; the text says what to do."""
+
+
+class HardwareError(BackendError):
+    """The hardware can't be used as it is, whatever is asked of it: the acquirer is in FAULT until the next `arm`."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -103,6 +109,7 @@ class Backend(Protocol):
     def trigger(self, request: TriggerRequest) -> None:
         """Takes `frames_per_trigger` frames from now on (software), or starts the series (internal).
 
+        With an external trigger it is not called: `read` is from `arm` on.
         `request.first_frame`, where given, is the number of the first of them; it may have been used before.
         """
 
@@ -113,7 +120,10 @@ class Backend(Protocol):
         """Whether frames of the last trigger are still to come."""
 
     def ending(self) -> Ending | None:
-        """The source's own end of the series once all its frames were read, else None."""
+        """The source's own end of the series once all its frames were read, else None.
+
+        Asked once more after `disarm`, when `read` gives nothing more: what was lost behind the last frame.
+        """
 
     def disarm(self) -> None:
         """Ends the series; `read` gives what the detector still holds, then nothing. Twice does no harm."""
@@ -128,6 +138,14 @@ class WrapsLink(Protocol):
 
     def wrap(self, link: Link) -> Link:
         """The link to send through instead."""
+
+
+@runtime_checkable
+class CanAbort(Protocol):
+    """A backend that can end a series at once, without what the detector still holds."""
+
+    def abort(self) -> None:
+        """Instead of `disarm`. Twice does no harm."""
 
 
 @runtime_checkable

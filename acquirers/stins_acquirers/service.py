@@ -14,7 +14,7 @@ from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequ
 from stins.daemon import StatusBoard
 from stins.messages import EndStatus
 
-from .backend import Backend, Ending, WrapsLink
+from .backend import Backend, CanAbort, Ending, HardwareError, WrapsLink
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import Dealer
@@ -113,7 +113,7 @@ class Service:
             while not self._stopping:
                 if (call := self._calls.next(self._pause_s())) is not None:
                     self._answer(call)
-                if self._state is AcquirerState.ACQUIRING:
+                if self._reads:
                     self._guarded(self._step)
                 elif self._streams.waiting:
                     self._streams.wait_for_room(_READ_S)
@@ -126,15 +126,24 @@ class Service:
             self._calls.refuse_rest()
             self._backend.close()
 
+    @property
+    def _reads(self) -> bool:
+        """Whether frames may come: those of an external trigger come without a command."""
+        external = self._request is not None and self._request.trigger_mode == "external"
+        return self._state is AcquirerState.ACQUIRING or (self._state is AcquirerState.ARMED and external)
+
     def _pause_s(self) -> float:
         """For how long there is nothing to do but to wait for a command."""
-        if self._state is AcquirerState.ACQUIRING or self._streams.waiting:
+        if self._reads or self._streams.waiting:
             return 0.0
         return _UNACKED_S if self._streams.unacked else _IDLE_S
 
     def _answer(self, call: Call[AcquirerStatus]) -> None:
         try:
             call.run()
+        except HardwareError as error:
+            self._fail(str(error))
+            call.fail(error)
         except StinsError as error:
             self._publish(now=True)
             call.fail(error)
@@ -157,7 +166,7 @@ class Service:
 
     def _step(self) -> None:
         if not self._backlog:
-            self._backlog.add(self._backend.read(_READ_S))
+            self._read()
         if not self._backlog.send():
             # In small steps, so that commands are heard meanwhile.
             self._streams.wait_for_room(_READ_S)
@@ -166,8 +175,14 @@ class Service:
                 self._end(ending)
             finally:
                 self._backend.disarm()
-        elif not self._backend.triggered():
+        elif self._state is AcquirerState.ACQUIRING and not self._backend.triggered():
             self._state = next_state(self._state, AcquirerEvent.PAUSE)
+
+    def _read(self) -> None:
+        frames = self._backend.read(_READ_S)
+        self._backlog.add(frames)
+        if frames and self._state is AcquirerState.ARMED:
+            self._state = next_state(self._state, AcquirerEvent.TRIGGER)
 
     # -- what the commands do, in the loop's thread ----------------------------------------------
 
@@ -205,18 +220,28 @@ class Service:
     def _finish(self, status: EndStatus, reason: str) -> None:
         if self._state not in _OPEN:
             return
+        ending = Ending(status=status, reason=reason)
         try:
-            self._backend.disarm()
             if status == "finished":
+                self._backend.disarm()
                 self._send_rest()
+                ending = self._backend.ending() or ending
+            else:
+                self._abort()
         except Exception as error:  # the series must end, whatever the backend does
             self._fail(f"cannot end the series in good order: {error}")
             raise
         try:
-            self._end(Ending(status=status, reason=reason))
+            self._end(ending)
         except StinsError as error:
             self._fail(str(error))
             raise
+
+    def _abort(self) -> None:
+        if isinstance(self._backend, CanAbort):
+            self._backend.abort()
+        else:
+            self._backend.disarm()
 
     def _send_rest(self) -> None:
         deadline_s = _REST * self._peer_timeout_s
@@ -257,9 +282,9 @@ class Service:
         if not was_open:
             return
         try:
-            self._backend.disarm()
+            self._abort()
         except Exception:  # FAULT already says what went wrong first
-            log.exception("%s: disarm after a failure", self._name)
+            log.exception("%s: abort after a failure", self._name)
         try:
             self._backlog.drop()
             self._outbox.close(Ending(status="failed", reason=reason))

@@ -1,0 +1,191 @@
+"""EIGER, EIGER2 and PILATUS4: what their DCU can do over SIMPLON, and the stream that it sends."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from stins.control import ArmRequest, FrameDescription, TriggerRequest
+
+from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
+from .config import channel_names, frame_description
+from .dcu import Dcu
+from .keys import read_back
+from .link import Link, Sought
+from .plan import plan_of
+from .series import EigerSeries
+from .settings import EigerSettings
+
+__all__ = ["EigerBackend"]
+
+log = logging.getLogger(__name__)
+
+_IDLE: Final = "idle"
+_ADDRESS: Final = ("host", "http_port")
+_STREAM: Final = (*_ADDRESS, "stream_version", "stream_port", "queue_bytes")
+
+
+class EigerBackend:
+    """One detector with its DCU. It can be made while the DCU is not there; arming needs it."""
+
+    Settings = EigerSettings
+    #: A detector does not wait; its frames that nobody takes are dropped, and declared.
+    can_wait = False
+
+    def __init__(self, settings: EigerSettings) -> None:
+        self._wanted = settings
+        self._dcu = Dcu(settings)
+        self._link: Link | None = None
+        self._series: EigerSeries | None = None
+        try:
+            self._set_up("start", settings)
+        except HardwareError as error:
+            log.warning("%s; it is tried again when the detector is armed", error)
+        except BackendError:
+            self._dcu.close()
+            raise
+
+    # -- settings -------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> EigerSettings:
+        """What is set, as the detector says; as it is wanted, where that was never read."""
+        return read_back(self._wanted, self._dcu.configuration.values)
+
+    def describe(self) -> FrameDescription | None:
+        """What the next frame will look like: one of its channels. None until the detector was there."""
+        config = self._dcu.configuration.values
+        parts = frame_description(config)
+        if not parts:
+            return None
+        compression = str(config.get("compression") or "none")
+        return FrameDescription(shape=parts[0].shape, dtype=parts[0].dtype, compression=compression)
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Sets some settings on the detector, or refuses them by name; what one of them changes is read back."""
+        settings = with_changes(self._wanted, changes)
+        if settings == self._wanted and self._dcu.loaded:
+            return
+        before = self._dcu
+        if _differ(settings, self._wanted, _ADDRESS):
+            self._dcu = Dcu(settings)
+        try:
+            self._set_up("configure", settings)
+        except Exception:
+            if self._dcu is not before:
+                self._dcu.close()
+                self._dcu = before
+            raise
+        if self._dcu is not before:
+            before.close()
+        if _differ(settings, self._wanted, _STREAM):
+            self._close_link()
+        self._wanted = settings
+
+    def _set_up(self, step: str, settings: EigerSettings) -> None:
+        state = self._dcu.make_ready(step, settings)
+        if state == _IDLE:
+            self._dcu.apply(step, settings)
+        elif step == "configure":
+            raise BackendError(
+                f"DCU at {self._dcu.simplon.url}: configure: the detector's state is {state!r}, expected 'idle'; "
+                "wait until whoever uses it is done"
+            )
+
+    # -- a series -------------------------------------------------------------------------------
+
+    def arm(self, request: ArmRequest) -> Opening:
+        """Sets the detector up, arms it, and waits for its start message."""
+        settings, dcu = self._wanted, self._dcu
+        dcu.make_ready("arm", settings)
+        dcu.make_free("arm")
+        dcu.apply("arm", settings)
+        plan = plan_of(request, settings, self._most())
+        appendix = msgspec.json.encode({"series_id": request.series_id, "filename": request.filename}).decode()
+        dcu.prepare("arm", plan, appendix)
+        link = self._connected_link()
+        number = dcu.arm("arm")
+        try:
+            config = dcu.configuration.values
+            identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
+            self._series = EigerSeries(dcu, link, plan, identity, settings)
+        except Exception:
+            self._withdraw(appendix)
+            raise
+        log.info("series %s of the detector is armed; %d messages of others were left out", identity, link.stale)
+        return msgspec.structs.replace(opening, frames_expected=request.frames_expected)
+
+    def _most(self) -> int | None:
+        found = self._dcu.configuration.get("ntrigger")
+        return int(found.max) if found is not None and found.max is not None else None
+
+    def _connected_link(self) -> Link:
+        settings, config = self._wanted, self._dcu.configuration.values
+        if self._link is None:
+            rows, columns = (int(config.get(f"{axis}_pixels_in_detector") or 1) for axis in ("y", "x"))
+            pixels = rows * columns * (len(channel_names(config)) + 1)
+            self._link = Link(settings.host, settings.port, settings.stream_version, pixels, settings.queue_bytes)
+        if not self._link.wait_connected(settings.answer_timeout_s):
+            endpoint = self._link.endpoint
+            self._close_link()
+            raise HardwareError(
+                f"arm: no connection to the stream at {endpoint} within {settings.answer_timeout_s:g} s; is "
+                "stream_port right, and does a firewall let it pass?"
+            )
+        return self._link
+
+    def _withdraw(self, appendix: str) -> None:
+        """Ends what was armed in vain, unless another client has set the detector up meanwhile."""
+        try:
+            if self._dcu.is_ours(appendix):
+                self._dcu.abort("arm")
+        except BackendError as error:
+            log.warning("%s", error)
+
+    def trigger(self, request: TriggerRequest) -> None:
+        """Has the images of one trigger taken."""
+        if self._series is None:
+            raise BackendError("trigger: not armed")
+        self._series.trigger(request.first_frame)
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        """The frames that have come."""
+        return self._series.read(timeout_s) if self._series else ()
+
+    def triggered(self) -> bool:
+        """Whether frames are still to come."""
+        return self._series is not None and self._series.triggered
+
+    def ending(self) -> Ending | None:
+        """The detector's own end of the series."""
+        return self._series.ending if self._series else None
+
+    def disarm(self) -> None:
+        """Ends the series in good order; `read` gives what is left of it. Twice does no harm."""
+        if self._series is not None:
+            self._series.stop()
+
+    def abort(self) -> None:
+        """Ends the series now. Twice does no harm."""
+        series, self._series = self._series, None
+        if series is not None:
+            series.abort()
+
+    def close(self) -> None:
+        """Ends a series that is armed, and lets the DCU go. Twice does no harm."""
+        try:
+            self.abort()
+        except BackendError as error:
+            log.warning("%s", error)
+        self._close_link()
+        self._dcu.close()
+
+    def _close_link(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+
+
+def _differ(one: EigerSettings, other: EigerSettings, names: Sequence[str]) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in names)

@@ -1,0 +1,290 @@
+"""One armed series of the detector: what comes of it, and how it ends."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ..backend import BackendError, Ending, Frame, HardwareError, Opening
+from .dcu import Dcu
+from .errand import Errand
+from .incoming import Identity, Incoming
+from .link import Link
+from .losses import Conclusion, Losses, conclude
+from .numbering import Numbering
+from .plan import Plan
+from .settings import EigerSettings
+from .watch import Watch
+
+__all__ = ["EigerSeries"]
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 32
+_WATCH_S: Final = 0.5
+_TICK_S: Final = 0.05
+#: How long a thread may take to end once nothing holds it up.
+_JOIN_S: Final = 2.0
+_GONE: Final = ("na", "initialize")
+_VOLTAGE_BAD: Final = ("OFF", "RAMPING")
+
+
+class EigerSeries:
+    """Reads what belongs to the series `identity`. It is over when the detector says so: by its end message, or by its
+    state once nothing more comes.
+    """
+
+    def __init__(self, dcu: Dcu, link: Link, plan: Plan, identity: Identity, settings: EigerSettings) -> None:
+        self._dcu = dcu
+        self._link = link
+        self._plan = plan
+        self._identity = identity
+        self._settings = settings
+        self._numbering = Numbering(plan.per_trigger if plan.stepwise else 0)
+        self._losses = Losses()
+        self._triggers = 0
+        self._errand: Errand | None = None
+        self._armed = self._heard = time.monotonic()
+        #: Since when the detector has been done, as its state or the trigger's answer says.
+        self._idle_since: float | None = None
+        self._taken_since: float | None = None
+        self._ours = True
+        self._stopped: float | None = None
+        self._over = False
+        self._end_came = False
+        self._ending: Ending | None = None
+        self._repeated = 0
+        self._watch = Watch(dcu.looker(), _WATCH_S)
+
+    # -- triggers -------------------------------------------------------------------------------
+
+    def trigger(self, first_frame: int | None) -> None:
+        """Has the images of one trigger taken, in a thread: the DCU answers when they are."""
+        if not self._plan.by_command:
+            raise BackendError(
+                "trigger: this series is triggered by a cable; arm with another trigger_mode for commands"
+            )
+        if self._last_is_given:
+            raise BackendError(
+                f"trigger: the detector was armed for {self._triggers} triggers, and has had them (frames that are "
+                "taken again count too); arm with `triggers: null` where that may happen"
+            )
+        if self._errand is not None and not self._errand.wait(self._settings.answer_timeout_s):
+            raise HardwareError(
+                f"trigger: the DCU has not answered the trigger before this one within "
+                f"{self._settings.answer_timeout_s:g} s after its images"
+            )
+        self._check_errand()
+        self._numbering.trigger(first_frame)
+        self._triggers += 1
+        self._taken_since = None
+        self._heard = time.monotonic()
+        self._errand = Errand("eiger-trigger", self._take_last if self._last_is_given else self._take)
+
+    def _take(self) -> None:
+        self._dcu.trigger(self._plan)
+
+    def _take_last(self) -> None:
+        self._dcu.trigger(self._plan)
+        self._dcu.finish()
+
+    @property
+    def _last_is_given(self) -> bool:
+        return self._plan.allowed is not None and self._triggers >= self._plan.allowed
+
+    @property
+    def triggered(self) -> bool:
+        """Whether images are still to come; behind the last trigger, whether the end is."""
+        if self._over:
+            return False
+        if not self._plan.by_command:
+            return True
+        if self._triggers and self._last_is_given:
+            return True
+        return self._numbering.next_image < self._numbering.triggered
+
+    # -- images ---------------------------------------------------------------------------------
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        """The frames that are there; after `stop`, those that are left, waiting for the detector's end."""
+        frames: list[Frame] = []
+        while not self._over and len(frames) < _BATCH:
+            incoming = self._link.receive(0.0 if frames else timeout_s if self._stopped is None else _TICK_S)
+            if incoming is not None:
+                self._take_in(incoming, frames)
+            elif self._stopped is None:
+                break
+            elif time.monotonic() - max(self._heard, self._stopped) > self._settings.end_timeout_s:
+                log.warning("%s: the end of the series did not come after it was disarmed", self._link.endpoint)
+                self._over = True
+            elif frames:
+                break
+        if not frames and not self._over:
+            self._look()
+        return frames
+
+    def _take_in(self, incoming: Incoming, frames: list[Frame]) -> None:
+        value = incoming.value
+        if incoming.series != self._identity:
+            self._pass_foreign(incoming)
+            return
+        self._heard = time.monotonic()
+        if isinstance(value, Frame):
+            self._take_image(value, frames)
+        elif isinstance(value, Ending):
+            self._over = self._end_came = True
+
+    def _take_image(self, image: Frame, frames: list[Frame]) -> None:
+        before = self._numbering.next_image
+        taken = self._numbering.take(image.number)
+        if taken is None:
+            self._repeated += 1
+            if self._repeated == 1:
+                log.warning("%s: image %d came again; it is left out", self._link.endpoint, image.number)
+            return
+        number, lost = taken
+        if lost:
+            self._losses.add(lost, image.number - before)
+        if number != image.number or self._losses.declared:
+            image = msgspec.structs.replace(image, number=number, frames_dropped=self._losses.take())
+        frames.append(image)
+
+    def _pass_foreign(self, incoming: Incoming) -> None:
+        if isinstance(incoming.value, Opening) and self._stopped is None:
+            self._ours = False
+            raise HardwareError(
+                f"stream {self._link.endpoint}: another client has armed the detector (its series {incoming.series}) "
+                f"in the middle of series {self._identity}; one of them has to wait for the other"
+            )
+        # What is left of another series, or the second end of one: it is nobody's.
+
+    # -- what the stream doesn't say ------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Nothing came: is the detector done, or is it gone?"""
+        self._check_errand()
+        now, quiet_s = time.monotonic(), self._settings.end_timeout_s
+        self._check_dcu(now)
+        if self._is_idle(now) and now - max(self._heard, self._idle_since or now) > quiet_s:
+            log.warning("%s: the detector is done, but the end of the series did not come", self._link.endpoint)
+            self._over = True
+        elif self._errand is None and self._is_complete:
+            # No command ends a series that a cable triggers, and the detector may not do so itself.
+            self._errand = Errand("eiger-disarm", self._dcu.finish)
+        else:
+            self._give_up_images(now, quiet_s)
+
+    def _check_errand(self) -> None:
+        if self._errand is not None and self._errand.done and self._errand.error is not None and self._stopped is None:
+            error, self._errand.error = self._errand.error, None
+            raise HardwareError(f"{error}; image {self._numbering.next_image} would have been the next") from error
+
+    def _check_dcu(self, now: float) -> None:
+        watch, limit_s = self._watch, self._settings.lost_timeout_s
+        if watch.silent_s > limit_s and now - self._heard > limit_s:
+            raise HardwareError(
+                f"the DCU is gone in the middle of the series: nothing came for {limit_s:g} s from the stream "
+                f"{self._link.endpoint}, nor an answer ({watch.problem}); look after the DCU and the network, then arm "
+                "again"
+            )
+        seen = watch.seen
+        if seen is None or seen.at < self._armed:
+            return
+        where = f"DCU at {self._dcu.simplon.url}: "
+        if seen.state in _GONE:
+            raise HardwareError(
+                f"{where}it was restarted in the middle of the series (state {seen.state!r}): image "
+                f"{self._numbering.next_image} and all behind it are lost; arm again"
+            )
+        if seen.state == "error":
+            raise HardwareError(f"{where}the detector's state is 'error'; arm again, which initializes it")
+        if self._settings.require_high_voltage and seen.high_voltage in _VOLTAGE_BAD:
+            raise HardwareError(
+                f"{where}the sensor's high voltage is {seen.high_voltage} in the middle of the series, since image "
+                f"{self._numbering.next_image} or before; switch it on, then arm again"
+            )
+
+    def _is_idle(self, now: float) -> bool:
+        seen = self._watch.seen
+        if seen is None or seen.at < self._armed or seen.state != "idle":
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or now
+        return True
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._images_expected is not None and self._numbering.next_image >= self._images_expected
+
+    def _give_up_images(self, now: float, quiet_s: float) -> None:
+        """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow."""
+        if self._errand is None or not self._errand.done or self._last_is_given:
+            return
+        self._taken_since = self._taken_since or now
+        first, last = self._numbering.next_image, self._numbering.triggered - 1
+        if first <= last and now - max(self._heard, self._taken_since) > quiet_s:
+            log.warning("%s: images %d to %d did not come", self._link.endpoint, first, last)
+            self._losses.add(self._numbering.lose_up_to(last + 1), last + 1 - first)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    @property
+    def ending(self) -> Ending | None:
+        """The detector's own end; after `stop` only where something was lost."""
+        if not self._over:
+            return None
+        if self._ending is None:
+            on_request = self._stopped is not None
+            how = Conclusion(expected=None if on_request else self._images_expected, end_came=self._end_came)
+            self._ending = conclude(self._numbering, self._losses, how, self._dropped)
+        return None if self._stopped is not None and self._ending == Ending() else self._ending
+
+    @property
+    def _images_expected(self) -> int | None:
+        return self._plan.expected
+
+    def _dropped(self) -> int:
+        seen = self._watch.seen
+        try:
+            return self._dcu.dropped("end")
+        except BackendError as error:
+            log.warning("%s", error)
+            return seen.dropped if seen is not None else 0
+
+    def stop(self) -> None:
+        """Ends the series in good order. Its threads end."""
+        if self._stopped is not None:
+            return
+        self._stopped = time.monotonic()
+        try:
+            if not self._over:
+                self._dcu.stop()
+                self._stopped = time.monotonic()
+        except Exception:
+            self._over = True
+            raise
+        finally:
+            self._join()
+
+    def abort(self) -> None:
+        """Ends the series now: what was not read is lost. Its threads end."""
+        if self._stopped is not None:
+            return
+        self._stopped = time.monotonic()
+        over, self._over = self._over, True
+        try:
+            if not over and self._ours:
+                self._dcu.abort("abort")
+        finally:
+            self._join()
+
+    def _join(self) -> None:
+        self._watch.close()
+        errand = self._errand
+        if not self._watch.join(_TICK_S) or (errand is not None and not errand.wait(_JOIN_S)):
+            self._dcu.simplon.interrupt()
+        self._watch.join(_JOIN_S)
+        if errand is not None and not errand.wait(_JOIN_S):
+            log.warning("%s: the DCU holds up a command still", self._dcu.simplon.url)
