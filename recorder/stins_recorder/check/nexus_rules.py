@@ -29,6 +29,7 @@ _LENGTH = ("m", "cm", "mm", "um", "µm", "nm", "angstrom")
 _TIME = ("s", "ms", "us", "µs", "ns", "min", "h")
 _ENERGY = ("eV", "keV", "J")
 _PIXEL = ("pixel", "pixels", *_LENGTH)
+_PER_TIME = ("Hz", "1/s", "s^-1")
 #: NeXus class -> field -> units that its kind (NX_LENGTH, NX_TIME, NX_ENERGY, NX_WAVELENGTH) allows.
 _UNITS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "NXdetector": {
@@ -42,9 +43,25 @@ _UNITS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "frame_time": _TIME,
         "timestamp": _TIME,
         "acquisition_timestamp": _TIME,
+        "start_time": _TIME,
+        "stop_time": _TIME,
+        "real_time": _TIME,
+        "detector_readout_time": _TIME,
+        "dead_time": _TIME,
         "threshold_energy": _ENERGY,
     },
-    "NXbeam": {"incident_energy": _ENERGY, "incident_wavelength": _LENGTH},
+    "NXdetector_channel": {"threshold_energy": _ENERGY},
+    "NXdetector_module": {
+        "module_offset": _LENGTH,
+        "fast_pixel_direction": _LENGTH,
+        "slow_pixel_direction": _LENGTH,
+    },
+    "NXbeam": {
+        "incident_energy": _ENERGY,
+        "incident_wavelength": _LENGTH,
+        "incident_beam_size": _LENGTH,
+        "total_flux": _PER_TIME,
+    },
 }
 
 

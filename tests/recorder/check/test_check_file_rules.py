@@ -9,12 +9,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from nxmx_kit import scan
 from stins_recorder.check.report import ALL_RULES
 from stins_recorder.check.rules import Finding, Severity
 from stins_recorder.check.stream_rules import STREAM_RULES
 
-from stins import FrameLayout, Part
+from stins import Axis, FrameLayout, Part
 
+ARM = Axis(name="two_theta", start=20.0, vector=(0.0, -1.0, 0.0))
 DETECTOR, SERIES, DATA = "/entry/instrument/detector", "/entry/series", "/entry/data"
 Make = Callable[..., Path]
 Broken = Callable[..., set[str]]
@@ -100,6 +102,43 @@ def test_a_damage_is_found_under_the_name_of_its_rule_alone(rule: str, make: Mak
     with h5py.File(path, "r+") as file:
         DAMAGES[rule](file)
     assert broken(path) == {rule}
+
+
+MODULE, OMEGA = f"{DETECTOR}/module", "/entry/sample/transformations/omega"
+AWAY = f"{DETECTOR}/transformations/detector_z"
+#: What can be wrong with a file that claims NXmx.
+NXMX_DAMAGES: list[tuple[str, Callable[[h5py.File], object]]] = [
+    ("nxmx.required", lambda f: f["/entry/source"].pop("name")),
+    ("nxmx.required", lambda f: f["/entry"].pop("end_time_estimated")),
+    ("nxmx.required", lambda f: f[MODULE].pop("fast_pixel_direction")),
+    ("nxmx.chain", lambda f: put(f, "/entry/sample/depends_on", "/entry/nowhere")),
+    ("nxmx.chain", lambda f: f[OMEGA].attrs.update({"depends_on": "kappa"})),
+    ("nxmx.chain", lambda f: f[OMEGA].attrs.update({"depends_on": OMEGA})),
+    ("nxmx.chain", lambda f: f[OMEGA].attrs.pop("depends_on")),
+    ("nxmx.chain", lambda f: f[OMEGA].attrs.update({"units": "m"})),
+    ("nxmx.chain", lambda f: f[OMEGA].attrs.update({"vector": [1.0, 1.0, 0.0]})),
+    ("nxmx.chain", lambda f: f[AWAY].attrs.update({"transformation_type": "general"})),
+    ("nxmx.chain", lambda f: f[AWAY].attrs.pop("vector")),
+    ("nxmx.module", lambda f: put(f, f"{MODULE}/data_size", [12, 8])),
+    ("nxmx.distance", lambda f: f[AWAY].write_direct(np.array(0.3))),
+    ("nxmx.distance", lambda f: f[f"{DETECTOR}/distance"].attrs.update({"units": "mm"})),
+    ("frames.columns", lambda f: f[OMEGA].resize((3,))),
+]
+
+
+@pytest.mark.parametrize(("rule", "damage"), NXMX_DAMAGES)
+def test_a_file_that_claims_nxmx_in_vain_is_found_under_the_name_of_one_rule(
+    rule: str, damage: Callable[[h5py.File], object], desk: Any, broken: Broken
+) -> None:
+    path = scan(desk, range(4), detector_axes=(ARM,))
+    assert broken(path) == set()
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    assert broken(path) == {rule}
+
+
+def test_a_file_that_does_not_claim_nxmx_may_lack_what_that_requires(desk: Any, broken: Broken) -> None:
+    assert broken(scan(desk, range(4), distance=0.0)) == set()
 
 
 def test_a_lost_frame_is_a_warning_with_the_reason(make: Make, found: Callable[..., list[Finding]]) -> None:
