@@ -19,6 +19,7 @@ from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend
 from .service import Service
 from .streams import Streams
+from .surroundings import Surroundings
 
 __all__ = ["main"]
 
@@ -48,6 +49,7 @@ def _run(config: AcquirerConfig, backend: Backend, *, end_with_stdin: bool) -> N
         streams,
         peer_timeout_s=config.stream.peer_timeout_s,
         when_full=config.stream.when_full,
+        surroundings=Surroundings.configured(config.beamline, config.geometry),
     )
     server = ControlServer(config.name, config.http, service.board, _commands(service), _documents(backend))
     on_signal(service.stop)

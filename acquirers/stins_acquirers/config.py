@@ -8,6 +8,7 @@ from stins.daemon import HttpConfig, Model
 from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_BYTES
 
 from .backlog import WhenFull
+from .surroundings import BeamlineConfig, GeometryConfig
 
 __all__ = ["AcquirerConfig", "StreamConfig"]
 
@@ -82,3 +83,7 @@ class AcquirerConfig(Model):
     """Where the acquirer is controlled."""
     stream: StreamConfig = StreamConfig()
     """Where its frames go."""
+    beamline: BeamlineConfig = BeamlineConfig()
+    """What no detector knows: names, and the beam."""
+    geometry: GeometryConfig = GeometryConfig()
+    """Where the detector stands, as far as it does not say so itself."""

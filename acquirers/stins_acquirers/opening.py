@@ -12,6 +12,7 @@ from stins.checks import check_depth
 from stins.control import ArmRequest
 
 from .backend import Opening
+from .surroundings import Surroundings
 
 __all__ = ["check_request", "series_header"]
 
@@ -25,10 +26,12 @@ def check_request(request: ArmRequest) -> None:
     check_depth({"metadata": request.metadata}, Limits())
 
 
-def series_header(name: str, request: ArmRequest, opening: Opening, frames_expected: int | None) -> SeriesHeader:
-    """What the backend says, with what it cannot know: id, source, file name and arm time."""
+def series_header(
+    name: str, request: ArmRequest, opening: Opening, frames_expected: int | None, surroundings: Surroundings
+) -> SeriesHeader:
+    """What the backend says, with what it cannot know: id, source, file name, arm time, and what stands around it."""
     return msgspec.structs.replace(
-        opening.header,
+        surroundings.complete(opening.header, request.metadata),
         arm_time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         series=SeriesInfo(
             id=request.series_id,

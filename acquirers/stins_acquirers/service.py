@@ -23,6 +23,7 @@ from .machine import AcquirerEvent, next_state
 from .opening import check_request, series_header
 from .outbox import Outbox
 from .streams import Streams
+from .surroundings import Surroundings
 
 __all__ = ["Service"]
 
@@ -37,6 +38,7 @@ _STATUS_S = 0.1
 _COMMAND_S = 30.0
 #: What the detector still holds when it is disarmed may take as long as this many frames that wait for a recorder.
 _REST = 3
+_NOTHING_AROUND = Surroundings()
 _OPEN = (AcquirerState.ARMED, AcquirerState.ACQUIRING)
 
 
@@ -55,11 +57,13 @@ class Service:
         *,
         peer_timeout_s: float,
         when_full: WhenFull = "drop",
+        surroundings: Surroundings = _NOTHING_AROUND,
     ) -> None:
         self._name = name
         self._backend_name = backend_name
         self._backend = backend
         self._streams = streams
+        self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
         self._outbox = _outbox(name, backend, streams, peer_timeout_s)
         self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s, when_full)
@@ -198,7 +202,8 @@ class Service:
             opening = self._backend.arm(request)
             expected = request.frames_expected if opening.frames_expected is UNSET else opening.frames_expected
             look = look_at(self._backend)
-            self._outbox.open(series_header(self._name, request, opening, expected), opening.payload)
+            header = series_header(self._name, request, opening, expected, self._surroundings)
+            self._outbox.open(header, opening.payload)
         except Exception:
             self._backend.disarm()
             raise

@@ -93,7 +93,10 @@ def test_a_signal_ends_it_in_good_order(
             "backend: simulated\nsettings: {shape: [0, 5]}\n",
             r"wrong.yaml: settings:\n  shape.0: got 0: Input",
         ),
-        ("backend: simulated\nport: 5\n", "port: unknown field; allowed: backend, http, name, settings, stream"),
+        (
+            "backend: simulated\nport: 5\n",
+            "port: unknown field; allowed: backend, beamline, geometry, http, name, settings, stream",
+        ),
         ("name: det\n", "backend: missing, and it has no default"),
         ("backend: simulated\nhttp: {port: 70000}\n", "http.port: got 70000"),
         ("backend: simulated\nstream: {endpoint: 'tcp://nowhere'}\n", "cannot bind tcp://nowhere"),
