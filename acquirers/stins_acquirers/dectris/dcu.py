@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from ..backend import HardwareError
@@ -20,6 +20,7 @@ __all__ = ["Dcu"]
 log = logging.getLogger(__name__)
 
 _IDLE: Final = "idle"
+_ACQUIRE: Final = "acquire"
 #: Switched on or restarted, and in an error that only this ends.
 _NEEDS_INITIALIZE: Final = ("na", "error")
 _TICK_S: Final = 0.05
@@ -127,10 +128,10 @@ class Dcu:
                 "(command hv_enabled or hv_reset on the DCU), or set `require_high_voltage` to false",
             )
 
-    def _wait_for_state(self, step: str, timeout_s: float) -> str:
-        """The state; one that is not idle may become so while a series ends."""
+    def _wait_for_state(self, step: str, timeout_s: float, states: Collection[str] = (_IDLE,)) -> str:
+        """The state, once it is one of these, or after that time: it may become so while a series ends."""
         deadline = time.monotonic() + timeout_s
-        while (state := self.simplon.state(step)) != _IDLE and time.monotonic() < deadline:
+        while (state := self.simplon.state(step)) not in states and time.monotonic() < deadline:
             time.sleep(_TICK_S)
         return state
 
@@ -197,11 +198,14 @@ class Dcu:
             self.simplon.command("disarm", "disarm", self._settings.answer_timeout_s)
 
     def stop(self) -> None:
-        """Ends the series after the next image."""
-        frame_s = self.configuration.number("frame_time", 0.0)
-        if self.simplon.state("disarm") != _IDLE:
-            self.simplon.command("disarm", "cancel", frame_s + self._settings.answer_timeout_s)
-            self.simplon.command("disarm", "disarm", frame_s + self._settings.answer_timeout_s)
+        """Ends the series, behind the image that is being taken."""
+        state = self.simplon.state("disarm")
+        if state == _ACQUIRE:
+            wait_s = self.configuration.number("frame_time", 0.0) + self._settings.answer_timeout_s
+            self.simplon.command("disarm", "cancel", wait_s)
+            state = self._wait_for_state("disarm", wait_s, (_IDLE, "ready"))
+        if state != _IDLE:
+            self.simplon.command("disarm", "disarm", self._settings.answer_timeout_s)
 
     def abort(self, step: str) -> None:
         """Ends the series now."""

@@ -31,24 +31,33 @@ class Losses:
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """How a series came to its end.
 
-    `expected` images, None where nobody knows or it was ended on request; `end_came`: the detector's own message.
+    `expected` images, None where it was to go on until it is disarmed; `on_request`: it was; `end_came`: the
+    detector's own message.
     """
 
     expected: int | None
+    on_request: bool
     end_came: bool
+
+    def early(self, images: int) -> str:
+        """Why it has no more images than these, where it should have; nothing where all is well."""
+        if self.on_request or (self.expected is not None and images >= self.expected):
+            return ""
+        of = "" if self.expected is None else f" of {self.expected}"
+        how = "ended the series" if self.end_came else "has left the series"
+        return f"the detector {how} after {images}{of} images; somebody ended it there?"
 
 
 def conclude(numbering: Numbering, losses: Losses, conclusion: Conclusion, dropped: Callable[[], int]) -> Ending:
     """The end of a series; `dropped` asks the DCU how many images its stream has dropped, where it matters."""
-    expected, got = conclusion.expected, numbering.next_image
-    short = expected is not None and got < expected
-    if not short and not losses.images and expected is not None:
+    got, all_known = numbering.next_image, conclusion.expected is not None and not conclusion.on_request
+    if all_known and not losses.images and not conclusion.early(got):
         return Ending()
     told = dropped()
     # More than the gaps account for: they were taken behind the last one that came.
     behind = max(0, told - losses.images)
-    if expected is not None:
-        behind = min(behind, max(0, expected - got))
+    if conclusion.expected is not None:
+        behind = min(behind, max(0, conclusion.expected - got))
     losses.add(numbering.lose_up_to(got + behind), behind)
     reasons = []
     if losses.images:
@@ -56,9 +65,7 @@ def conclude(numbering: Numbering, losses: Losses, conclusion: Conclusion, dropp
         reasons.append(
             f"{losses.images} images did not come ({says}): nobody took them in time, or another receiver did"
         )
-    if expected is not None and got + behind < expected:
-        how = "ended the series" if conclusion.end_came else "has left the series"
-        reasons.append(f"the detector {how} after {got + behind} of {expected} images; somebody ended it there?")
+    reasons += [early] if (early := conclusion.early(got + behind)) else []
     if not reasons:
         return Ending()
     return Ending(status="failed", reason="; ".join(reasons), frames_dropped=losses.take())

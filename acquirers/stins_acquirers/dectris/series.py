@@ -216,7 +216,7 @@ class EigerSeries:
 
     @property
     def _is_complete(self) -> bool:
-        return self._images_expected is not None and self._numbering.next_image >= self._images_expected
+        return self._plan.expected is not None and self._numbering.next_image >= self._plan.expected
 
     def _give_up_images(self, now: float, quiet_s: float) -> None:
         """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow."""
@@ -237,13 +237,9 @@ class EigerSeries:
             return None
         if self._ending is None:
             on_request = self._stopped is not None
-            how = Conclusion(expected=None if on_request else self._images_expected, end_came=self._end_came)
+            how = Conclusion(expected=self._plan.expected, on_request=on_request, end_came=self._end_came)
             self._ending = conclude(self._numbering, self._losses, how, self._dropped)
         return None if self._stopped is not None and self._ending == Ending() else self._ending
-
-    @property
-    def _images_expected(self) -> int | None:
-        return self._plan.expected
 
     def _dropped(self) -> int:
         seen = self._watch.seen
