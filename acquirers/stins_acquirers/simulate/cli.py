@@ -16,6 +16,7 @@ class _Simulator(NamedTuple):
 #: Each is imported only when it is started: one vendor's needs are no other's.
 _SIMULATORS: Final = {
     "eiger": _Simulator("stins_acquirers.simulate.eiger.cli", "EIGER, EIGER2, PILATUS4: SIMPLON over HTTP, streams"),
+    "pilatus": _Simulator("stins_acquirers.simulate.camserver.cli", "PILATUS, PILATUS3: camserver over TCP, a folder"),
 }
 
 
