@@ -17,6 +17,8 @@ __all__ = ["Armory", "channels", "region"]
 
 _GAP = 1
 _DISTANCE_M = 0.1
+#: Memory for pixels while they are computed: 7 images of 18 million uint32.
+_POOL_BYTES = 512 << 20
 
 
 def region(config: Mapping[str, Value]) -> tuple[int, int]:
@@ -75,7 +77,7 @@ class Armory:
             modules=1,
             dtype=f"uint{depth}",
             photons=options.photons,
-            pool=options.pool,
+            pool=max(1, min(options.pool, _POOL_BYTES // (shape[0] * shape[1] * depth // 8))),
             seed=options.seed,
             incident_energy=energy,
             distance=config["detector_distance"] or _DISTANCE_M,

@@ -4,7 +4,7 @@ Sources: RFC 8949, section 3; RFC 8746, typed arrays; github.com/dectris/documen
 """
 
 from collections.abc import Sequence
-from struct import pack
+from struct import Struct
 from typing import Final
 
 __all__ = [
@@ -27,6 +27,7 @@ COMPRESSED: Final = 56500
 #: Tags of typed arrays, little-endian.
 TYPED: Final = {"uint8": 64, "uint16": 69, "uint32": 70, "float32": 85}
 
+_SHORT, _WORD, _LONG = Struct(">BH"), Struct(">BI"), Struct(">BQ")
 _UINT, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 0, 2, 3, 4, 5, 6
 
 
@@ -68,7 +69,7 @@ def _head(major: int, value: int) -> bytes:
     if value < 1 << 8:
         return bytes((kind | 24, value))
     if value < 1 << 16:
-        return pack(">BH", kind | 25, value)
+        return _SHORT.pack(kind | 25, value)
     if value < 1 << 32:
-        return pack(">BI", kind | 26, value)
-    return pack(">BQ", kind | 27, value)
+        return _WORD.pack(kind | 26, value)
+    return _LONG.pack(kind | 27, value)

@@ -56,7 +56,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self.triggers = 0
-        self.exposing = 0
+        self.exposing: list[Exposure] = []
         self.done = 0
         self.images = 0
         self.gates = 0
@@ -124,8 +124,10 @@ class Detector:
             self.number += 1
             self.unique_id = uuid.uuid4().hex
             self.state = State.READY
-            self._order(Begin(self._series(config, pool)))
-            return self.number
+            begun, number = threading.Event(), self.number
+            self._order(Begin(self._series(config, pool), begun))
+        begun.wait(_ORDER_DEADLINE_S)
+        return number
 
     def trigger(self, count_s: float | None) -> int:
         """Takes the images of one trigger, and returns once they are taken."""
@@ -228,12 +230,12 @@ class Detector:
 
     # -- what the readout tells -----------------------------------------------------------------
 
-    def exposed(self) -> None:
-        """All images of the exposure at the head are taken."""
+    def exposed(self, exposure: Exposure) -> None:
+        """All images of an exposure are taken."""
         with self._lock:
-            if self.state is not State.ACQUIRE:
+            if self.state is not State.ACQUIRE or exposure not in self._progress.exposing:
                 return
-            self._progress.exposing -= 1
+            self._progress.exposing.remove(exposure)
             self._progress.done += 1
             config = self._settings.detector.values
             # A gate series has no last trigger: it is ended by a command.
@@ -271,7 +273,7 @@ class Detector:
         return number
 
     def _expose(self, exposure: Exposure) -> None:
-        self._progress.exposing += 1
+        self._progress.exposing.append(exposure)
         self._progress.triggers += 1
         self._progress.images += exposure.images
         self._progress.busy_until_ns = exposure.end_ns

@@ -47,9 +47,10 @@ class Exposure:
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """A series is armed: its start is sent."""
+    """A series is armed: its start is sent, `done` is set."""
 
     series: Series
+    done: threading.Event
 
 
 class Expose(msgspec.Struct, frozen=True):

@@ -1,19 +1,25 @@
 """One bound PUSH socket and the buffer in front of it: what no client fetches waits there, until there is no room."""
 
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import zmq
 
-from stins.transport.sockets import bind, harden
+from stins.transport.peers import PeerWatch
+from stins.transport.sockets import TransportError, bind, harden
 
 __all__ = ["Message", "Outlet"]
 
-#: Messages that ZeroMQ holds for one client, beside those of the buffer; few, for they are what memory is held for.
-_HIGH_WATER_MARK = 64
-_CLOSE_DEADLINE_MS = 200
+#: Messages that ZeroMQ holds for one client, beside those of the buffer.
+_HIGH_WATER_MARK: Final = 64
+#: Starts and ends that wait; each holds the images of its series, 1.3 MB of an EIGER2 1M at 8 images.
+_MOST_OTHERS: Final = 64
+_CLOSE_DEADLINE_MS: Final = 200
+#: ZeroMQ lets go of an address some moments after its socket is closed.
+_BIND_DEADLINE_S, _BIND_PAUSE_S = 5.0, 0.01
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -24,19 +30,24 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Outlet:
-    """Used by one thread. Images that find no room in the buffer are dropped and counted."""
+    """Used by one thread. Images that find no room in the buffer are dropped, and the caller counts them."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, buffer_images: int) -> None:
         self._context = context
         self._buffer_images = buffer_images
         self._waiting: deque[Message] = deque()
         self._images_waiting = 0
-        self._socket, self.endpoint = self._bind(endpoint)
+        self._open(endpoint)
 
     @property
     def waiting(self) -> int:
         """How many images wait for a client."""
         return self._images_waiting
+
+    @property
+    def has_to_flush(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._waiting)
 
     def offer(self, message: Message) -> bool:
         """Sends the message or keeps it; False where an image had to be dropped."""
@@ -45,6 +56,8 @@ class Outlet:
             return True
         if message.is_image and self._images_waiting >= self._buffer_images:
             return False
+        while len(self._waiting) - self._images_waiting >= _MOST_OTHERS:
+            self._images_waiting -= self._waiting.popleft().is_image
         self._waiting.append(message)
         self._images_waiting += message.is_image
         return True
@@ -53,6 +66,12 @@ class Outlet:
         """Sends what waits, as far as there is room."""
         while self._waiting and self._try(self._waiting[0]):
             self._images_waiting -= self._waiting.popleft().is_image
+
+    def forget_unwanted(self) -> None:
+        """Throws away what waits, if there is no client: one that comes later gets no series of before."""
+        self._peers.look()
+        if not self._peers.connected:
+            self.clear()
 
     def drop_images(self) -> int:
         """Throws away the images that wait; how many there were."""
@@ -68,18 +87,32 @@ class Outlet:
     def restart(self) -> None:
         """Breaks all connections and begins anew at the same address."""
         self.clear()
+        self._peers.close()
         self._socket.close(linger=0)
-        self._socket, _ = self._bind(self.endpoint)
+        deadline = time.monotonic() + _BIND_DEADLINE_S
+        while True:
+            try:
+                return self._open(self.endpoint)
+            except TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_BIND_PAUSE_S)
 
     def close(self) -> None:
         """Gives what is sent already a moment to leave. Closing twice does no harm."""
+        self._peers.close()
         self._socket.close(linger=_CLOSE_DEADLINE_MS)
 
-    def _bind(self, endpoint: str) -> tuple[zmq.Socket[bytes], str]:
-        socket: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
-        harden(socket)
-        socket.sndhwm = _HIGH_WATER_MARK
-        return socket, bind(socket, endpoint)
+    def _open(self, endpoint: str) -> None:
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
+        harden(self._socket)
+        self._socket.sndhwm = _HIGH_WATER_MARK
+        self._peers = PeerWatch(self._socket)
+        try:
+            self.endpoint = bind(self._socket, endpoint)
+        except TransportError:
+            self._peers.close()
+            raise
 
     def _try(self, message: Message) -> bool:
         try:

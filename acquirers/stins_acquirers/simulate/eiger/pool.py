@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 
 from .pixels import Look, channel_images
 
-__all__ = ["Blob", "Compression", "Pool", "make_pool", "raw_lz4"]
+__all__ = ["Blob", "Compression", "Pool", "make_pool"]
 
 Compression = Literal["bslz4", "lz4", "none"]
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """One channel of one image: its pixels [rows, columns], and what is sent of them.
+    """One channel of one image, as it is sent.
 
     `content` is laid out as HDF5's filter stores a chunk (32008, 32004), or raw; `digest` is its MD5 in hexadecimal.
+    `block` is the one LZ4 block without any framing that stream v1 has for `lz4<`.
     """
 
-    pixels: NDArray[Any]
     content: bytes
     digest: str
+    block: bytes | None = None
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +38,6 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     compression: Compression
     images: tuple[tuple[Blob, ...], ...]
-
-    @property
-    def bytes_per_image(self) -> int:
-        """The largest of the images, all its channels together."""
-        return max(sum(len(blob.content) for blob in image) for image in self.images)
 
 
 def make_pool(look: Look, compression: Compression, masks: Mapping[str, NDArray[np.bool_]]) -> Pool:
@@ -56,14 +52,10 @@ def make_pool(look: Look, compression: Compression, masks: Mapping[str, NDArray[
     )
 
 
-def raw_lz4(blob: Blob) -> bytes:
-    """One LZ4 block without any framing, as stream v1 has it for `lz4<`."""
-    return bytes(lz4.block.compress(blob.pixels.data, store_size=False))
-
-
 def _blob(pixels: NDArray[Any], compression: Compression) -> Blob:
     content = pixels.tobytes() if compression == "none" else _chunk(pixels, compression)
-    return Blob(pixels, content, hashlib.md5(content, usedforsecurity=False).hexdigest())
+    block = lz4.block.compress(pixels.data, store_size=False) if compression == "lz4" else None
+    return Blob(content, hashlib.md5(content, usedforsecurity=False).hexdigest(), block)
 
 
 def _chunk(pixels: NDArray[Any], compression: Compression) -> bytes:

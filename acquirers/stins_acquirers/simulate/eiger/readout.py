@@ -16,7 +16,7 @@ from .stream_v2 import StreamV2
 __all__ = ["Readout", "Watcher"]
 
 #: Images are sent in bursts of what became due meanwhile: each waking costs some 50 us, and a detector bursts as well.
-_BURST_NS: Final = 1_000_000
+_BURST_NS: Final = 2_000_000
 #: How often it is tried again to send what waits for a client.
 _RETRY_NS: Final = 5_000_000
 _IDLE_NS: Final = 3_600_000_000_000
@@ -25,8 +25,8 @@ _IDLE_NS: Final = 3_600_000_000_000
 class Watcher(Protocol):
     """Whom the loop tells, and asks."""
 
-    def exposed(self) -> None:
-        """All images of the exposure that was ordered first are taken."""
+    def exposed(self, exposure: Exposure) -> None:
+        """All images of an exposure are taken."""
 
     def lets_pass(self, number: int) -> bool:
         """Whether that image is sent; False: it is lost."""
@@ -64,12 +64,12 @@ class Readout:
             self._take_due()
             for outlet in self._outlets.values():
                 outlet.flush()
-        self._cut()
+        self._free_all()
 
     def _wait(self) -> Order | None:
         """The next order, or None when it is time for something else."""
         now = time.monotonic_ns()
-        pause_ns = _RETRY_NS if self.waiting else _IDLE_NS
+        pause_ns = _RETRY_NS if any(outlet.has_to_flush for outlet in self._outlets.values()) else _IDLE_NS
         if self._exposures:
             pause_ns = min(pause_ns, max(self._exposures[0].due_ns - now, _BURST_NS))
         try:
@@ -79,8 +79,9 @@ class Readout:
 
     def _do(self, order: Order) -> None:
         match order:
-            case Begin(series):
+            case Begin(series, done):
                 self._begin(series)
+                done.set()
             case Expose(exposure):
                 self._exposures.append(exposure)
             case Cancel():
@@ -101,6 +102,8 @@ class Readout:
 
     def _begin(self, series: Series) -> None:
         self.dropped = self.taken = 0
+        for outlet in self._outlets.values():
+            outlet.forget_unwanted()
         if series.stream is None:
             return
         self._series = _Running(series, self._outlets[series.stream])
@@ -142,6 +145,20 @@ class Readout:
         while self._exposures:
             self._exposures.popleft().done.set()
 
+    def _free_all(self) -> None:
+        """Nobody waits for what is not done any more."""
+        self._cut()
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except queue.Empty:
+                return
+            match order:
+                case Expose(exposure):
+                    exposure.done.set()
+                case Begin(_, done) | Abort(_, done) | End(done) | Reset(done):
+                    done.set()
+
     # -- the images -----------------------------------------------------------------------------
 
     def _take_due(self) -> None:
@@ -151,7 +168,7 @@ class Readout:
             self._take(exposure)
             if exposure.taken >= exposure.images:
                 self._exposures.popleft()
-                self._watcher.exposed()
+                self._watcher.exposed(exposure)
                 exposure.done.set()
 
     def _take(self, exposure: Exposure) -> None:

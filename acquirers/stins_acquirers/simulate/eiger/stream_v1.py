@@ -5,13 +5,15 @@ sent is the first of those enabled: this stream knows one threshold.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
+import numpy as np
 import zmq
 
 from .keys import Value
-from .pool import Blob, Pool, raw_lz4
+from .pool import Blob, Pool
 from .series import ImageTimes, Series
 
 __all__ = ["StreamV1"]
@@ -26,9 +28,14 @@ class StreamV1:
         self._series = series
         self._images = [_Image(series.pool, image[_FIRST]) for image in series.pool.images]
 
+    @cached_property
+    def _header(self) -> list[bytes]:
+        """Made once, however often it is tried to send it."""
+        return list(_header(self._series))
+
     def send_start(self, socket: zmq.Socket[Any]) -> None:
         """Sends the header; raises `zmq.Again` where there is no room."""
-        socket.send_multipart(list(_header(self._series)), zmq.NOBLOCK)
+        socket.send_multipart(self._header, zmq.NOBLOCK)
 
     def send_end(self, socket: zmq.Socket[Any]) -> None:
         """Sends the end of the series."""
@@ -54,8 +61,8 @@ class _Image:
     """What is the same each time that an image of the pool is sent; ZeroMQ sends `content` from where it lies."""
 
     def __init__(self, pool: Pool, blob: Blob) -> None:
-        content = raw_lz4(blob) if pool.compression == "lz4" else blob.content
-        bits = blob.pixels.dtype.itemsize * 8
+        content = blob.content if blob.block is None else blob.block
+        bits = np.dtype(pool.dtype).itemsize * 8
         encoding = {"bslz4": f"bs{bits}-lz4<", "lz4": "lz4<", "none": "<"}[pool.compression]
         rows, columns = pool.shape
         self.digest = blob.digest

@@ -4,6 +4,7 @@ Source: github.com/dectris/documentation, stream_v2. Pixels are sent from where 
 together once for each image of the pool, and only the bytes in front of its pixels are made anew.
 """
 
+from functools import cached_property
 from typing import Any, Final
 
 import cbor2
@@ -22,8 +23,16 @@ __all__ = ["StreamV2"]
 #: Ticks per second of the times, as in captured data.
 _TIME_BASE: Final = 50_000_000
 _NS_PER_TICK: Final = 1_000_000_000 // _TIME_BASE
+_PER_TIME_BASE: Final = uint(_TIME_BASE)
+_PAIR: Final = b"\x82"  # an array of two
+_REAL_TIME: Final = text("real_time")
+_STOP_TIME: Final = text("stop_time")
+#: Of an image's map: type, series_id, series_unique_id, image_id, real_time, series_date, start_time, stop_time, data.
+_FIELDS: Final = 9
 #: Room for what stands in front of the pixels: 260 bytes and what `series_unique_id` and `series_date` take.
 _HEAD_BYTES: Final = 512
+#: Memory for messages that ZeroMQ holds: more than the 64 that it takes of 1 Mpixel, 158 kB each at the usual counts.
+_MOST_BYTES: Final = 256 << 20
 
 
 class StreamV2:
@@ -31,23 +40,22 @@ class StreamV2:
 
     def __init__(self, series: Series) -> None:
         self._series = series
-        self._prefix = b"".join(
-            [
-                text("image"),
-                text("series_id"),
-                uint(series.number),
-                text("series_unique_id"),
-                text(series.unique_id),
-                text("image_id"),
-            ]
-        )
-        self._date = text("series_date") + tag(0) + text(series.armed) + text("start_time")
+        named = [text("type"), text("image"), text("series_id"), uint(series.number)]
+        named += [text("series_unique_id"), text(series.unique_id), text("image_id")]
+        self._named = b"".join(named)
+        self._dated = text("series_date") + tag(0) + text(series.armed) + text("start_time")
         self._appendix: Value = ""
+        self._fields = map_head(_FIELDS)
         self._slots = [[_Slot(_data(series.pool, image, b""))] for image in series.pool.images]
+
+    @cached_property
+    def _start(self) -> bytes:
+        """Made once, however often it is tried to send it: with all arrays of 16 Mpixel it has 145 MB."""
+        return _encode(_start(self._series))
 
     def send_start(self, socket: zmq.Socket[Any]) -> None:
         """Sends the start message; raises `zmq.Again` where there is no room."""
-        socket.send(_encode(_start(self._series)), zmq.NOBLOCK)
+        socket.send(self._start, zmq.NOBLOCK)
 
     def send_end(self, socket: zmq.Socket[Any]) -> None:
         """Sends the end message."""
@@ -62,34 +70,29 @@ class StreamV2:
         slots = self._slots[number % len(self._slots)]
         slot = next((slot for slot in slots if slot.free), None)
         if slot is None:
-            slot = slots[0].copy()
-            slots.append(slot)
+            slot = self._one_more(slots)
         slot.send(socket, self._head(number, times))
+
+    def _one_more(self, slots: list["_Slot"]) -> "_Slot":
+        """ZeroMQ still holds all of this image's memory: a client is slow."""
+        if sum(slot.size for image in self._slots for slot in image) > _MOST_BYTES:
+            raise zmq.Again
+        slots.append(slots[0].copy())
+        return slots[-1]
 
     def _append(self, appendix: Value) -> None:
         """An appendix stands behind the pixels: it is put there once, when it changes."""
         self._appendix = appendix
         behind = text("user_data") + cbor2.dumps(appendix) if appendix != "" else b""
+        self._fields = map_head(_FIELDS + (appendix != ""))
         pool = self._series.pool
         self._slots = [[_Slot(_data(pool, image, behind))] for image in pool.images]
 
     def _head(self, number: int, times: ImageTimes) -> bytes:
         start_ns = times.start_ns - self._series.armed_ns
-        return b"".join(
-            [
-                SELF_DESCRIBED,
-                map_head(9 if self._appendix == "" else 10),
-                text("type"),
-                self._prefix,
-                uint(number),
-                text("real_time"),
-                _rational(times.real_ns),
-                self._date,
-                _rational(start_ns),
-                text("stop_time"),
-                _rational(start_ns + times.stop_ns - times.start_ns),
-            ]
-        )
+        stop_ns = start_ns + times.stop_ns - times.start_ns
+        front = SELF_DESCRIBED + self._fields + self._named + uint(number) + _REAL_TIME + _rational(times.real_ns)
+        return front + self._dated + _rational(start_ns) + _STOP_TIME + _rational(stop_ns)
 
 
 class _Slot:
@@ -102,6 +105,10 @@ class _Slot:
     @property
     def free(self) -> bool:
         return self._sent is None or self._sent.done
+
+    @property
+    def size(self) -> int:
+        return len(self._memory)
 
     def copy(self) -> "_Slot":
         return _Slot(self._memory[_HEAD_BYTES:])
@@ -117,7 +124,7 @@ def _data(pool: Pool, image: tuple[Blob, ...], behind: bytes) -> bytes:
     shape = array([uint(side) for side in pool.shape])
     parts = [text("data"), map_head(len(image))]
     for channel, blob in zip(pool.channels, image, strict=True):
-        parts += [text(channel), tag(MULTI_DIM), b"\x82", shape, tag(TYPED[pool.dtype])]
+        parts += [text(channel), tag(MULTI_DIM), _PAIR, shape, tag(TYPED[pool.dtype])]
         if pool.compression != "none":
             item = np.dtype(pool.dtype).itemsize if pool.compression == "bslz4" else 0
             parts += [tag(COMPRESSED), b"\x83", text(pool.compression), uint(item)]
@@ -200,4 +207,4 @@ def _encode(message: dict[str, Any]) -> bytes:
 
 
 def _rational(nanoseconds: int) -> bytes:
-    return array([uint(nanoseconds // _NS_PER_TICK), uint(_TIME_BASE)])
+    return _PAIR + uint(nanoseconds // _NS_PER_TICK) + _PER_TIME_BASE
