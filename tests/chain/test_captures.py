@@ -11,9 +11,10 @@ import h5py
 import hdf5plugin  # noqa: F401  # registers the filters
 import lz4.block
 import numpy as np
+import nxmx
 import pytest
 import silx.io.nxdata
-from nexusformat.nexus.validate import validate_file
+from nexusformat.nexus.validate import validate_application, validate_file
 
 from stins.control import SeriesState
 from stins_ophyd import Controller, ControllerError
@@ -59,10 +60,10 @@ def record(tmp_path: Path):
     """Replays a capture into a file, as a beamline would; returns the recorder's account and the error, if any."""
     with ExitStack() as stack:
 
-        def run(capture: Path, frames: int):
+        def run(capture: Path, frames: int, **config: object):
             settings = {"capture": str(capture), "pace": "fast"}
             acquirer = stack.enter_context(
-                DaemonProcess("acquirer", {"name": "replayed", "backend": "replay", "settings": settings})
+                DaemonProcess("acquirer", {"name": "replayed", "backend": "replay", "settings": settings, **config})
             )
             recorder = stack.enter_context(
                 DaemonProcess("recorder", {"roots": [str(tmp_path)], "sources": [acquirer.ready.stream]})
@@ -120,6 +121,44 @@ def test_the_eigers_meta_data_have_their_nexus_places_and_units(record, captures
     assert errors == 0
     plot = silx.io.nxdata.get_default(silx.io.open(account.file))
     assert (plot.is_valid, plot.signal.shape, plot.interpretation) == (True, (9, 1065, 1030), "image")
+
+
+def test_the_eigers_frames_have_their_times_in_nexus_place(record, captures):
+    capture = captures / "eiger1-1M-stream-v1.zip"
+    times = [json.loads(parts[3]) for parts in messages_of(capture)[1:]]
+    account, _ = record(capture, 9)
+    with h5py.File(account.file) as file:
+        for key in ("start_time", "stop_time", "real_time"):
+            field = file[f"{DETECTOR}/{key}"]
+            assert (field[:].tolist(), field.attrs["units"]) == ([time[key] for time in times], "ns")
+
+
+def test_the_eiger_was_not_told_where_it_stands_and_its_file_claims_nothing(record, captures):
+    account, _ = record(capture=captures / "eiger1-1M-stream-v1.zip", frames=9)
+    with h5py.File(account.file) as file:
+        assert "definition" not in file["entry"]
+        assert file["/entry/series/nxmx_missing"].asstr()[:].tolist() == [
+            "acquisition.distance", "acquisition.beam_center_x", "acquisition.beam_center_y",
+        ]  # fmt: skip
+
+
+def test_with_a_configured_geometry_the_eigers_file_is_one_that_crystallographers_read(record, captures):
+    geometry = {"distance": 0.25, "beam_center_x": 515.5, "beam_center_y": 532.0}
+    beamline = {"name": "I19", "source_name": "DLS", "sample_name": "empty"}
+    account, _ = record(captures / "eiger1-1M-stream-v1.zip", 9, geometry=geometry, beamline=beamline)
+    assert validate_application(account.file)[1] == 0
+    with h5py.File(account.file) as file:
+        (entry,) = nxmx.NXmx(file).entries
+        (instrument,), (sample,) = entry.instruments, entry.samples
+        (detector,) = instrument.detectors
+        assert (instrument.name, entry.source.name, sample.name) == ("I19", "DLS", "empty")
+        assert instrument.beams[0].incident_wavelength.to("angstrom").magnitude == pytest.approx(1.5498024804150032)
+        chain = nxmx.get_dependency_chain(detector.modules[0].fast_pixel_direction)
+        first_pixel = nxmx.get_cumulative_transformation(chain[1:])[0, :3, 3]
+        assert first_pixel == pytest.approx([515.5 * 0.075, 532 * 0.075, 250])
+        assert detector.modules[0].data_size.tolist() == [1065, 1030]
+        assert int(np.count_nonzero(detector.pixel_mask)) == 38129
+        assert (detector.bit_depth_image, detector.pixel_mask_applied) == (32, True)
 
 
 def test_the_electrometers_numbers_are_recorded_without_any_image(record, captures):
