@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .detector import Detector
 from .keys import RefusedError, Value
-from .settings import Settings
+from .parts import Parts
 from .status import Status
 from .wire import Reply, Request, json_body, json_reply
 
@@ -19,7 +18,8 @@ _WITH_VALUE: Final = ("detector/trigger", "detector/hv_reset")
 class CommandRequests:
     """`handle` answers once the command is done, or raises `RefusedError`."""
 
-    def __init__(self, api: str, detector: Detector, settings: Settings, status: Status) -> None:
+    def __init__(self, parts: Parts, status: Status) -> None:
+        detector, settings, monitor = parts.detector, parts.settings, parts.monitor
         self._commands: dict[str, _Run] = {
             "detector/initialize": lambda _value: detector.initialize(),
             "detector/arm": lambda _value: _numbered(detector.arm()),
@@ -29,16 +29,16 @@ class CommandRequests:
             "detector/abort": lambda _value: _numbered(detector.abort()),
             "detector/check_connections": lambda _value: None,
             "stream/initialize": lambda _value: detector.initialize_stream(),
-            "monitor/initialize": lambda _value: settings.monitor.reset(),
-            "monitor/clear": lambda _value: None,
+            "monitor/initialize": lambda _value: monitor.initialize(),
+            "monitor/clear": lambda _value: monitor.clear(),
             "filewriter/initialize": lambda _value: settings.filewriter.reset(),
             "filewriter/clear": lambda _value: None,
             "system/restart": lambda _value: detector.restart(0.0),
         }
-        if api == "1.6.0":
+        if parts.api == "1.6.0":
             self._commands["detector/status_update"] = lambda _value: status.update()
         elif settings.family.has_high_voltage:
-            self._commands["detector/hv_reset"] = lambda value: detector.reset_high_voltage(value or 0.0)
+            self._commands["detector/hv_reset"] = lambda value: detector.high_voltage.reset(value or 0.0)
 
     def names(self, module: str) -> list[str]:
         """The commands of a module."""

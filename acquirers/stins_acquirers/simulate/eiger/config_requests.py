@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from .arming import region
 from .darray import from_json, from_tiff, to_json, to_tiff
-from .detector import Detector, State
+from .detector import State
 from .keys import RefusedError, Value
-from .settings import Settings
+from .parts import Parts
 from .table import Table
 from .wire import Reply, Request, json_body, json_reply
 
@@ -21,9 +21,9 @@ _BATCH: Final = ("stream", "filewriter")
 class ConfigRequests:
     """`handle` answers, or raises `RefusedError`."""
 
-    def __init__(self, detector: Detector, settings: Settings) -> None:
-        self._detector = detector
-        self._settings = settings
+    def __init__(self, parts: Parts) -> None:
+        self._detector = parts.detector
+        self._settings = settings = parts.settings
         self._tables: Mapping[str, Table] = {
             "detector": settings.detector,
             "stream": settings.stream,

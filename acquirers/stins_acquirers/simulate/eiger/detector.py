@@ -13,13 +13,15 @@ from .arming import Armory
 from .faults import Faults
 from .high_voltage import HighVoltage
 from .keys import RefusedError, Value
+from .monitor import Monitor
 from .options import EigerOptions
 from .orders import Abort, Begin, Cancel, ClearStream, End, Expose, Exposure, Order, Reset
 from .pixels import countrate_table
 from .pool import Pool
+from .progress import Progress
 from .series import Series
 from .settings import Settings
-from .triggers import EXTERNAL, INTERNAL, Pulses, check_images, commanded, pulsed
+from .triggers import EXTERNAL, INTERNAL, Pulses, check_images, commanded
 
 __all__ = ["Detector", "State"]
 
@@ -51,19 +53,6 @@ _ALLOWED: Final[Mapping[str, tuple[State, ...]]] = {
 }
 
 
-class _Progress:
-    """How far the series is: triggers that came, exposures that go on and that are done, images, open gates."""
-
-    def __init__(self) -> None:
-        self.triggers = 0
-        self.exposing: list[Exposure] = []
-        self.done = 0
-        self.images = 0
-        self.gates = 0
-        self.busy_until_ns = 0
-        self.cancelled = False
-
-
 class Detector:
     """Obeys commands, from any thread; what takes time is ordered of the readout, which tells what it has done."""
 
@@ -72,21 +61,29 @@ class Detector:
         options: EigerOptions,
         settings: Settings,
         faults: Faults,
+        monitor: Monitor,
         order: Callable[[Order], None],
     ) -> None:
         self._options = options
         self._settings = settings
         self._faults = faults
         self._order = order
+        self._monitor = monitor
         self._armory = Armory(options, settings.family, settings.arrays)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._high_voltage = HighVoltage()
+        self._series: Series | None = None
+        self._progress = Progress(settings.detector.values)
+        self.high_voltage = HighVoltage(faults, needed=settings.family.has_high_voltage)
         self.state = State.NA
         self.number = 0
-        self.unique_id = ""
         self.down_until = 0.0
-        self._progress = _Progress()
+        self.lives = 1
+
+    @property
+    def unique_id(self) -> str:
+        """Of the last series."""
+        return self._series.unique_id if self._series else ""
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -101,7 +98,7 @@ class Detector:
         with self._lock:
             if self.state is State.INITIALIZE:
                 self._settings.reset_detector()
-                self._high_voltage.switch_on()
+                self.high_voltage.switch_on()
                 self.number = 0
                 self.state = State.IDLE
 
@@ -113,19 +110,18 @@ class Detector:
             self.state = State.CONFIGURE
         try:
             self._stopping.wait(self._options.arm_s)
-            pool = self._armory.pool(config, dark=self.high_voltage() == "OFF")
+            pool = self._armory.pool(config, dark=self.high_voltage.state() == "OFF")
         except BaseException:
             self.state = State.IDLE
             raise
         with self._lock:
             if self.state is not State.CONFIGURE:
                 raise RefusedError("arm: the detector was restarted meanwhile")
-            self._progress = _Progress()
             self.number += 1
-            self.unique_id = uuid.uuid4().hex
             self.state = State.READY
+            self._series, self._progress = self._make_series(config, pool), Progress(config)
             begun, number = threading.Event(), self.number
-            self._order(Begin(self._series(config, pool), begun))
+            self._order(Begin(self._series, begun))
         begun.wait(_ORDER_DEADLINE_S)
         return number
 
@@ -140,6 +136,7 @@ class Detector:
             if count_s is not None and config["trigger_mode"] != "inte":
                 raise RefusedError(f"trigger: got a count time, trigger_mode {config['trigger_mode']} takes no body")
             exposure = commanded(config, count_s, time.monotonic_ns(), self._image_appendix())
+            self._progress.add(exposure)
             self._expose(exposure)
             number = self.number
         exposure.done.wait()
@@ -176,44 +173,17 @@ class Detector:
                 raise RefusedError(f"{key}: the detector's state is {self.state.value}, expected idle")
             yield
 
-    def reset_high_voltage(self, seconds: float) -> None:
-        """Switches the high voltage off, and on again after that time."""
-        if not self._settings.family.has_high_voltage:
-            raise RefusedError("hv_reset: this detector has no high voltage", 404)
-        self._high_voltage.ramp(seconds)
-
-    def high_voltage(self) -> str:
-        """`OFF`, `RAMPING` or `READY`; `NA` where there is none."""
-        if not self._settings.family.has_high_voltage:
-            return "NA"
-        return "OFF" if self._faults.has("high_voltage_off") else self._high_voltage.state()
-
     # -- what the real detector has cables for --------------------------------------------------
 
     def pulse(self, pulses: Pulses) -> int:
-        """External pulses come; how many of them start something. A pulse that comes too early is ignored."""
+        """External pulses come; how many of them are taken. One that comes too early is ignored."""
         with self._lock:
-            config = self._settings.detector.values
-            if self.state not in _OPEN or config["trigger_mode"] not in EXTERNAL:
+            if self.state not in _OPEN or self._settings.detector.values["trigger_mode"] not in EXTERNAL:
                 return 0
-            now_ns, appendix = time.monotonic_ns(), self._image_appendix()
-            exposures = list(pulsed(config, pulses, now_ns, self._progress.gates, appendix))
-            if config["trigger_mode"] == "extg":
-                self._progress.gates = (self._progress.gates + pulses.count) % config["nexpi"]
-            taken = [exposure for exposure in exposures if self._accepts(exposure)]
-            return pulses.count if config["trigger_mode"] == "extg" else len(taken)
-
-    def _accepts(self, exposure: Exposure) -> bool:
-        config = self._settings.detector.values
-        if config["trigger_mode"] == "extg":
-            left = config["nimages"] * config["ntrigger"] - self._progress.images
-            exposure.images = min(exposure.images, left)
-        elif self._progress.triggers >= config["ntrigger"]:
-            return False
-        if exposure.images < 1 or exposure.start_ns < self._progress.busy_until_ns:
-            return False
-        self._expose(exposure)
-        return True
+            exposures, taken = self._progress.pulse(pulses, time.monotonic_ns(), self._image_appendix())
+            for exposure in exposures:
+                self._expose(exposure)
+            return taken
 
     def restart(self, seconds: float) -> None:
         """As when the service on the DCU is restarted: state `na`, all settings lost, connections broken."""
@@ -221,7 +191,9 @@ class Detector:
             self.state = State.NA
             self.number = 0
             self.down_until = time.monotonic() + seconds
+            self.lives += 1
             self._settings.reset()
+            self._monitor.clear()
             self._order(Reset(threading.Event()))
 
     def stop(self) -> None:
@@ -233,20 +205,17 @@ class Detector:
     def exposed(self, exposure: Exposure) -> None:
         """All images of an exposure are taken."""
         with self._lock:
-            if self.state is not State.ACQUIRE or exposure not in self._progress.exposing:
+            if self.state is not State.ACQUIRE or not self._progress.finish(exposure):
                 return
-            self._progress.exposing.remove(exposure)
-            self._progress.done += 1
-            config = self._settings.detector.values
-            # A gate series has no last trigger: it is ended by a command.
-            all_done = config["trigger_mode"] != "extg" and self._progress.done >= config["ntrigger"]
-            if self._progress.cancelled or all_done:
+            if self._progress.complete:
                 self._finish()
             elif not self._progress.exposing:
                 self.state = State.READY
 
     def lets_pass(self, number: int) -> bool:
         """Whether an image is sent."""
+        if self._series is not None:
+            self._monitor.put(self._series.pool, number)
         fault = self._faults.of_image(number)
         if fault is not None and fault.kind == "restart":
             self.restart(fault.seconds)
@@ -273,10 +242,6 @@ class Detector:
         return number
 
     def _expose(self, exposure: Exposure) -> None:
-        self._progress.exposing.append(exposure)
-        self._progress.triggers += 1
-        self._progress.images += exposure.images
-        self._progress.busy_until_ns = exposure.end_ns
         self.state = State.ACQUIRE
         self._order(Expose(exposure))
 
@@ -289,11 +254,11 @@ class Detector:
     def _image_appendix(self) -> Value:
         return self._settings.stream.values["image_appendix"]
 
-    def _series(self, config: Mapping[str, Value], pool: Pool) -> Series:
+    def _make_series(self, config: Mapping[str, Value], pool: Pool) -> Series:
         stream, names = self._settings.stream.values, pool.channels
         return Series(
             number=self.number,
-            unique_id=self.unique_id,
+            unique_id=uuid.uuid4().hex,
             config=config,
             images_expected=config["nimages"] * config["ntrigger"],
             pool=pool,

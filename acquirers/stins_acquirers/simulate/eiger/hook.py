@@ -9,9 +9,8 @@ import msgspec
 from stins import StinsError
 from stins.daemon import check_config
 
-from .detector import Detector
-from .faults import Fault, Faults
-from .readout import Readout
+from .faults import Fault
+from .parts import Parts
 from .triggers import Pulses
 from .wire import Reply, json_reply
 
@@ -25,10 +24,10 @@ class _Restart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Hook:
     """`handle` answers a request for `/simulator/NAME`."""
 
-    def __init__(self, detector: Detector, readout: Readout, faults: Faults) -> None:
-        self._detector = detector
-        self._readout = readout
-        self._faults = faults
+    def __init__(self, parts: Parts) -> None:
+        self._detector = parts.detector
+        self._readout = parts.readout
+        self._faults = parts.faults
         self._routes: dict[tuple[str, str], Callable[[bytes], Any]] = {
             ("GET", "status"): lambda _body: self._status(),
             ("POST", "trigger"): self._trigger,
@@ -48,6 +47,11 @@ class Hook:
             return json_reply(route(body))
         except (msgspec.DecodeError, StinsError) as error:
             return _error(422, f"/simulator/{name}: {error}")
+
+    @property
+    def lives(self) -> int:
+        """How often the service was started: a request that meets a restart is never answered by it."""
+        return self._detector.lives
 
     def down(self) -> bool:
         """Whether the service is restarting: nobody answers."""

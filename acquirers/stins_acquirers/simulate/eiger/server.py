@@ -22,6 +22,7 @@ __all__ = ["Server"]
 
 _START_DEADLINE_S: Final = 10.0
 _STOP_DEADLINE_S: Final = 1.5
+_MOST_TIMEOUT_MS: Final = 600_000
 #: Half of it is what a mask of 16 million pixels takes.
 _MOST_BODY_BYTES: Final = 256 << 20
 
@@ -29,7 +30,7 @@ _MOST_BODY_BYTES: Final = 256 << 20
 class Server:
     """Serves from a thread of its own; `url` says where, once `start` has returned."""
 
-    def __init__(self, host: str, port: int, simplon: Simplon, faults: Faults, hook: Hook) -> None:
+    def __init__(self, host: str, port: int, simplon: Simplon, hook: Hook, faults: Faults) -> None:
         self._simplon = simplon
         self._faults = faults
         self._hook = hook
@@ -65,8 +66,10 @@ class Server:
         self._server.run(sockets=[self._socket])
 
     async def _simulated(self, request: Request) -> Response:
+        if "origin" in request.headers:
+            return _foreign()
         if self._hook.down():
-            return Response("Bad Gateway", 502, media_type="text/plain")
+            return _bad_gateway()
         fault = self._faults.of_request(request.method, _key(request.url.path))
         failed = await self._fail(fault, request) if fault else None
         if failed is not None:
@@ -97,16 +100,40 @@ class Server:
             accept=request.headers.get("accept", ""),
             content_type=request.headers.get("content-type", ""),
             body=body,
+            timeout_s=_timeout_s(request),
         )
-        return _response(await run_in_threadpool(self._simplon.handle, asked))
+        lives = self._hook.lives
+        reply = await run_in_threadpool(self._simplon.handle, asked)
+        return _response(reply) if lives == self._hook.lives or _restarts(asked) else _bad_gateway()
 
     async def _hooked(self, request: Request) -> Response:
+        if "origin" in request.headers:
+            return _foreign()
         steps = request.url.path.strip("/").split("/")
         return _response(self._hook.handle(request.method, "/".join(steps[1:]), await request.body()))
 
 
 def _response(reply: Reply) -> Response:
     return Response(reply.content, reply.status, media_type=reply.media_type)
+
+
+def _bad_gateway() -> Response:
+    return Response("Bad Gateway", 502, media_type="text/plain")
+
+
+def _foreign() -> Response:
+    """Anybody's web page could send requests to a port of this machine."""
+    return Response("a web page may not control a detector", 403, media_type="text/plain")
+
+
+def _restarts(asked: Asked) -> bool:
+    return asked.path.startswith("/system/") and asked.path.endswith("/command/restart")
+
+
+def _timeout_s(request: Request) -> float:
+    """The query's `timeout`, in milliseconds."""
+    text = request.query_params.get("timeout", "")
+    return min(int(text), _MOST_TIMEOUT_MS) / 1000 if text.isdigit() else 0.0
 
 
 def _key(path: str) -> str:

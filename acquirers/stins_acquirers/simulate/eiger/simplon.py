@@ -4,25 +4,26 @@ from typing import Final
 
 from .command_requests import CommandRequests
 from .config_requests import ConfigRequests
-from .detector import Detector
 from .keys import RefusedError
-from .settings import Settings
+from .parts import Parts
 from .status import Status
 from .wire import Reply, Request, json_reply
 
 __all__ = ["Simplon"]
 
+_TIFF: Final = "application/tiff"
 _MODULES: Final = ("detector", "stream", "monitor", "filewriter", "system")
 
 
 class Simplon:
     """`handle` may be called from several threads; it blocks for as long as a command takes."""
 
-    def __init__(self, api: str, detector: Detector, settings: Settings, status: Status) -> None:
-        self._api = api
-        self._status = status
-        self._config = ConfigRequests(detector, settings)
-        self._commands = CommandRequests(api, detector, settings, status)
+    def __init__(self, parts: Parts) -> None:
+        self._api = parts.api
+        self._monitor = parts.monitor
+        self._status = Status(parts)
+        self._config = ConfigRequests(parts)
+        self._commands = CommandRequests(parts, self._status)
 
     def handle(self, request: Request) -> Reply:
         """The answer; a refusal is one as well, with a text for its body."""
@@ -52,4 +53,14 @@ class Simplon:
             return self._config.handle(request, module, key)
         if task == "status" and request.method == "GET":
             return json_reply(self._status.names(module) if key == "keys" else self._status.reply(module, key))
+        if module == "monitor" and task == "images" and request.method == "GET":
+            return self._image(request, key)
         raise RefusedError(f"{request.method} {request.path}: no such address", 404)
+
+    def _image(self, request: Request, key: str) -> Reply:
+        """`monitor`: the latest image; `next`: the oldest, which is gone then."""
+        if key == "monitor":
+            return Reply(content=self._monitor.latest(), media_type=_TIFF)
+        if key == "next":
+            return Reply(content=self._monitor.take(request.timeout_s), media_type=_TIFF)
+        raise RefusedError(f"{request.path}: no such image, expected monitor or next", 404)

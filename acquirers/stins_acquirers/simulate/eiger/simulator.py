@@ -9,15 +9,16 @@ from stins.transport.sockets import TransportError
 from .detector import Detector
 from .faults import Faults
 from .hook import Hook
+from .monitor import Monitor
 from .options import EigerOptions
 from .orders import Order, Stop
 from .outlet import Outlet
+from .parts import Parts
 from .readout import Readout
 from .series import StreamFormat
 from .server import Server
 from .settings import Settings
 from .simplon import Simplon
-from .status import Status
 
 __all__ = ["Simulator"]
 
@@ -29,12 +30,18 @@ class Simulator:
         settings, faults = Settings(options), Faults(options.faults)
         self._context: zmq.Context[Any] = zmq.Context()
         self._outlets = self._open(options)
-        self._detector = Detector(options, settings, faults, self._order)
+        monitor = Monitor(settings)
+        self._detector = Detector(options, settings, faults, monitor, self._order)
         self._readout = Readout(self._outlets, self._detector)
-        status = Status(self._detector, settings, self._readout, faults, options.api)
-        simplon = Simplon(options.api, self._detector, settings, status)
-        hook = Hook(self._detector, self._readout, faults)
-        self._server = Server(options.host, options.port, simplon, faults, hook)
+        parts = Parts(
+            api=options.api,
+            settings=settings,
+            faults=faults,
+            monitor=monitor,
+            detector=self._detector,
+            readout=self._readout,
+        )
+        self._server = Server(options.host, options.port, Simplon(parts), Hook(parts), faults)
 
     @property
     def url(self) -> str:

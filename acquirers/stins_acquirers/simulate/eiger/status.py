@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .detector import Detector, State
-from .faults import Faults
+from .detector import State
 from .keys import Key, RefusedError, Value
-from .readout import Readout
-from .settings import Settings
+from .parts import Parts
 
 __all__ = ["Status"]
 
@@ -19,19 +17,20 @@ _Read = Callable[[], Value]
 class Status:
     """`reply` is what a GET of a module's status is answered with; unknown names are `RefusedError` (404)."""
 
-    def __init__(self, detector: Detector, settings: Settings, readout: Readout, faults: Faults, api: str) -> None:
-        self._detector = detector
-        self._settings = settings
-        self._readout = readout
-        self._faults = faults
+    def __init__(self, parts: Parts) -> None:
+        self._detector = parts.detector
+        self._settings = parts.settings
+        self._readout = parts.readout
+        self._faults = parts.faults
+        self._monitor = parts.monitor
         self._keys: Mapping[str, Mapping[str, tuple[Key, _Read]]] = {
-            "detector": dict(self._detector_keys(api)),
+            "detector": dict(self._detector_keys(parts.api)),
             "stream": dict(self._stream_keys()),
             "monitor": dict(self._monitor_keys()),
-            "filewriter": dict(self._filewriter_keys(api)),
+            "filewriter": dict(self._filewriter_keys(parts.api)),
         }
         self._seen: dict[str, Value] | None = None
-        if api == "1.6.0":
+        if parts.api == "1.6.0":
             self.update()
 
     def names(self, module: str) -> list[str]:
@@ -69,7 +68,7 @@ class Status:
             *found,
             _key("temperature", "float", lambda: 24.5, "degree Celsius"),
             _key("humidity", "float", lambda: 12.5, "percent"),
-            _key("high_voltage/state", "string", detector.high_voltage),
+            _key("high_voltage/state", "string", detector.high_voltage.state),
             _key("series_unique_id", "string", lambda: detector.unique_id),
         ]
 
@@ -84,9 +83,9 @@ class Status:
         return [
             _key("state", "string", lambda: "overflow" if self._faults.has("full_buffer") else "normal"),
             _key("error", "string[]", list),
-            _key("buffer_fill_level", "uint", lambda: 0),
+            _key("buffer_fill_level", "uint", lambda: len(self._monitor)),
             _key("buffer_free", "uint", lambda: 0 if self._faults.has("full_buffer") else _BUFFER_BYTES, "B"),
-            _key("dropped", "uint", lambda: 0),
+            _key("dropped", "uint", lambda: self._monitor.dropped),
         ]
 
     def _filewriter_keys(self, api: str) -> list[tuple[str, tuple[Key, _Read]]]:

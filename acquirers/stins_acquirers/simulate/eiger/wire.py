@@ -20,6 +20,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     accept: str = ""
     content_type: str = ""
     body: bytes = b""
+    timeout_s: float = 0.0
+    """How long a monitor image may be waited for."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
