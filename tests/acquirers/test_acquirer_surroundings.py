@@ -1,8 +1,10 @@
 """What the configuration says of beamline and geometry, beside what the detector says itself."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from stins_acquirers.config import AcquirerConfig
 from stins_acquirers.surroundings import BeamlineConfig, GeometryConfig, Surroundings
 
@@ -49,3 +51,11 @@ def test_a_distance_of_0_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("backend: simulated\ngeometry: {distance: 0}\n")
     with pytest.raises(ConfigError, match=r"geometry\.distance"):
         load_config(path, AcquirerConfig)
+
+
+def test_the_example_of_the_file_reference_is_a_configuration() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "file.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    config = AcquirerConfig.model_validate(yaml.safe_load(example)["acquirer"])
+    around = Surroundings.configured(config.beamline, config.geometry)
+    assert (around.beamline.name, around.geometry.distance, around.vectors["omega"]) == ("BioMAX", 0.2, (-1, 0, 0))
