@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 
@@ -102,7 +103,7 @@ class EigerBackend:
         dcu.make_free("arm")
         dcu.apply("arm", settings)
         plan = plan_of(request, settings, self._most())
-        appendix = msgspec.json.encode({"series_id": request.series_id, "filename": request.filename}).decode()
+        appendix = _appendix(request)
         dcu.prepare("arm", plan, appendix)
         link = self._connected_link()
         number = dcu.arm("arm")
@@ -185,6 +186,12 @@ class EigerBackend:
         if self._link is not None:
             self._link.close()
         self._link = None
+
+
+def _appendix(request: ArmRequest) -> str:
+    """What the detector sends with its start message, so that the series is known again among others."""
+    told = {"series_id": request.series_id, "filename": request.filename, "armed": uuid4().hex}
+    return msgspec.json.encode(told).decode()
 
 
 def _differ(one: EigerSettings, other: EigerSettings, names: Sequence[str]) -> bool:

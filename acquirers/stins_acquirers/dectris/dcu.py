@@ -53,7 +53,7 @@ class Dcu:
         if self._initializing is not None:
             self._wait_initialized(step)
         elif not self.simplon.version:
-            self.simplon.find_version()
+            self.simplon.find_version(step)
         if (state := self.simplon.state(step)) in _NEEDS_INITIALIZE:
             self._initialize(step, state)
             state = self.simplon.state(step)

@@ -55,10 +55,10 @@ class Simplon:
 
     # -- keys -----------------------------------------------------------------------------------
 
-    def find_version(self) -> str:
+    def find_version(self, step: str) -> str:
         """The version that the DCU speaks: it is asked, and where it doesn't know the question, tried."""
         try:
-            told = self._json("connect", "GET", "/detector/api/version", dict[str, Any])
+            told = self._json(step, "GET", "/detector/api/version", dict[str, Any])
         except NoAnswerError:
             raise
         except SimplonError:
@@ -68,14 +68,14 @@ class Simplon:
             return self.version
         for self.version in _VERSIONS:
             try:
-                self.state("connect")
+                self.state(step)
             except SimplonError as error:
                 if error.status != httpx.codes.NOT_FOUND:
                     raise
             else:
                 return self.version
         raise SimplonError(
-            f"DCU at {self.url}: connect: it speaks none of SIMPLON {', '.join(_VERSIONS)}; is this the address of a "
+            f"DCU at {self.url}: {step}: it speaks none of SIMPLON {', '.join(_VERSIONS)}; is this the address of a "
             "detector's DCU?"
         )
 

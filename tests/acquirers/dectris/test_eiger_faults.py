@@ -1,0 +1,291 @@
+"""What can be wrong with the DCU: a deadline, an error that says what to do, and the next series works."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from stins_acquirers.backend import BackendError, Ending, Frame, HardwareError
+from stins_acquirers.conformance import arm_request
+from stins_acquirers.dectris import EigerBackend, EigerSettings
+
+from stins.control import TriggerRequest
+from tests.acquirers.simulate_kit import RunningEiger, running_eiger
+
+Make = Callable[..., EigerBackend]
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def eiger(eiger2: RunningEiger) -> Iterator[RunningEiger]:
+    """A detector that is idle and well again behind the test."""
+    yield eiger2
+    eiger2.clear_faults()
+    eiger2.command("initialize" if eiger2.state == "na" else "disarm")
+
+
+@pytest.fixture
+def doomed() -> Iterator[RunningEiger]:
+    """A detector that the test may kill."""
+    with running_eiger(model="eiger2-1m") as eiger:
+        yield eiger
+
+
+def take(backend: EigerBackend, frames: int = 2) -> list[int]:
+    """A whole series, which must be complete."""
+    backend.arm(arm_request(frames=frames))
+    backend.trigger(TriggerRequest())
+    taken, ending = until_over(backend)
+    assert ending == Ending()
+    backend.disarm()
+    return [frame.number for frame in taken]
+
+
+def until_over(backend: EigerBackend) -> tuple[list[Frame], Ending]:
+    frames: list[Frame] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while (ending := backend.ending()) is None:
+        assert time.monotonic() < deadline, f"got {len(frames)} frames and no end"
+        frames += backend.read(0.05)
+    return frames, ending
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+# -- before a series ----------------------------------------------------------------------------
+
+
+def test_a_dcu_that_is_not_there_does_not_keep_the_acquirer_from_starting(eiger: RunningEiger) -> None:
+    backend = EigerBackend(EigerSettings(host="127.0.0.1", http_port=free_port(), stream_port=eiger.v2_port))
+    assert (backend.describe(), backend.settings.exposure_s) == (None, None)
+    with pytest.raises(
+        HardwareError, match=r"DCU at http://127.0.0.1:\d+: arm: GET .*; is it switched on, and is this"
+    ):
+        backend.arm(arm_request())
+    backend.configure({"http_port": eiger.port})
+    assert take(backend) == [0, 1]
+    backend.close()
+
+
+def test_an_address_where_nobody_is_changes_nothing(make: Make) -> None:
+    backend = make()
+    before = backend.settings
+    with pytest.raises(HardwareError, match=r"configure: GET /detector/api/version: .*refused"):
+        backend.configure({"http_port": free_port()})
+    assert backend.settings == before
+    assert take(backend) == [0, 1]
+
+
+def test_a_dcu_that_does_not_answer_is_told_by_its_deadline(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=0.3)
+    eiger.fault("silence", key="detector/config/count_time")
+    began = time.monotonic()
+    with pytest.raises(HardwareError, match=r"arm: GET .*/config/count_time: no answer within 0.3 s; it hangs, or has"):
+        backend.arm(arm_request())
+    assert time.monotonic() - began < 2
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
+def test_a_slow_dcu_is_waited_for(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.fault("slow", key="detector/command/arm", seconds=1.0)
+    assert take(backend) == [0, 1]
+
+
+def test_arming_that_takes_too_long_is_told_by_its_own_deadline(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, arm_timeout_s=0.3)
+    eiger.fault("slow", key="detector/command/arm", seconds=1.0, times=1)
+    with pytest.raises(HardwareError, match=r"arm: PUT .*/command/arm: no answer within 0.3 s"):
+        backend.arm(arm_request())
+
+
+def test_a_detector_that_cannot_be_armed_is_a_fault_with_what_it_said(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.fault("http", key="detector/command/arm", status=500)
+    with pytest.raises(HardwareError, match=r"arm: PUT /detector/api/1.8.0/command/arm: HTTP 500"):
+        backend.arm(arm_request())
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
+def test_a_restarted_detector_is_initialized_and_set_up_again(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, exposure_s=0.003)
+    eiger.restart()
+    assert eiger.state == "na"
+    assert take(backend) == [0, 1]
+    assert eiger.value("count_time") == 0.003
+
+
+def test_a_detector_that_may_not_be_initialized_says_that_it_has_to_be(make: Make, eiger: RunningEiger) -> None:
+    eiger.restart()
+    backend = make(eiger, initialize=False)
+    with pytest.raises(HardwareError, match="state is 'na': it needs `initialize`; set `initialize` to true"):
+        backend.arm(arm_request())
+    backend.configure({"initialize": True})
+    assert take(backend) == [0, 1]
+
+
+def test_nobody_is_held_up_while_the_detector_initializes(make: Make) -> None:
+    with running_eiger(model="eiger2-1m", initialize_s=1.5) as eiger:
+        backend = make(eiger, answer_timeout_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(HardwareError, match=r"has been initializing for \d+ s, which may take 240 s; try again"):
+            backend.arm(arm_request())
+        assert time.monotonic() - began < 1.0
+        deadline = time.monotonic() + DEADLINE_S
+        while eiger.state != "idle":
+            assert time.monotonic() < deadline
+        assert take(backend) == [0, 1]
+        backend.close()
+
+
+def test_closing_does_not_wait_for_a_detector_that_initializes(make: Make) -> None:
+    with running_eiger(model="eiger2-1m", initialize_s=8) as eiger:
+        backend = make(eiger, answer_timeout_s=0.2)
+        began = time.monotonic()
+        backend.close()
+        assert time.monotonic() - began < 2
+
+
+def test_a_detector_that_another_client_has_armed_is_not_taken_from_it(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.command("arm")
+    with pytest.raises(
+        HardwareError, match=r"state is 'ready', expected 'idle': another client has armed it, .*take_over"
+    ):
+        backend.arm(arm_request())
+    assert eiger.state == "ready"
+    eiger.command("disarm")
+    assert take(backend) == [0, 1]
+
+
+def test_what_a_dead_acquirer_left_armed_can_be_taken_over(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, take_over=True)
+    eiger.command("arm")
+    assert take(backend) == [0, 1]
+
+
+def test_of_two_clients_that_arm_at_once_one_is_told_and_the_other_goes_on(make: Make, eiger: RunningEiger) -> None:
+    first, second = make(eiger), make(eiger, end_timeout_s=0.1)
+    first.arm(arm_request(frames=2))
+    with pytest.raises(HardwareError, match="another client has armed it"):
+        second.arm(arm_request(frames=2))
+
+
+def test_a_start_that_another_receiver_took_is_told(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=0.5)
+    eiger.fault("slow", key="detector/command/arm", seconds=0.1)
+    eiger.command("initialize", module="stream")
+    eiger.fault("http", key="stream/config/mode", status=404)
+    with pytest.raises(
+        HardwareError, match=r"its start did not come within 0.5 s; does another receiver take messages"
+    ):
+        backend.arm(arm_request())
+    assert eiger.state == "idle"
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
+def test_a_stream_that_cannot_be_reached_is_told_before_the_detector_is_armed(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, stream_port=free_port(), answer_timeout_s=0.5)
+    with pytest.raises(HardwareError, match=r"no connection to the stream at tcp://127.0.0.1:\d+ within 0.5 s; is"):
+        backend.arm(arm_request())
+    assert eiger.state == "idle"
+    backend.configure({"stream_port": eiger.v2_port})
+    assert take(backend) == [0, 1]
+
+
+def test_a_sensor_without_high_voltage_is_not_used(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.fault("high_voltage_off")
+    with pytest.raises(HardwareError, match=r"high voltage is OFF, expected READY: .* or set `require_high_voltage`"):
+        backend.arm(arm_request())
+    backend.configure({"require_high_voltage": False})
+    assert take(backend) == [0, 1]
+
+
+# -- in the middle of a series ------------------------------------------------------------------
+
+
+def running(backend: EigerBackend, frames: int = 1000) -> None:
+    """A series that has given a frame."""
+    backend.arm(arm_request(frames=frames))
+    backend.trigger(TriggerRequest())
+    while not backend.read(0.1):
+        pass
+
+
+def test_a_dcu_that_is_restarted_in_the_middle_is_a_fault(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, exposure_s=0.02)
+    running(backend)
+    eiger.restart()
+    with pytest.raises(
+        HardwareError, match=r"restarted in the middle|trigger: PUT .*/command/trigger: .*image \d+ would"
+    ):
+        until_over(backend)
+    with pytest.raises(BackendError):
+        backend.abort()
+    assert take(backend) == [0, 1]
+
+
+def test_a_dcu_that_vanishes_in_the_middle_is_a_fault_within_its_deadline(make: Make, doomed: RunningEiger) -> None:
+    backend = make(doomed, answer_timeout_s=0.5)
+    backend.arm(arm_request("external", triggers=None))
+    doomed.process.kill()
+    doomed.process.wait()
+    began = time.monotonic()
+    with pytest.raises(HardwareError, match=r"the DCU is gone in the middle .*; look after the DCU and the network"):
+        until_over(backend)
+    assert time.monotonic() - began < 4
+    with pytest.raises(HardwareError):
+        backend.abort()
+
+
+def test_a_trigger_that_hangs_is_told_by_its_deadline(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, trigger_margin_s=0.3)
+    eiger.fault("silence", key="detector/command/trigger")
+    backend.arm(arm_request("software", triggers=None))
+    backend.trigger(TriggerRequest())
+    with pytest.raises(HardwareError, match=r"trigger: PUT .*/command/trigger: no answer within .*; image 0 would"):
+        until_over(backend)
+    eiger.clear_faults()
+    backend.abort()
+    assert take(backend) == [0, 1]
+
+
+def test_an_abort_does_not_wait_for_a_dcu_that_hangs(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=0.3, trigger_margin_s=60)
+    backend.arm(arm_request("software", triggers=None))
+    eiger.fault("silence")
+    backend.trigger(TriggerRequest())
+    began = time.monotonic()
+    with pytest.raises(HardwareError, match=r"abort: PUT .*/command/abort: no answer within 0.3 s"):
+        backend.abort()
+    assert time.monotonic() - began < 4
+
+
+def test_a_high_voltage_that_goes_in_the_middle_is_a_fault(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    backend.arm(arm_request("external", triggers=None))
+    eiger.fault("high_voltage_off")
+    with pytest.raises(HardwareError, match="high voltage is OFF in the middle of the series, since image 0 or before"):
+        until_over(backend)
+
+
+def test_a_full_buffer_leaves_the_series_failed_with_what_was_dropped(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    backend.arm(arm_request(frames=5))
+    eiger.fault("full_buffer")
+    backend.trigger(TriggerRequest())
+    frames, ending = until_over(backend)
+    eiger.clear_faults()
+    assert frames == []
+    assert (ending.status, ending.frames_dropped) == ("failed", ((0, 4),))
+    assert "5 images did not come (the DCU's stream says that it dropped 5)" in ending.reason
+    backend.disarm()
+    assert take(backend) == [0, 1]
