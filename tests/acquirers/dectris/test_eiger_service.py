@@ -1,0 +1,134 @@
+"""The detector behind the acquirer's loop: a receiver gets its series, and its faults are the acquirer's."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stins_acquirers.dectris import EigerBackend
+
+from stins import Outcome, StinsError
+from stins.control import AcquirerState, ArmRequest, TriggerRequest
+from tests.acquirers.simulate_kit import RunningEiger
+
+Make = Callable[..., EigerBackend]
+Started = Callable[..., Any]
+DEADLINE_S = 20.0
+
+
+def request(**changes: Any) -> ArmRequest:
+    return ArmRequest(**{"series_id": "s", "frames_per_trigger": 3, **changes})
+
+
+def test_a_whole_series_reaches_a_strict_receiver(make: Make, start: Started, consume: Started) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request())
+    running.service.trigger(TriggerRequest())
+    opened, stored, ended = consumer.series()
+    assert opened.start.detector.vendor == "DECTRIS"
+    assert [frame.row for frame in stored] == [0, 1, 2]
+    assert ended.result.outcome is Outcome.COMPLETE
+
+
+def test_a_cable_needs_no_command(make: Make, start: Started, consume: Started, eiger2: RunningEiger) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    assert running.service.arm(request(trigger_mode="external", triggers=2)).state is AcquirerState.ARMED
+    eiger2.pulse()
+    running.until_state(AcquirerState.ACQUIRING)
+    # The first pulse's frames last for some milliseconds; a pulse that comes too early starts nothing.
+    deadline = time.monotonic() + DEADLINE_S
+    while not eiger2.pulse()["taken"]:
+        assert time.monotonic() < deadline
+    assert len(consumer.series()[1]) == 6
+    assert running.until_state(AcquirerState.IDLE).frames_sent == 6
+
+
+def test_images_that_the_detector_dropped_are_missing_with_the_reason(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(frames_per_trigger=6))
+    eiger2.fault("drop_images", image=1, images=2)
+    running.service.trigger(TriggerRequest())
+    result = consumer.series()[2].result
+    eiger2.clear_faults()
+    assert result.missing == ((1, 2),)
+    assert any("the DCU's stream says that it dropped 2" in reason for reason in result.reasons)
+
+
+def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(trigger_mode="software", triggers=None))
+    eiger2.fault("drop_images", image=2)
+    running.service.trigger(TriggerRequest())
+    running.until_state(AcquirerState.ARMED)
+    eiger2.clear_faults()
+    running.service.disarm()
+    result = consumer.series()[2].result
+    assert result.missing == ((2, 2),)
+    assert any("1 images did not come" in reason for reason in result.reasons)
+
+
+def test_a_detector_that_cannot_be_used_is_a_fault_with_reason_and_the_next_arming_works(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    eiger2.fault("high_voltage_off")
+    with pytest.raises(StinsError, match="high voltage is OFF"):
+        running.service.arm(request())
+    status = running.until_state(AcquirerState.FAULT)
+    assert "switch it on" in status.reason
+    eiger2.clear_faults()
+    running.service.arm(request())
+    running.service.trigger(TriggerRequest())
+    assert consumer.series()[2].result.outcome is Outcome.COMPLETE
+
+
+def test_a_dcu_that_restarts_in_the_middle_ends_the_series_as_failed_and_the_next_works(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make(exposure_s=0.02))
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(frames_per_trigger=500))
+    running.service.trigger(TriggerRequest())
+    deadline = time.monotonic() + DEADLINE_S
+    while not running.status.frames_sent:
+        assert time.monotonic() < deadline
+    eiger2.restart()
+    ended = consumer.series()[2]
+    assert ended.result.end.status == "failed"
+    assert running.until_state(AcquirerState.FAULT).reason
+    running.service.arm(request())
+    running.service.trigger(TriggerRequest())
+    assert consumer.series()[2].result.outcome is Outcome.COMPLETE
+
+
+def test_an_abort_is_told_to_the_detector(make: Make, start: Started, consume: Started, eiger2: RunningEiger) -> None:
+    running = start(make(exposure_s=0.5))
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(frames_per_trigger=100))
+    running.service.trigger(TriggerRequest())
+    running.service.abort()
+    assert eiger2.state == "idle"
+    assert consumer.series()[2].result.end.status == "aborted"
+
+
+def test_a_refused_setting_is_no_fault(make: Make, start: Started) -> None:
+    running = start(make())
+    with pytest.raises(StinsError, match="incident_energy"):
+        running.service.configure({"incident_energy": 1e9})
+    assert running.status.state is AcquirerState.IDLE
+
+
+def test_the_status_says_what_is_set_with_its_units(make: Make, start: Started) -> None:
+    running = start(make(exposure_s=0.1))
+    assert running.status.settings["exposure_s"] == 0.1
+    assert running.status.units["incident_energy"] == "eV"
+    assert running.status.frame.shape == (64, 48)
