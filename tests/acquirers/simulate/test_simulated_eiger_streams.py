@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from reading import blobs, by_hdf5, loads, v1_image
+from eiger_reading import blobs, by_hdf5, loads, v1_image
 from simulate_kit import RunningEiger, pulling
 
 SHAPE = (64, 48)
