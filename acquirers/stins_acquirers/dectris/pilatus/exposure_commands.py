@@ -1,0 +1,36 @@
+"""The commands that prepare a series, in the order that camserver needs. No I/O."""
+
+from collections.abc import Iterator
+
+from .settings import PilatusSettings
+
+__all__ = ["exposure_commands"]
+
+_PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12_398.4198
+
+
+def exposure_commands(settings: PilatusSettings, period_s: float) -> Iterator[str]:
+    """All of them each time: `setthreshold` makes camserver forget some, and other clients may have set others."""
+    yield f"imgpath {settings.imgpath}"
+    yield f"nexpframe {settings.exposures_per_frame}"
+    # The exposure first: a period that is too short for it is refused.
+    yield f"exptime {settings.exposure_s:.7f}"
+    yield f"expperiod {period_s:.7f}"
+    yield f"delay {settings.delay_s:.7f}"
+    if settings.gap_fill is not None:
+        yield f"gapfill {settings.gap_fill}"
+    yield from (f"mxsettings {key} {value}" for key, value in _remarks(settings).items())
+    if settings.header_string:
+        yield f'headerstring "{settings.header_string}"'
+
+
+def _remarks(settings: PilatusSettings) -> dict[str, object]:
+    """What image headers are to say."""
+    remarks: dict[str, object] = {}
+    if settings.incident_energy:
+        remarks["Wavelength"] = f"{_PLANCK_TIMES_LIGHT_EV_ANGSTROM / settings.incident_energy:.5f}"
+    if settings.distance is not None:
+        remarks["Detector_distance"] = f"{settings.distance:.5f}"
+    if settings.beam_center_x is not None and settings.beam_center_y is not None:
+        remarks["Beam_xy"] = f"{settings.beam_center_x:.2f},{settings.beam_center_y:.2f}"
+    return remarks | settings.mx_settings

@@ -1,0 +1,88 @@
+"""Sets energy and threshold, which takes camserver up to two minutes: nobody is held up for more than some seconds."""
+
+import logging
+
+from ...backend import BackendError
+from .camserver import Camserver, RefusedError
+from .energies import Energies, told, trimming
+from .settings import PilatusSettings
+
+__all__ = ["Trimmer"]
+
+log = logging.getLogger(__name__)
+
+
+class Trimmer:
+    """`known` is what camserver said last."""
+
+    def __init__(self, camserver: Camserver) -> None:
+        self._camserver = camserver
+        self.known = Energies()
+        self._done: tuple[Energies, Energies] | None = None
+
+    def read(self, step: str) -> None:
+        """Asks camserver."""
+        self.known = told(self._ask(step, "setenergy"), self._ask(step, "setthreshold"))
+
+    def _ask(self, step: str, command: str) -> str:
+        try:
+            return self._camserver.command(step, command).text
+        except RefusedError as error:  # one that is too old for `setenergy`
+            log.info("%s", error)
+            return ""
+
+    def begin(self, step: str, settings: PilatusSettings) -> None:
+        """Has the detector trimmed, if that is needed, and waits for some seconds only.
+
+        Raises:
+            BackendError: camserver refuses.
+        """
+        wanted = Energies.wanted(settings)
+        # What was refused in part (a threshold that is out of range becomes the next possible one) is not asked again.
+        command = None if self._done == (wanted, self.known) else trimming(wanted, self.known)
+        if command is None:
+            return
+        log.info(
+            "camserver at %s: %s, which may take %g s", self._camserver.address, command, settings.threshold_timeout_s
+        )
+        self._camserver.begin(step, command, settings.threshold_timeout_s)
+        if self._camserver.answer(step, settings.answer_timeout_s) is not None:
+            self._finish(step, wanted)
+
+    def wait(self, step: str, settings: PilatusSettings) -> None:
+        """Returns once nothing is being trimmed any more.
+
+        Raises:
+            BackendError: it takes longer than some seconds, or camserver has refused.
+        """
+        if not self._camserver.pending:
+            return
+        command, waited_s = self._camserver.pending, self._camserver.waited_s()
+        if self._camserver.answer(step, settings.answer_timeout_s) is None:
+            raise BackendError(
+                f"camserver at {self._camserver.address}: {step}: {command!r} has been under way for "
+                f"{waited_s + settings.answer_timeout_s:.0f} s, which may take {settings.threshold_timeout_s:g} s; "
+                "try again when it is done"
+            )
+        self._finish(step, Energies.wanted(settings))
+
+    def _finish(self, step: str, wanted: Energies) -> None:
+        self.read(step)
+        self._done = (wanted, self.known)
+        if (left := trimming(wanted, self.known)) is not None:
+            log.warning("camserver at %s has %s, not what %r asks for", self._camserver.address, self.known, left)
+
+    def apply(self, step: str, settings: PilatusSettings) -> None:
+        """Trims the detector as the settings say, or raises what `begin` and `wait` do."""
+        self.wait(step, settings)
+        self.read(step)
+        self.begin(step, settings)
+        self.wait(step, settings)
+
+    def settings(self, wanted: PilatusSettings) -> PilatusSettings:
+        """The settings with what camserver has."""
+        known = self.known
+        if self._camserver.pending:
+            return wanted
+        found = {"incident_energy": known.incident, "threshold_energy": known.threshold, "gain": known.gain}
+        return wanted.model_copy(update={name: value for name, value in found.items() if value is not None})
