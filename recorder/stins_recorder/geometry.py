@@ -4,7 +4,7 @@ Directions and axes: docs/stins.md, "Geometry". NXmx: the application definition
 """
 
 from collections.abc import Iterator, Sequence
-from math import hypot
+from math import hypot, inf
 from typing import Final
 
 import msgspec
@@ -20,6 +20,8 @@ _FAST: Final[Vector] = (-1.0, 0.0, 0.0)
 _SLOW: Final[Vector] = (0.0, -1.0, 0.0)
 #: Directions whose cross product is shorter are no two directions.
 _PARALLEL = 1e-3
+#: Below it a vector has too few digits for a direction.
+_NO_LENGTH = 1e-300
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +67,9 @@ def missing_for_nxmx(start: SeriesStart) -> tuple[str, ...]:
 
 
 def direction(vector: Vector | UnsetType | None) -> Vector | None:
-    """The vector at length 1; None where there is none, or where it has no length."""
+    """The vector at length 1; None where there is none, or where its length is none."""
     length = hypot(*vector) if vector else 0.0
-    if not vector or not length:
+    if not vector or not _NO_LENGTH < length < inf:
         return None
     x, y, z = (component / length for component in vector)
     return x, y, z

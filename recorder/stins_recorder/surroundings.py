@@ -67,7 +67,7 @@ def estimated_end(start_time: str, start: SeriesStart) -> str:
 def _name(group: h5py.Group, name: str | UnsetType, short_name: str | UnsetType) -> None:
     field = add_field(group, "name", name or _UNKNOWN)
     if short_name:
-        field.attrs["short_name"] = short_name
+        field.attrs["short_name"] = short_name.replace("\0", "\\0")
 
 
 def _in_zone(start_time: str, zone: str) -> str:

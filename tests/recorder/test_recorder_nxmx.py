@@ -8,8 +8,10 @@ import h5py
 import numpy as np
 import nxmx
 import pytest
+import silx.io
 from nxmx_kit import DETECTOR, OMEGA, OMEGA_PATH, entry_of, is_valid, is_valid_nxmx, meta_data, omegas, place_of, scan
 from recorder_kit import IMAGE, SHAPE, Desk, image, module_parts
+from silx.io import nxdata
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
 
@@ -42,6 +44,12 @@ def test_the_fields_reader_finds_wavelength_detector_and_module(desk: Desk) -> N
         assert (detector.bit_depth_readout, detector.saturation_value) == (16, 60000)
         assert (detector.frame_time.to("s").magnitude, detector.count_time.to("s").magnitude) == (0.01, 0.009)
         np.testing.assert_array_equal(detector.data, [image(n) for n in range(4)])
+
+
+def test_a_viewer_shows_the_frames_of_such_a_file(desk: Desk) -> None:
+    with silx.io.open(str(scan(desk))) as file:
+        plot = nxdata.get_default(file)
+        assert (plot.is_valid, plot.signal.shape, plot.interpretation) == (True, (4, *SHAPE), "image")
 
 
 # -- where the pixels are ---------------------------------------------------------------------------
@@ -212,6 +220,13 @@ def test_names_that_nobody_gave_are_unknown(desk: Desk) -> None:
     assert is_valid_nxmx(path)
 
 
+def test_no_series_is_lost_for_a_name_that_hdf5_has_no_form_for(desk: Desk) -> None:
+    path = scan(desk, beamline=Beamline(name="a\0b", short_name="a\0b", sample_name="\0", time_zone="\0"))
+    with h5py.File(path) as file:
+        assert file["/entry/instrument/name"].attrs["short_name"] == "a\\0b"
+        assert file["/entry/sample/name"].asstr()[()] == '"\\u0000"'
+
+
 def test_what_is_known_of_the_beam_has_its_place(desk: Desk) -> None:
     beamline = Beamline(
         total_flux=2e12,
@@ -297,8 +312,11 @@ def test_a_second_image_takes_no_place_of_the_geometry(desk: Desk) -> None:
 # -- after a death ----------------------------------------------------------------------------------
 
 
-def test_the_file_of_a_dead_recorder_has_the_angles_of_its_frames(desk: Desk, tmp_path: Path) -> None:
-    desk.start(**meta_data())
+@pytest.mark.parametrize("known", [{}, {"frames_expected": 5}])
+def test_the_file_of_a_dead_recorder_has_the_angles_of_its_frames(
+    desk: Desk, tmp_path: Path, known: dict[str, int]
+) -> None:
+    desk.start(**meta_data(**known))
     desk.frames(0, 1)
     desk.lose(2)
     desk.frames(3, 4)
