@@ -43,7 +43,6 @@ class Camera:
 
     def image_header(self, began: datetime, folder: str) -> list[str]:
         """What stands in the header of an image."""
-        threshold = "not set" if self.threshold is None else f"{self.threshold} eV"
         own = [
             f"Detector: {self.name}",
             f"{began.strftime(self.model.family.date)}.{began.microsecond // 1000:03d}",
@@ -53,7 +52,7 @@ class Camera:
             f"Exposure_period {self.period_s:.7f} s",
             "Tau = 124.0e-09 s",
             "Count_cutoff 1221026 counts",
-            f"Threshold_setting: {threshold}",
+            f"Threshold_setting: {self.threshold or 0} eV",
             f"Gain_setting: {self.gain} (vrf = -0.200)",
             "N_excluded_pixels = 0",
             "Excluded_pixels: (nil)",
