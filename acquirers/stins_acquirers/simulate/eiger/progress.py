@@ -61,6 +61,8 @@ class Progress:
             if self._gated:
                 left = self._config["nimages"] * self._config["ntrigger"] - self._images
                 exposure.images = min(exposure.images, left)
+                # Gates that were left over began while the image before them was still taken.
+                exposure.start_ns = max(exposure.start_ns, self._busy_until_ns)
             elif self._triggers >= self._config["ntrigger"]:
                 return
             if exposure.images > 0 and exposure.start_ns >= self._busy_until_ns:
