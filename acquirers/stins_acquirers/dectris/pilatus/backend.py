@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
 
-from ...backend import BackendError, Ending, Frame, Opening, with_changes
+from ...backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
 from .camserver import Camserver, RefusedError
 from .exposure_commands import exposure_commands
 from .folder import ImageFolder
@@ -25,10 +25,19 @@ log = logging.getLogger(__name__)
 _PLACE: Final = ("host", "port", "answer_timeout_s", "folder")
 _LOOKS: Final = ("shape", "readout_s")
 _KILL_S: Final = 1.0
-_HINTS: Final = {
-    "imgpath": "if a series is under way there (of another client, or of an acquirer that has died), end it, or set "
-    "`take_over` to true; if it can't write there, set `camserver_folder`",
-    "gapfill": "set `gap_fill` to null for a detector without gaps",
+_BUSY: Final = (
+    "if a series is under way there (of another client, or of an acquirer that has died), end it, or set `take_over` "
+    "to true; if another client is in control there, disconnect it"
+)
+#: Which settings the commands stand for.
+_SETTINGS: Final = {
+    "exptime": "exposure_s",
+    "expperiod": "period_s",
+    "nexpframe": "exposures_per_frame",
+    "delay": "delay_s",
+    "gapfill": "gap_fill",
+    "mxsettings": "mx_settings",
+    "headerstring": "header_string",
 }
 _ENERGIES: Final = ("incident_energy", "threshold_energy", "gain")
 _SAME_S: Final = 1e-9
@@ -66,8 +75,11 @@ class PilatusBackend:
                 self._camserver.end_series(step, _KILL_S)
             self._orphan = False
         if self._identity is None:
-            self._trimmer.read(step)
-            self._identity = read_identity(self._camserver, step, self._wanted)
+            try:
+                self._trimmer.read(step)
+                self._identity = read_identity(self._camserver, step, self._wanted)
+            except RefusedError as error:
+                raise HardwareError(f"{error}; {_BUSY}") from error
         return self._identity
 
     # -- settings -------------------------------------------------------------------------------
@@ -135,10 +147,10 @@ class PilatusBackend:
             try:
                 self._camserver.command("arm", command)
             except RefusedError as error:
-                hint = _HINTS.get(command.split()[0])
-                if hint is None:
-                    raise
-                raise BackendError(f"{error}; {hint}") from error
+                name = command.split()[0]
+                if name == "imgpath":
+                    raise HardwareError(f"{error}; {_BUSY}; if it can't write there, set `camserver_folder`") from error
+                raise BackendError(f"{error}; set `{_SETTINGS.get(name, name)}` to what it takes") from error
 
     def trigger(self, request: TriggerRequest) -> None:
         """Has the images of one trigger taken."""

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 #: What ends a series: the first also the exposure that is under way, where camserver knows it, the second any series.
 INTERRUPTS: Final = ("camcmd k", "k")
-#: A command that changes nothing, and the number of its answers, which no other has.
-_MARK: Final = "imgpath"
-_MARK_CODE: Final = 10
+#: A command that changes nothing, and the number of its answers, which no other has; an old camserver does not know it.
+_MARK: Final = "version"
+_MARK_CODE: Final = 24
 _CHUNK: Final = 1 << 14
 _UNASKED_KEPT: Final = 64
 _RUNNING: Final = "is camserver running there, and is the port right?"
@@ -28,7 +28,11 @@ _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (sock
 
 
 class RefusedError(BackendError):
-    """Camserver answered a command with ERR."""
+    """Camserver answered a command with ERR; `unknown`: it has no such command."""
+
+    def __init__(self, text: str, *, unknown: bool) -> None:
+        super().__init__(text)
+        self.unknown = unknown
 
 
 class Camserver:
@@ -118,7 +122,10 @@ class Camserver:
         self._pending = None
         reply = self._answers.popleft()
         if not reply.good:
-            raise RefusedError(f"camserver at {self.address}: {step}: {command!r}: got {str(reply)!r}, expected OK")
+            raise RefusedError(
+                f"camserver at {self.address}: {step}: {command!r}: got {str(reply)!r}, expected OK",
+                unknown="unrecognized" in reply.text.lower(),
+            )
         return reply
 
     def waited_s(self) -> float:
@@ -157,7 +164,8 @@ class Camserver:
         while (left := until - time.monotonic()) > 0:
             self._receive(step, left)
             while self._answers:
-                if self._answers.popleft().code == _MARK_CODE:
+                reply = self._answers.popleft()
+                if reply.code == _MARK_CODE or _MARK in reply.text:
                     self._unasked.clear()
                     return
         self._cut_off()

@@ -48,7 +48,7 @@ class Climate(msgspec.Struct, frozen=True):
 
 
 def read_identity(camserver: Camserver, step: str, settings: PilatusSettings) -> Identity:
-    """Asks for all of it. Raises `BackendError` if nobody knows how large images are."""
+    """Asks for all of it. Raises `BackendError` if it is refused, or if nobody knows how large images are."""
     name = _found(_NAME, _asked(camserver, step, "camsetup")) or "PILATUS"
     tau = _asked(camserver, step, "tau")
     cutoff = _CUTOFF.search(tau)
@@ -84,6 +84,8 @@ def _asked(camserver: Camserver, step: str, command: str) -> str:
     try:
         return camserver.command(step, command).text
     except RefusedError as error:
+        if not error.unknown:
+            raise
         log.info("%s", error)
         return ""
 

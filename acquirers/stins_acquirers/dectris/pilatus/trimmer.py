@@ -27,7 +27,9 @@ class Trimmer:
     def _ask(self, step: str, command: str) -> str:
         try:
             return self._camserver.command(step, command).text
-        except RefusedError as error:  # one that is too old for `setenergy`
+        except RefusedError as error:
+            if not error.unknown:
+                raise
             log.info("%s", error)
             return ""
 

@@ -126,10 +126,11 @@ def _setthreshold(camera: Camera, text: str) -> Answer:
     gain = words.pop(0) if len(words) == 2 else None
     if len(words) != 1 or (gain is not None and gain not in _GAINS):
         return error(f"ERROR: unknown gain setting: {text}")
-    least, most = _ENERGIES
-    threshold = _integer("Threshold", words[0], least // 2, most)
+    threshold = _integer("Threshold", words[0], 0, 1_000_000)
     if isinstance(threshold, Answer):
         return threshold
+    # Beyond what it can do, it does what comes next.
+    threshold = min(max(threshold, _ENERGIES[0] // 2), _ENERGIES[1])
     camera.set_threshold(energy or 2 * threshold, threshold, gain)
     return ok("/tmp/setthreshold.cmd")  # noqa: S108  # what the real one answers
 

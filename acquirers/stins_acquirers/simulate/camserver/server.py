@@ -78,6 +78,11 @@ class Server:
         except OSError as error:
             raise StinsError(f"cannot listen on {self._options.host}:{port}: {error.strerror}") from error
 
+    async def interrupt(self) -> None:
+        """As if `k` had been typed in camserver's own window: the client in control hears of it."""
+        for answer in await self._dialogue.answer("k", in_control=True):
+            self._say(answer)
+
     async def close(self) -> None:
         """Ends the series, if there is one, and all connections."""
         await self.exposures.kill()

@@ -77,6 +77,10 @@ class Simulator:
         """Pulses on the cable, each once the detector is ready for it; how many were taken."""
         return sum(self._run(self._server.exposures.pulse(gate_s)) for _ in range(count))
 
+    def interrupt(self) -> None:
+        """Somebody ends the series at camserver's own window."""
+        self._run(self._server.interrupt())
+
     def add_fault(self, fault: Fault) -> None:
         """Something is to go wrong from now on."""
         self._loop.call_soon_threadsafe(self._server.faults.add, fault)
