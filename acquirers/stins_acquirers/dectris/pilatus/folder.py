@@ -137,11 +137,11 @@ class ImageFolder:
         if deleted:
             log.warning("%s: %d images of earlier series that nobody has recorded had to make room", self.path, deleted)
         if not _enough(room, reserve_bytes, limit_bytes):
-            limit = "" if limit_bytes is None else f" of at most {limit_bytes / _MIB:.0f}"
+            limit = "" if limit_bytes is None else f" of at most {limit_bytes / _MIB:.3g}"
             raise HardwareError(
-                f"folder {self.path} is full: {room.free / _MIB:.0f} MiB of {room.total / _MIB:.0f} free, at least "
-                f"{reserve_bytes / _MIB:.0f} expected; images of this acquirer that are not recorded yet take "
-                f"{room.own / _MIB:.0f} MiB{limit}. Is the recorder fast enough, and what else is in the folder?"
+                f"folder {self.path} is full: {room.free / _MIB:.3g} MiB of {room.total / _MIB:.3g} free, at least "
+                f"{reserve_bytes / _MIB:.3g} expected; images of this acquirer that are not recorded yet take "
+                f"{room.own / _MIB:.3g} MiB{limit}. Is the recorder fast enough, and what else is in the folder?"
             )
         return room
 

@@ -8,6 +8,7 @@ import msgspec
 
 from stins import Part
 from stins.cbf import locate, unpack
+from stins.errors import CbfError
 from stins.messages import Payload
 
 from ...backend import BackendError
@@ -20,6 +21,7 @@ _REMARK = re.compile(r"^#[ \t]+(.*?)\s*$", re.MULTILINE)
 _DATE = re.compile(r"\d{4}[-/](?:\d\d|\w{3})[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?")
 _DATE_FORMATS: Final = ("%Y-%m-%dT%H:%M:%S.%f", "%Y/%b/%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y/%b/%d %H:%M:%S")
 _HEAD_BYTES: Final = 4096
+_END: Final = b"--CIF-BINARY-FORMAT-SECTION----"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -43,6 +45,8 @@ def parse_image(content: bytes, part: Part) -> Image:
         BackendError: it is, and has another image than expected.
     """
     binary = locate(content)
+    if _END not in content[binary.start + binary.size :]:
+        raise CbfError(f"got {len(content)} bytes without the mark that ends a file")
     if binary.shape != part.shape:
         raise BackendError(f"got an image of {list(binary.shape)}, expected {list(part.shape)}; is `shape` set right?")
     remarks = "\n".join(_REMARK.findall(content[: min(binary.start, _HEAD_BYTES)].decode("latin-1")))

@@ -80,7 +80,7 @@ def test_leftovers_make_room_oldest_first_and_nothing_else_does(folder: ImageFol
 def test_a_folder_without_room_is_a_fault_that_says_how_full_it_is(folder: ImageFolder) -> None:
     put(folder, RUN, 0, 1, size=2 << 20)
     with pytest.raises(
-        HardwareError, match=r"is full: \d+ MiB of \d+ free, .* take 4 MiB of at most 1\. Is the recorder fast"
+        HardwareError, match=r"is full: \S+ MiB of \S+ free, .* take 4 MiB of at most 1\. Is the recorder fast"
     ):
         folder.make_room(0, 1 << 20, RUN)
     with pytest.raises(HardwareError, match=r"is full: .* at least .* expected"):

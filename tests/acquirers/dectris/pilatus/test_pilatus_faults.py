@@ -1,0 +1,212 @@
+"""What goes wrong: each ends in FAULT with its reason and what to do, and the next series works."""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stins_acquirers.dectris.pilatus import PilatusBackend
+from stins_acquirers.simulate.camserver import Fault, PilatusOptions, Simulator
+
+from stins import EndSeries, StinsError, StoreFrame
+from stins.control import AcquirerState, ArmRequest, TriggerRequest
+
+FAULT, IDLE = AcquirerState.FAULT, AcquirerState.IDLE
+#: Deadlines that a test can wait for.
+FAST: dict[str, Any] = {"answer_timeout_s": 0.3, "image_timeout_s": 0.3}
+
+Make = Callable[..., PilatusBackend]
+Series = Callable[[int], tuple[list[int], EndSeries]]
+
+
+@pytest.fixture
+def acquirer(start: Callable[..., Any], consume: Callable[..., Any]) -> Callable[[PilatusBackend], "Acquirer"]:
+    """Runs a backend as an acquirer, with a consumer of its frames."""
+    return lambda backend: Acquirer(start(backend), consume)
+
+
+class Acquirer:
+    """A service, and what came of its series."""
+
+    def __init__(self, running: Any, consume: Callable[..., Any]) -> None:
+        self.running = running
+        self.service = running.service
+        self.consumer = consume(running.publisher.endpoint)
+        self._series = 0
+
+    def begin(self, frames: int = 5, **request: Any) -> None:
+        self._series += 1
+        arming = ArmRequest(series_id=f"s{self._series}", triggers=frames, **request)
+        self.service.arm(arming)
+        if arming.trigger_mode != "external":
+            self.service.trigger(TriggerRequest())
+
+    def outcome(self) -> tuple[list[int], EndSeries]:
+        """The frames of the next series that ends, and its end."""
+        _, frames, end = self.consumer.series()
+        return [frame.header.frame_number for frame in frames], end
+
+    def reason(self) -> str:
+        """Why it is in FAULT, once it is."""
+        return str(self.running.until_state(FAULT).reason)
+
+    def works(self) -> bool:
+        """Whether the next series does."""
+        self.begin(3)
+        numbers, end = self.outcome()
+        self.running.until_state(IDLE)
+        return numbers == [0, 1, 2] and end.result.end is not None and end.result.end.status == "finished"
+
+
+def test_camserver_is_not_there(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    port = camserver.port
+    camserver.stop()
+    running = acquirer(make(camserver, **FAST))
+    with pytest.raises(StinsError, match=r"Connection refused; is camserver running there, and is the port right?"):
+        running.begin()
+    assert f"camserver at 127.0.0.1:{port}: arm: " in running.reason()
+    with Simulator(PilatusOptions(folder=camserver_folder(running), shape=(20, 30), pool=1, port=port)):
+        assert running.works()
+
+
+def camserver_folder(acquirer: Acquirer) -> Path:
+    return Path(acquirer.running.status.settings["folder"])
+
+
+def test_camserver_is_gone_in_mid_series(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="gone", image=3, seconds=0.05, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin(9)
+    assert "acquire: it has closed the connection; is camserver running there" in running.reason()
+    numbers, end = running.outcome()
+    assert numbers == list(range(len(numbers)))
+    assert end.result.end.status == "failed"
+    wait_until_back(camserver)
+    assert running.works()
+
+
+def wait_until_back(camserver: Simulator) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", camserver.port)):
+                return
+        assert time.monotonic() < deadline
+
+
+def test_camserver_refuses_to_expose(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="refuse", command="exposure", times=1))
+    running = acquirer(make(camserver, **FAST))
+    with pytest.raises(StinsError, match=r"trigger: 'exposure stins_.*cbf': got '15 ERR ERROR: exposure failed'"):
+        running.begin()
+    running.service.abort()
+    running.outcome()
+    assert running.works()
+
+
+def test_camserver_says_nothing(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    running = acquirer(make(camserver, **FAST))
+    camserver.add_fault(Fault(kind="silence", command="nimages"))
+    with pytest.raises(StinsError, match=r"'nimages 5': no answer within 0.3 s; look at its window, or restart it"):
+        running.begin()
+    assert "no answer within 0.3 s" in running.reason()
+    running.outcome()
+    camserver.clear_faults()
+    assert running.works()
+
+
+def test_the_exposures_fail(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="fail", image=2, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin()
+    assert "the exposures ended with 'readout failed'; look at its window" in running.reason()
+    numbers, _ = running.outcome()
+    assert numbers == [0, 1]
+    assert running.works()
+
+
+def test_an_image_never_comes(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="lose_image", image=2, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin()
+    assert "_000002.cbf did not appear within 0.3 s of when it was due" in running.reason()
+    numbers, end = running.outcome()
+    assert numbers == [0, 1, 3, 4]
+    assert end.result.missing == ((2, 2),)
+    assert running.works()
+
+
+def test_the_last_image_never_comes(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="lose_image", image=4, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin()
+    reason = running.reason()
+    assert "_000004.cbf did not appear within 0.3 s" in reason
+    assert "is `folder` where camserver writes?" in reason
+    assert running.outcome()[0] == [0, 1, 2, 3]
+    assert running.works()
+
+
+def test_an_image_is_half_there(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="cut_image", image=1, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin()
+    assert "_000001.cbf is damaged: got " in running.reason()
+    assert running.outcome()[0] == [0, 2, 3, 4]
+    assert running.works()
+
+
+def test_camserver_finds_no_room(make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]) -> None:
+    camserver.add_fault(Fault(kind="full", image=3, times=1))
+    running = acquirer(make(camserver, **FAST))
+    running.begin()
+    reason = running.reason()
+    assert "No space left on device" in reason
+    assert "whether its folder is full" in reason
+    assert running.outcome()[0] == [0, 1, 2]
+    assert running.works()
+
+
+def test_a_folder_that_is_too_full_refuses_the_trigger(
+    make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer]
+) -> None:
+    backend = make(camserver, **FAST, folder_reserve_bytes=1 << 60)
+    running = acquirer(backend)
+    with pytest.raises(StinsError, match=r"ramdisk is full: .* Is the recorder fast enough"):
+        running.begin()
+    assert "is full" in running.reason()
+    running.outcome()
+    running.service.configure({"folder_reserve_bytes": 0})
+    assert running.works()
+
+
+def test_a_folder_that_fills_up_in_mid_series_ends_it(
+    make: Make, camserver: Simulator, start: Callable[..., Any], consume: Callable[..., Any]
+) -> None:
+    """The recorder gets frames, and flushes none of them: every image stays."""
+    backend = make(camserver, **FAST, exposure_s=0.01, folder_limit_bytes=40_000)
+    running = start(backend, acks="tcp://127.0.0.1:0", peer_timeout_s=1.0)
+    acquirer = Acquirer(running, lambda endpoint: consume(endpoint, acks=running.publisher.acks))
+    acquirer.begin(100_000)
+    acquirer.consumer.until(StoreFrame, 8)
+    assert "is full: " in acquirer.reason()
+    held = set(camserver_folder(acquirer).glob("*.cbf"))
+    acquirer.consumer.until(EndSeries)
+    sent = sum(isinstance(each, StoreFrame) for each in acquirer.consumer.instructions)
+    assert len(held) >= sent >= 8
+    acquirer.consumer.ack()
+    assert acquirer.works()
+
+
+def test_a_folder_of_another_detector_is_a_fault(
+    make: Make, camserver: Simulator, acquirer: Callable[..., Acquirer], tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    running = acquirer(
+        make(camserver, **FAST, folder=tmp_path / "elsewhere", camserver_folder=str(tmp_path / "ramdisk"))
+    )
+    running.begin(2)
+    assert "_000000.cbf to stins_" in running.reason()
+    running.outcome()
