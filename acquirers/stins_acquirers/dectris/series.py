@@ -256,6 +256,9 @@ class EigerSeries:
         self._stopped = time.monotonic()
         try:
             if not self._over:
+                if self._errand is not None and self._numbering.next_image >= self._numbering.triggered:
+                    # All images have come: the DCU is about to answer, and is not to be cut short.
+                    self._errand.wait(self._settings.end_timeout_s)
                 self._dcu.stop()
                 self._stopped = time.monotonic()
         except Exception:

@@ -8,6 +8,7 @@ import hdf5plugin
 import msgspec
 import numpy as np
 import pytest
+from dectris.compression import decompress
 from stins_acquirers.backend import BackendError, Ending
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.dectris import StreamV2
@@ -33,6 +34,9 @@ def test_pixels_are_passed_on_uncopied_and_hdf5_reads_them(compression: str, dty
     assert part == Part(name="threshold_1", shape=(60, 100), dtype=dtype, compression=compression)
     assert payload.obj is raw
     np.testing.assert_array_equal(decode_part(part, payload), pixels(dtype))
+    if compression != "none":
+        vendors = decompress(bytes(payload), compression, elem_size=pixels(dtype).itemsize)
+        assert vendors == pixels(dtype).tobytes()
     with h5py.File("f", "w", driver="core", backing_store=False) as file:
         chunked: dict[str, Any] = {"chunks": (60, 100), "compression": FILTERS[compression]}
         dataset = file.create_dataset("d", (60, 100), dtype, **chunked)
