@@ -237,30 +237,33 @@ def test_initialize_ends_a_running_series(eiger: RunningEiger) -> None:
 # -- what nobody fetches ----------------------------------------------------------------------------
 
 
-def test_images_that_nobody_fetches_are_dropped_and_counted_until_the_next_arm() -> None:
+def test_images_that_find_no_room_are_dropped_and_counted_until_the_next_arm() -> None:
     with running_eiger(buffer_images=10) as eiger:
         eiger.command("initialize")
         eiger.set("stream", mode="enabled", format="cbor")
-        eiger.set(nimages=25, count_time=0.001, frame_time=0.002)
+        eiger.set(nimages=25, ntrigger=2, count_time=0.001, frame_time=0.002)
         eiger.command("arm")
         eiger.command("trigger")
         assert eiger.get("stream", "status", "dropped")["value"] == 15
-        assert eiger.get("stream", "status", "state")["value"] == "acquire"
+        assert eiger.status()["images_waiting"] == 10
         with pulling(eiger.v2) as socket:
             assert loads(socket.recv())["type"] == "start"
-            assert [image["image_id"] for image in received(socket)] == list(range(10))
+            assert [loads(socket.recv())["image_id"] for _ in range(10)] == list(range(10))
+            eiger.command("trigger")
+            assert [image["image_id"] for image in received(socket)] == list(range(25, 50))
+            assert eiger.get("stream", "status", "dropped")["value"] == 15
             eiger.command("arm")
             assert eiger.get("stream", "status", "dropped")["value"] == 0
 
 
 def test_who_comes_later_gets_no_series_of_before(eiger: RunningEiger) -> None:
     eiger.set("stream", mode="enabled", format="cbor")
-    eiger.set(trigger_mode="ints", nimages=1, ntrigger=1, count_time=0.001)
-    for _ in range(3):
-        eiger.command("arm")
-        eiger.command("trigger")
-    number = eiger.command("arm")["sequence id"]
+    eiger.set(trigger_mode="ints", nimages=3, ntrigger=1, count_time=0.001)
+    eiger.command("arm")
+    eiger.command("trigger")
+    assert eiger.get("stream", "status", "dropped")["value"] == 3
     with pulling(eiger.v2) as socket:
+        number = eiger.command("arm")["sequence id"]
         assert loads(socket.recv())["series_id"] == number
         eiger.command("disarm")
         assert received(socket) == []

@@ -1,7 +1,7 @@
 """Faults on request: what goes wrong with which request, or which image."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -34,7 +34,10 @@ class Fault(Model):
     images: int = Field(default=1, ge=1)
     """How many images are hit."""
     times: int = Field(default=0, ge=0)
-    """How often a request is hit, or in how many series an image; 0: until the fault is taken back."""
+    """How many requests are hit, or in how many series images are; 0: until the fault is taken back."""
+
+
+_OF_REQUESTS = ("refuse", "http", "silence", "slow")
 
 
 class Faults:
@@ -42,68 +45,78 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = list(faults)
-        self._hits: dict[int, int] = {}
+        self._on = [_On(fault) for fault in faults]
 
     def add(self, fault: Fault) -> None:
         """Turns one on."""
         with self._lock:
-            self._faults = [*self._faults, fault]
+            self._on = [*self._on, _On(fault)]
 
     def clear(self) -> None:
         """Turns all off."""
         with self._lock:
-            self._faults, self._hits = [], {}
+            self._on = []
 
     def active(self) -> tuple[Fault, ...]:
         """Those that are on and not used up."""
-        return tuple(self._faults)
-
-    def of_request(self, method: str, key: str) -> Fault | None:
-        """The first that this request runs into."""
-        return self._take(
-            lambda fault: (
-                fault.kind in ("http", "silence", "slow", "refuse")
-                and (fault.kind != "refuse" or method == "PUT")
-                and fnmatchcase(key, fault.key)
-            )
-        )
-
-    def of_image(self, number: int) -> Fault | None:
-        """The first that this image of a series runs into."""
-        if not self._faults:
-            return None
-        return self._take(lambda fault: _hits(fault, number), counts=lambda fault: fault.image == number)
+        return tuple(on.fault for on in self._on)
 
     def has(self, kind: FaultKind) -> bool:
         """Whether one of that kind is on."""
-        return any(fault.kind == kind for fault in self._faults)
+        return any(on.fault.kind == kind for on in self._on)
 
-    def _take(
-        self, hit: Callable[[Fault], bool], counts: Callable[[Fault], bool] = lambda _fault: True
-    ) -> Fault | None:
+    def of_request(self, method: str, key: str) -> Fault | None:
+        """The first that this request runs into."""
         with self._lock:
-            for fault in self._faults:
-                if hit(fault):
-                    if counts(fault):
-                        self._count(fault)
-                    return fault
+            for on in self._on:
+                if _hits_request(on.fault, method, key):
+                    self._count(on)
+                    return on.fault
         return None
 
-    def _count(self, fault: Fault) -> None:
-        if fault.times == 0:
-            return
-        hits = self._hits[id(fault)] = self._hits.get(id(fault), 0) + 1
-        if hits >= fault.times:
-            self._faults = [other for other in self._faults if other is not fault]
-            del self._hits[id(fault)]
+    def of_image(self, number: int) -> Fault | None:
+        """The first that this image of a series runs into."""
+        if not self._on:
+            return None
+        with self._lock:
+            for on in self._on:
+                if _hits_image(on.fault, number):
+                    if number == _last(on.fault):
+                        self._count(on)
+                    return on.fault
+        return None
+
+    def _count(self, on: "_On") -> None:
+        on.hits += 1
+        if on.hits == on.fault.times:
+            self._on = [other for other in self._on if other is not on]
 
 
-def _hits(fault: Fault, number: int) -> bool:
+class _On:
+    """A fault, and how often it hit."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.hits = 0
+
+
+def _hits_request(fault: Fault, method: str, key: str) -> bool:
+    if fault.kind not in _OF_REQUESTS or (fault.kind == "refuse" and method != "PUT"):
+        return False
+    return fnmatchcase(key, fault.key)
+
+
+def _hits_image(fault: Fault, number: int) -> bool:
     if fault.kind == "full_buffer":
         return True
+    first, last = fault.image, _last(fault)
+    return (
+        fault.kind in ("drop_images", "restart") and first is not None and last is not None and first <= number <= last
+    )
+
+
+def _last(fault: Fault) -> int | None:
+    """The last image that it hits in a series."""
     if fault.image is None:
-        return False
-    if fault.kind == "restart":
-        return fault.image == number
-    return fault.kind == "drop_images" and fault.image <= number < fault.image + fault.images
+        return None
+    return fault.image + fault.images - 1 if fault.kind == "drop_images" else fault.image

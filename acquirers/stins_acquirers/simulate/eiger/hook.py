@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ __all__ = ["Hook"]
 
 
 class _Restart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    seconds: float = 0.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
 
 
 class Hook:

@@ -67,14 +67,17 @@ class Outlet:
         while self._waiting and self._try(self._waiting[0]):
             self._images_waiting -= self._waiting.popleft().is_image
 
-    def forget_unwanted(self) -> None:
-        """Throws away what waits, if there is no client: one that comes later gets no series of before."""
+    def forget_unwanted(self) -> int:
+        """Throws away what waits, if there is no client; how many images."""
         self._peers.look()
-        if not self._peers.connected:
-            self.clear()
+        if self._peers.connected:
+            return 0
+        dropped = self._images_waiting
+        self.clear()
+        return dropped
 
     def drop_images(self) -> int:
-        """Throws away the images that wait; how many there were."""
+        """Throws away the images that wait; how many."""
         dropped, self._images_waiting = self._images_waiting, 0
         self._waiting = deque(message for message in self._waiting if not message.is_image)
         return dropped

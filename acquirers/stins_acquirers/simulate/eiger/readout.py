@@ -102,16 +102,15 @@ class Readout:
 
     def _begin(self, series: Series) -> None:
         self.dropped = self.taken = 0
-        for outlet in self._outlets.values():
-            outlet.forget_unwanted()
         if series.stream is None:
             return
         self._series = _Running(series, self._outlets[series.stream])
         self._series.start()
 
     def _end(self) -> None:
+        """Who comes later gets no series of before: what a real detector does then is published nowhere."""
         if self._series is not None:
-            self._series.end()
+            self.dropped += self._series.end()
             self._series = None
 
     def _cancel(self) -> None:
@@ -195,5 +194,7 @@ class _Running:
         send = partial(self._stream.send_image, number=number, times=times, appendix=exposure.appendix)
         return self._outlet.offer(Message(send, is_image=True))
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """Sends the end; how many images nobody wanted."""
         self._outlet.offer(Message(self._stream.send_end, is_image=False))
+        return self._outlet.forget_unwanted()

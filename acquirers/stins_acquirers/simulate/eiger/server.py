@@ -23,8 +23,9 @@ __all__ = ["Server"]
 _START_DEADLINE_S: Final = 10.0
 _STOP_DEADLINE_S: Final = 1.5
 _MOST_TIMEOUT_MS: Final = 600_000
-#: Half of it is what a mask of 16 million pixels takes.
-_MOST_BODY_BYTES: Final = 256 << 20
+_SILENCE_S: Final = 0.05
+#: A mask of 18 million pixels has 97 MB in base64.
+_MOST_BODY_BYTES: Final = 128 << 20
 
 
 class Server:
@@ -70,30 +71,31 @@ class Server:
             return _foreign()
         if self._hook.down():
             return _bad_gateway()
+        body = await _body(request)
+        if body is None:
+            return Response("the body is too large", 413, media_type="text/plain")
         fault = self._faults.of_request(request.method, _key(request.url.path))
         failed = await self._fail(fault, request) if fault else None
-        if failed is not None:
-            return failed
-        return await self._answer(request)
+        return failed or await self._answer(request, body)
 
     async def _fail(self, fault: Fault, request: Request) -> Response | None:
+        """What is answered, or None once the request may be answered as usual."""
+        path = request.url.path
         match fault.kind:
             case "refuse":
-                return Response(f"{request.url.path}: refused", 400, media_type="text/plain")
+                return Response(f"{path}: refused", 400, media_type="text/plain")
             case "http":
-                return Response(f"{request.url.path}: error {fault.status}", fault.status, media_type="text/plain")
+                return Response(f"{path}: error {fault.status}", fault.status, media_type="text/plain")
             case "silence":
-                # Until the fault is taken back, the client goes, or the simulator ends.
-                while fault in self._faults.active() and not await request.is_disconnected():
-                    await asyncio.sleep(0.05)
+                while fault in self._faults.active():
+                    if await request.is_disconnected():
+                        return Response(status_code=499)  # nobody is there to read it
+                    await asyncio.sleep(_SILENCE_S)
             case "slow":
                 await asyncio.sleep(fault.seconds)
         return None
 
-    async def _answer(self, request: Request) -> Response:
-        body = await request.body()
-        if len(body) > _MOST_BODY_BYTES:
-            return Response("body too large", 413, media_type="text/plain")
+    async def _answer(self, request: Request, body: bytes) -> Response:
         asked = Asked(
             method=request.method,
             path=request.url.path,
@@ -109,8 +111,19 @@ class Server:
     async def _hooked(self, request: Request) -> Response:
         if "origin" in request.headers:
             return _foreign()
-        steps = request.url.path.strip("/").split("/")
-        return _response(self._hook.handle(request.method, "/".join(steps[1:]), await request.body()))
+        body = await _body(request) or b""
+        name = request.url.path.strip("/").partition("/")[2]
+        return _response(await run_in_threadpool(self._hook.handle, request.method, name, body))
+
+
+async def _body(request: Request) -> bytes | None:
+    """The whole body, or None where it is too long. Read first: whoever asks whether a client is gone loses it."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MOST_BODY_BYTES:
+            return None
+    return bytes(content)
 
 
 def _response(reply: Reply) -> Response:

@@ -1,6 +1,7 @@
 """What a trigger starts, in each trigger mode."""
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -15,12 +16,16 @@ EXTERNAL = ("exts", "exte", "extg")
 _ENABLED = ("inte", "exte")
 
 
+_MOST_PULSES = 100_000
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+
+
 class Pulses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A train of external pulses: how many, how long each lasts (s), and how long from one to the next (s)."""
 
-    count: int = 1
-    width_s: float = 0.001
-    period_s: float = 0.0
+    count: Annotated[int, msgspec.Meta(ge=1, le=_MOST_PULSES)] = 1
+    width_s: _Seconds = 0.001
+    period_s: _Seconds = 0.0
 
 
 def check_images(config: Mapping[str, Value]) -> None:
