@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .metadata import PLAIN_NAME, Acquisition, Axis, Beamline, Channel, Detector, Natural, Value, Vector
 from .share import Share
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SeriesInfo",
     "SeriesStart",
     "Share",
+    "Vector",
     "frame_count",
     "is_series_array",
     "series_array",
@@ -51,11 +53,8 @@ SERIES_ARRAYS = frozenset({"pixel_mask", "flatfield", "countrate_correction_tabl
 
 #: What a part may be called: it becomes a name in a file, so it is one that NeXus allows.
 PART_NAME = r"^[A-Za-z0-9_]([A-Za-z0-9_.]{0,61}[A-Za-z0-9_])?$"
-#: The same for the name of a channel or an axis.
-PLAIN_NAME = r"^[A-Za-z0-9_]{1,63}$"
 _SERIES_ARRAY = rf"^({'|'.join(sorted(SERIES_ARRAYS))})(\..*)?$"
 
-Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 #: A frame number, or a count of frames: up to the largest integer that every JSON reader takes exactly.
 FrameNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Span: TypeAlias = tuple[FrameNumber, FrameNumber]
@@ -63,22 +62,14 @@ Span: TypeAlias = tuple[FrameNumber, FrameNumber]
 Side: TypeAlias = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1})]
 Shape: TypeAlias = Annotated[tuple[Side, ...], msgspec.Meta(extra_json_schema={"minItems": 1})]
 PartName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PART_NAME})]
-PlainName: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": PLAIN_NAME})]
 Dtype: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(ITEM_BITS)})]
 Compression: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(COMPRESSIONS)})]
 EndStatus: TypeAlias = Literal["finished", "aborted", "failed"]
-BeamProfile: TypeAlias = Literal["Gaussian", "Airy", "top-hat", "rectangular"]
-#: A direction in the NeXus coordinate system: z along the beam, y up, x to the left as the beam sees it.
-Vector: TypeAlias = tuple[float, float, float]
 #: Anything with the buffer protocol; Python 3.11 has no name for it yet.
 Payload: TypeAlias = bytes | memoryview
 
 
-class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A value that knows all its keys."""
-
-
-class Part(_Value, frozen=True, kw_only=True):
+class Part(Value, frozen=True, kw_only=True):
     """One binary part: `shape` is slowest axis first, `offset` its place in the whole frame."""
 
     name: PartName
@@ -88,7 +79,7 @@ class Part(_Value, frozen=True, kw_only=True):
     offset: tuple[Natural, ...] | UnsetType = UNSET
 
 
-class FrameLayout(_Value, frozen=True, kw_only=True):
+class FrameLayout(Value, frozen=True, kw_only=True):
     """The whole frame's shape and its chunk's, when one frame comes in several parts."""
 
     shape: Shape
@@ -109,7 +100,7 @@ AnnouncedPart: TypeAlias = Annotated[
 ]
 
 
-class SeriesInfo(_Value, frozen=True, kw_only=True):
+class SeriesInfo(Value, frozen=True, kw_only=True):
     """What this series is: `filename` empty or null means that nothing is recorded.
 
     With a `share` this stream carries only some of its frames; `frames_expected` counts those.
@@ -123,102 +114,7 @@ class SeriesInfo(_Value, frozen=True, kw_only=True):
     share: Share | UnsetType = UNSET
 
 
-class Detector(_Value, frozen=True, kw_only=True):
-    """What stays the same for a detector: names and units of NXdetector (lengths in m, times in s)."""
-
-    description: str | UnsetType = UNSET
-    vendor: str | UnsetType = UNSET
-    model: str | UnsetType = UNSET
-    serial_number: str | UnsetType = UNSET
-    firmware: str | UnsetType = UNSET
-    sensor_material: str | UnsetType = UNSET
-    sensor_thickness: float | UnsetType = UNSET
-    x_pixel_size: float | UnsetType = UNSET
-    y_pixel_size: float | UnsetType = UNSET
-    bit_depth_readout: int | UnsetType = UNSET
-    saturation_value: float | int | UnsetType = UNSET
-    underload_value: float | int | UnsetType = UNSET
-    sensor_shape: tuple[Natural, ...] | UnsetType = UNSET
-    detector_readout_time: float | UnsetType = UNSET
-    dead_time: float | UnsetType = UNSET
-
-
-class Channel(_Value, frozen=True, kw_only=True):
-    """What a channel of a detector has of its own: names and units of NXdetector_channel (energies in eV).
-
-    `threshold_energy`: one value, or the lower and the upper one where the channel counts what lies between them.
-    """
-
-    threshold_energy: tuple[float, ...] | UnsetType = UNSET
-    saturation_value: float | int | UnsetType = UNSET
-    underload_value: float | int | UnsetType = UNSET
-    flatfield_applied: bool | UnsetType = UNSET
-    pixel_mask_applied: bool | UnsetType = UNSET
-
-
-class Axis(_Value, frozen=True, kw_only=True):
-    """An axis of rotation: its angle at frame n is `start` + n x `increment` (degrees).
-
-    `vector` is the direction it turns about, right-handed.
-    """
-
-    name: PlainName
-    start: float
-    increment: float = 0.0
-    vector: Vector | UnsetType = UNSET
-
-
-class Acquisition(_Value, frozen=True, kw_only=True):
-    """What was set for a series: times in s, energies in eV, beam centre in pixels, distance in m.
-
-    `goniometer` carries the sample, `detector_axes` the detector; both begin with the axis next to what they carry.
-    `frame_units` names the unit of numbers in the `detector_specific` of data messages.
-    """
-
-    count_time: float | UnsetType = UNSET
-    frame_time: float | UnsetType = UNSET
-    trigger_mode: str | UnsetType = UNSET
-    frames_per_trigger: Natural | UnsetType = UNSET
-    triggers_expected: Natural | UnsetType = UNSET
-    incident_energy: float | UnsetType = UNSET
-    threshold_energy: tuple[float, ...] | UnsetType = UNSET
-    beam_center_x: float | UnsetType = UNSET
-    beam_center_y: float | UnsetType = UNSET
-    distance: float | UnsetType = UNSET
-    fast_direction: Vector | UnsetType = UNSET
-    slow_direction: Vector | UnsetType = UNSET
-    detector_axes: tuple[Axis, ...] | UnsetType = UNSET
-    goniometer: tuple[Axis, ...] | UnsetType = UNSET
-    gain: float | str | UnsetType = UNSET
-    roi: tuple[Natural, ...] | str | UnsetType = UNSET
-    bit_depth_image: int | UnsetType = UNSET
-    flatfield_applied: bool | UnsetType = UNSET
-    pixel_mask_applied: bool | UnsetType = UNSET
-    countrate_correction_applied: bool | UnsetType = UNSET
-    virtual_pixel_interpolation_applied: bool | UnsetType = UNSET
-    channels: dict[PlainName, Channel] | UnsetType = UNSET
-    frame_units: dict[str, str] | UnsetType = UNSET
-
-
-class Beamline(_Value, frozen=True, kw_only=True):
-    """Where and of what: names, and what is known of the beam (flux in photons/s, size in m).
-
-    `time_zone` is a name of the IANA data base; `polarization_stokes` the vector (S0, S1, S2, S3).
-    """
-
-    name: str | UnsetType = UNSET
-    short_name: str | UnsetType = UNSET
-    source_name: str | UnsetType = UNSET
-    source_short_name: str | UnsetType = UNSET
-    sample_name: str | UnsetType = UNSET
-    time_zone: str | UnsetType = UNSET
-    total_flux: float | UnsetType = UNSET
-    beam_size: tuple[float, float] | UnsetType = UNSET
-    beam_profile: BeamProfile | UnsetType = UNSET
-    polarization_stokes: tuple[float, float, float, float] | UnsetType = UNSET
-
-
-class _Message(_Value, frozen=True, kw_only=True, tag_field="message_type"):
+class _Message(Value, frozen=True, kw_only=True, tag_field="message_type"):
     """The keys that every message has."""
 
     version: Literal[1]
