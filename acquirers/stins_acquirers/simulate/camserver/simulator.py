@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
 from .faults import Fault
+from .image_file import image_file
 from .options import PilatusOptions
 from .server import Server
 
@@ -72,6 +73,10 @@ class Simulator:
     def pixels(self, number: int, gap_fill: int = -1) -> Any:
         """What image `number` of a series shows, [rows, columns] of int32."""
         return self._server.pool.pixels(number, gap_fill)
+
+    def image_file(self, number: int) -> bytes:
+        """A file with that image, as camserver writes it."""
+        return image_file(f"image_{number:05d}", ["Detector: simulated"], self._server.pool.of_series(number, -1))
 
     def trigger(self, count: int = 1, *, gate_s: float | None = None) -> int:
         """Pulses on the cable, each once the detector is ready for it; how many were taken."""
