@@ -21,6 +21,7 @@ class RunningEiger:
 
     def __init__(self, process: "subprocess.Popen[str]", ready: Ready, api: str) -> None:
         self.process = process
+        self.ready = ready
         self.url = ready.control
         self.port = int(ready.control.rpartition(":")[2])
         self.v1, self.v2 = ready.streams

@@ -4,7 +4,7 @@ from typing import Any
 
 import zmq
 
-from stins.transport.sockets import TransportError
+from stins import StinsError
 
 from .detector import Detector
 from .faults import Faults
@@ -28,9 +28,9 @@ class Simulator:
 
     def __init__(self, options: EigerOptions) -> None:
         settings, faults = Settings(options), Faults(options.faults)
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._outlets = self._open(options)
         monitor = Monitor(settings)
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._outlets: dict[StreamFormat, Outlet] = {}
         self._detector = Detector(options, settings, faults, monitor, self._order)
         self._readout = Readout(self._outlets, self._detector)
         parts = Parts(
@@ -41,7 +41,12 @@ class Simulator:
             detector=self._detector,
             readout=self._readout,
         )
-        self._server = Server(options.host, options.port, Simplon(parts), Hook(parts), faults)
+        try:
+            self._open(options)
+            self._server = Server(options.host, options.port, Simplon(parts), Hook(parts), faults)
+        except StinsError:
+            self._close()
+            raise
 
     @property
     def url(self) -> str:
@@ -64,9 +69,7 @@ class Simulator:
         finally:
             self._detector.stop()
             self._server.stop()
-            for outlet in self._outlets.values():
-                outlet.close()
-            self._context.term()
+            self._close()
 
     def stop(self) -> None:
         """Has `run` return."""
@@ -75,15 +78,13 @@ class Simulator:
     def _order(self, order: Order) -> None:
         self._readout.order(order)
 
-    def _open(self, options: EigerOptions) -> dict[StreamFormat, Outlet]:
+    def _open(self, options: EigerOptions) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
         ports: dict[StreamFormat, int] = {"legacy": options.stream_port, "cbor": options.stream2_port}
-        outlets: dict[StreamFormat, Outlet] = {}
-        try:
-            for name, port in ports.items():
-                outlets[name] = Outlet(self._context, f"tcp://{host}:{port}", options.buffer_images)
-        except TransportError:
-            for outlet in outlets.values():
-                outlet.close()
-            raise
-        return outlets
+        for name, port in ports.items():
+            self._outlets[name] = Outlet(self._context, f"tcp://{host}:{port}", options.buffer_images)
+
+    def _close(self) -> None:
+        for outlet in self._outlets.values():
+            outlet.close()
+        self._context.term()
