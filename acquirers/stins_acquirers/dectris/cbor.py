@@ -25,8 +25,8 @@ _SELF_DESCRIBED, _DATE, _ROWS, _COLUMNS, _COMPRESSED = 55799, 0, 40, 1040, 56500
 _NATURALS, _TEXT, _BYTES, _ARRAY, _MAP, _TAG = 0, 3, 2, 4, 5, 6
 _BREAK, _INDEFINITE = 0xFF, 31
 _SIMPLE = {20: False, 21: True, 22: None, 23: None}
-_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
-_HEADS = {24: ">B", 25: ">H", 26: ">I", 27: ">Q"}
+_FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
+_HEADS = {24: struct.Struct(">B"), 25: struct.Struct(">H"), 26: struct.Struct(">I"), 27: struct.Struct(">Q")}
 #: RFC 8746: the tag of a typed array is its type.
 _DTYPES = {
     64: "|u1", 65: ">u2", 66: ">u4", 67: ">u8", 68: "|u1", 69: "<u2", 70: "<u4", 71: "<u8",
@@ -93,7 +93,8 @@ class _Reader:
         if depth > _DEPTH:
             raise self._error(f"nested deeper than {_DEPTH} levels")
         start = self.at
-        major, info = divmod(self._buffer[start], 32)
+        head = self._buffer[start]
+        major, info = head >> 5, head & 31
         self.at = start + 1
         if major == 7:
             return self._simple(info)
@@ -115,14 +116,14 @@ class _Reader:
             if info == _INDEFINITE and major in (_ARRAY, _MAP):
                 return -1
             raise self._error(f"additional information {info} of major type {major}, expected a length")
-        (number,) = struct.unpack_from(form, self._buffer, self.at)
-        self.at += struct.calcsize(form)
+        (number,) = form.unpack_from(self._buffer, self.at)
+        self.at += form.size
         return int(number)
 
     def _simple(self, info: int) -> Any:
         if (form := _FLOATS.get(info)) is not None:
-            (number,) = struct.unpack_from(form, self._buffer, self.at)
-            self.at += struct.calcsize(form)
+            (number,) = form.unpack_from(self._buffer, self.at)
+            self.at += form.size
             return number
         if info not in _SIMPLE:
             raise self._error(f"simple value {info}, expected false, true, null or a float")
