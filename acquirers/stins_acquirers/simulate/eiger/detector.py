@@ -197,8 +197,9 @@ class Detector:
             self._order(Reset(threading.Event()))
 
     def stop(self) -> None:
-        """Sets free whoever waits for `initialize` or `arm`."""
+        """Sets free whoever waits for `initialize`, `arm` or an image of the monitor."""
         self._stopping.set()
+        self._monitor.stop()
 
     # -- what the readout tells -----------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Monitor:
         self._table = settings.monitor
         self._images: deque[tuple[Pool, int]] = deque()
         self._arrived = threading.Condition()
+        self._over = False
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -56,10 +57,17 @@ class Monitor:
     def take(self, timeout_s: float) -> bytes:
         """The oldest image as TIFF, which is gone then; waits for it."""
         with self._arrived:
-            if not self._arrived.wait_for(lambda: bool(self._images), timeout_s):
+            self._arrived.wait_for(lambda: self._images or self._over, timeout_s)
+            if not self._images:
                 raise RefusedError(f"monitor: no image within {timeout_s:g} s", _NO_IMAGE)
             pool, number = self._images.popleft()
         return _tiff(pool, number)
+
+    def stop(self) -> None:
+        """Nobody waits for an image any more."""
+        with self._arrived:
+            self._over = True
+            self._arrived.notify_all()
 
     def initialize(self) -> None:
         """Everything as after power-up."""

@@ -41,6 +41,7 @@ class Readout:
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._exposures: deque[Exposure] = deque()
         self._series: _Running | None = None
+        self._over = False
         self.dropped = 0
         self.taken = 0
 
@@ -50,8 +51,10 @@ class Readout:
         return sum(outlet.waiting for outlet in self._outlets.values())
 
     def order(self, order: Order) -> None:
-        """Has it done as soon as possible, one after the other."""
+        """Has it done as soon as possible, one after the other; whoever waits for it when all is over, is set free."""
         self._orders.put(order)
+        if self._over:
+            self._free_waiting()
 
     def run(self) -> None:
         """Works until it is stopped; whoever waits for an exposure is set free then."""
@@ -64,7 +67,9 @@ class Readout:
             self._take_due()
             for outlet in self._outlets.values():
                 outlet.flush()
-        self._free_all()
+        self._over = True
+        self._cut()
+        self._free_waiting()
 
     def _wait(self) -> Order | None:
         """The next order, or None when it is time for something else."""
@@ -144,9 +149,8 @@ class Readout:
         while self._exposures:
             self._exposures.popleft().done.set()
 
-    def _free_all(self) -> None:
+    def _free_waiting(self) -> None:
         """Nobody waits for what is not done any more."""
-        self._cut()
         while True:
             try:
                 order = self._orders.get_nowait()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from typing import Final
 
 import uvicorn
@@ -23,7 +24,7 @@ __all__ = ["Server"]
 _START_DEADLINE_S: Final = 10.0
 _STOP_DEADLINE_S: Final = 1.5
 _MOST_TIMEOUT_MS: Final = 600_000
-_SILENCE_S: Final = 0.05
+_STEP_S: Final = 0.05
 #: A mask of 18 million pixels has 97 MB in base64.
 _MOST_BODY_BYTES: Final = 128 << 20
 
@@ -88,11 +89,13 @@ class Server:
                 return Response(f"{path}: error {fault.status}", fault.status, media_type="text/plain")
             case "silence":
                 while fault in self._faults.active():
-                    if await request.is_disconnected():
-                        return Response(status_code=499)  # nobody is there to read it
-                    await asyncio.sleep(_SILENCE_S)
+                    if self._server.should_exit or await request.is_disconnected():
+                        return _bad_gateway()
+                    await asyncio.sleep(_STEP_S)
             case "slow":
-                await asyncio.sleep(fault.seconds)
+                deadline = time.monotonic() + fault.seconds
+                while (left := deadline - time.monotonic()) > 0 and not self._server.should_exit:
+                    await asyncio.sleep(min(left, _STEP_S))
         return None
 
     async def _answer(self, request: Request, body: bytes) -> Response:
