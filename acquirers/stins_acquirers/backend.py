@@ -39,6 +39,9 @@ class HardwareError(BackendError):
 class Frame(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One frame as the detector handed it over; `payload` is passed on uncopied, so it must not change any more.
 
+    It is let go of when no recorder needs it any more: once it is acked, or sent to one that doesn't ack, or given up.
+    A backend that has to know when (its frames take room on the detector) hangs a `weakref.finalize` on it.
+
     `number` counts from 0 in the series. `timestamp` is seconds since its start, `acquisition_timestamp` the start of
     the exposure in nanoseconds since the Unix epoch. `count` > 1: several frames of numbers, without any image.
     `retake`: the source itself takes this number again. `frames_dropped`: those that it lost before this one.
