@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _PLACE: Final = ("host", "port", "answer_timeout_s", "folder")
 _LOOKS: Final = ("shape", "readout_s")
 _KILL_S: Final = 1.0
+#: How long `configure` waits for a threshold: a refusal comes at once, and who asks waits 5 s for an answer.
+_NOTICE_S: Final = 2.0
 _BUSY: Final = (
     "if a series is under way there (of another client, or of an acquirer that has died), end it, or set `take_over` "
     "to true; if another client is in control there, disconnect it"
@@ -58,6 +60,7 @@ class PilatusBackend:
         self._connect_to(settings)
         try:
             self._make_ready("start")
+            self._trimmer.begin("start", settings, 0.0)
         except BackendError as error:
             log.warning("%s; it is tried again when the detector is armed", error)
 
@@ -108,7 +111,7 @@ class PilatusBackend:
             if _differ(settings, before, _ENERGIES):
                 self._make_ready("configure")
                 self._trimmer.wait("configure", before)
-                self._trimmer.begin("configure", settings)
+                self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
             if _differ(settings, before, _LOOKS):
                 self._identity = None
         self._wanted = settings

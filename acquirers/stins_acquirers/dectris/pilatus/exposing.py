@@ -7,9 +7,11 @@ from typing import Final
 
 from ...backend import HardwareError
 from .camserver import INTERRUPTS, Camserver
+from .exposure_commands import start_commands
 from .folder import Run
 from .plan import Plan
 from .replies import END_OF_SERIES, Reply
+from .settings import PilatusSettings
 
 __all__ = ["Exposing"]
 
@@ -43,10 +45,11 @@ class Exposing:
         digits = self.last.removesuffix(".cbf").rpartition("_")[2]
         return int(digits) if digits.isdigit() else None
 
-    def begin(self, step: str) -> None:
+    def begin(self, step: str, settings: PilatusSettings) -> None:
         """Has the detector begin, or wait for the cable."""
         self._camserver.forget()
-        self._camserver.command(step, f"nimages {self.images}")
+        for command in start_commands(settings, self.first, self.images):
+            self._camserver.command(step, command)
         self._camserver.command(step, f"{self._plan.start} {self.run.name(self.first)}")
         self.began, self.began_ns = time.monotonic(), time.time_ns()
 

@@ -1,10 +1,10 @@
-"""The commands that prepare a series, in the order that camserver needs. No I/O."""
+"""The commands that prepare a series, and each of its starts, in the order that camserver needs. No I/O."""
 
 from collections.abc import Iterator
 
 from .settings import PilatusSettings
 
-__all__ = ["exposure_commands"]
+__all__ = ["exposure_commands", "rotation", "start_commands"]
 
 _PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12_398.4198
 
@@ -20,8 +20,25 @@ def exposure_commands(settings: PilatusSettings, period_s: float) -> Iterator[st
     if settings.gap_fill is not None:
         yield f"gapfill {settings.gap_fill}"
     yield from (f"mxsettings {key} {value}" for key, value in _remarks(settings).items())
+
+
+def start_commands(settings: PilatusSettings, first: int, images: int) -> Iterator[str]:
+    """Those that go before each start: camserver counts angles on from the first image, and forgets the text."""
+    yield f"nimages {images}"
+    if (turn := rotation(settings)) is not None:
+        _, start, increment = turn
+        yield f"mxsettings Start_angle {start + first * increment:.5f}"
     if settings.header_string:
         yield f'headerstring "{settings.header_string}"'
+
+
+def rotation(settings: PilatusSettings) -> tuple[str, float, float] | None:
+    """The axis that turns meanwhile, where it stands at frame 0, and how far it turns from frame to frame (degrees)."""
+    values = {key.lower(): value for key, value in settings.mx_settings.items()}
+    name, start, increment = (values.get(key) for key in ("oscillation_axis", "start_angle", "angle_increment"))
+    if not isinstance(name, str) or not isinstance(start, int | float):
+        return None
+    return name.lower(), float(start), float(increment) if isinstance(increment, int | float) else 0.0
 
 
 def _remarks(settings: PilatusSettings) -> dict[str, object]:

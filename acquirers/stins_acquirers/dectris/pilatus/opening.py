@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 from stins import Acquisition, Axis, SeriesHeader
 
 from ...backend import Opening
+from .exposure_commands import rotation
 from .frames import FRAME_UNITS
 from .identity import Climate, Identity, detector_of
 from .image import image_part
@@ -53,12 +54,10 @@ def _known(value: Any) -> Any:
 
 
 def _goniometer(settings: PilatusSettings) -> tuple[Axis, ...] | UnsetType:
-    values = {key.lower(): value for key, value in settings.mx_settings.items()}
-    name, start = values.get("oscillation_axis"), values.get("start_angle")
-    if not isinstance(name, str) or not isinstance(start, int | float):
+    if (turn := rotation(settings)) is None:
         return UNSET
-    increment = values.get("angle_increment", 0.0)
-    return (Axis(name=name.lower(), start=float(start), increment=float(increment)),)
+    name, start, increment = turn
+    return (Axis(name=name, start=start, increment=increment),)
 
 
 def _camserver(plan: Plan, settings: PilatusSettings, climate: Climate) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class PilatusSeries:
             raise BackendError(f"{step}: first_frame: got {first}, expected less than {self._plan.expected}")
         self._room.look()
         exposing = Exposing(self._camserver, self._plan, Run.of(self._tag, self._starts), first, images)
-        exposing.begin(step)
+        exposing.begin(step, self._settings)
         self._exposing, self._starts = exposing, self._starts + 1
         self._next, self._until = first, first + images
 

@@ -33,8 +33,8 @@ class Trimmer:
             log.info("%s", error)
             return ""
 
-    def begin(self, step: str, settings: PilatusSettings) -> None:
-        """Has the detector trimmed, if that is needed, and waits for some seconds only.
+    def begin(self, step: str, settings: PilatusSettings, wait_s: float) -> None:
+        """Has the detector trimmed, if that is needed, and waits so long at most.
 
         Raises:
             BackendError: camserver refuses.
@@ -48,7 +48,7 @@ class Trimmer:
             "camserver at %s: %s, which may take %g s", self._camserver.address, command, settings.threshold_timeout_s
         )
         self._camserver.begin(step, command, settings.threshold_timeout_s)
-        if self._camserver.answer(step, settings.answer_timeout_s) is not None:
+        if self._camserver.answer(step, wait_s) is not None:
             self._finish(step, wanted)
 
     def wait(self, step: str, settings: PilatusSettings) -> None:
@@ -59,14 +59,16 @@ class Trimmer:
         """
         if not self._camserver.pending:
             return
-        command, waited_s = self._camserver.pending, self._camserver.waited_s()
         if self._camserver.answer(step, settings.answer_timeout_s) is None:
-            raise BackendError(
-                f"camserver at {self._camserver.address}: {step}: {command!r} has been under way for "
-                f"{waited_s + settings.answer_timeout_s:.0f} s, which may take {settings.threshold_timeout_s:g} s; "
-                "try again when it is done"
-            )
+            raise self._under_way(step, settings)
         self._finish(step, Energies.wanted(settings))
+
+    def _under_way(self, step: str, settings: PilatusSettings) -> BackendError:
+        return BackendError(
+            f"camserver at {self._camserver.address}: {step}: {self._camserver.pending!r} has been under way for "
+            f"{self._camserver.waited_s():.0f} s, which may take {settings.threshold_timeout_s:g} s; try again when it "
+            "is done"
+        )
 
     def _finish(self, step: str, wanted: Energies) -> None:
         self.read(step)
@@ -78,8 +80,9 @@ class Trimmer:
         """Trims the detector as the settings say, or raises what `begin` and `wait` do."""
         self.wait(step, settings)
         self.read(step)
-        self.begin(step, settings)
-        self.wait(step, settings)
+        self.begin(step, settings, settings.answer_timeout_s)
+        if self._camserver.pending:
+            raise self._under_way(step, settings)
 
     def settings(self, wanted: PilatusSettings) -> PilatusSettings:
         """The settings with what camserver has."""

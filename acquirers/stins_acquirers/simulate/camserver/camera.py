@@ -7,8 +7,14 @@ from .options import PilatusOptions
 
 __all__ = ["Camera"]
 
-#: How headers write what `mxsettings` sets; angles and whatever else is not here: as it is.
-_REMARKS = {"wavelength": "{0} {1} A", "detector_distance": "{0} {1} m", "beam_xy": "{0} ({1}) pixels"}
+#: How headers write what `mxsettings` sets; whatever else is not here: as it is.
+_ANGLES = ("start_angle", "angle_increment", "phi", "omega", "chi", "kappa")
+_REMARKS = {
+    "wavelength": "{0} {1} A",
+    "detector_distance": "{0} {1} m",
+    "beam_xy": "{0} ({1}) pixels",
+    **dict.fromkeys(_ANGLES, "{0} {1} deg."),
+}
 _SERIAL = "S/N 00-0000"
 
 
@@ -41,8 +47,8 @@ class Camera:
         self.energy, self.threshold, self.gain = energy, threshold, gain or "autog"
         self.images, self.gap_fill = 1, 0
 
-    def image_header(self, began: datetime, folder: str) -> list[str]:
-        """What stands in the header of an image."""
+    def image_header(self, number: int, began: datetime, folder: str) -> list[str]:
+        """What stands in the header of an image of a series."""
         own = [
             f"Detector: {self.name}",
             f"{began.strftime(self.model.family.date)}.{began.microsecond // 1000:03d}",
@@ -60,5 +66,15 @@ class Camera:
             "Trim_file: (nil)",
             f"Image_path: {folder}",
         ]
-        remarks = [_REMARKS.get(key.lower(), "{0} {1}").format(key, value) for key, value in self.remarks.items()]
+        remarks = [
+            _REMARKS.get(key.lower(), "{0} {1}").format(key, value) for key, value in self._turned(number).items()
+        ]
         return own + remarks + ([self.header] if self.header else [])
+
+    def _turned(self, number: int) -> dict[str, str]:
+        """The remarks; the angle is counted on from the first image of a series."""
+        names = {key.lower(): key for key in self.remarks}
+        if not {"start_angle", "angle_increment"} <= names.keys():
+            return self.remarks
+        start, increment = (float(self.remarks[names[key]]) for key in ("start_angle", "angle_increment"))
+        return self.remarks | {names["start_angle"]: f"{start + number * increment:.4f}"}

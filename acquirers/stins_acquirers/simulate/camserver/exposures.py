@@ -171,7 +171,7 @@ class Exposures:
         if fault is not None and fault.kind == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         packed = self._pool.of_series(number, self._camera.gap_fill)
-        content = image_file(path.stem, self._camera.image_header(began, f"{path.parent}/"), packed)
+        content = image_file(path.stem, self._camera.image_header(number, began, f"{path.parent}/"), packed)
         if fault is None or fault.kind != "lose_image":
             self._folder.write(path, content[: len(content) // 2] if fault is not None else content)
         self._last, self.taken = path, number + 1

@@ -82,8 +82,22 @@ def test_the_first_frame_carries_the_header_of_its_image(make: Make, camserver: 
     backend = make(camserver, distance=0.25, mx_settings=mx, header_string="sample 7")
     frames = series(backend, arm_request("internal", 2))
     remarks = frames[0].detector_specific["cbf_header"].split("\n")
-    assert {"Detector_distance 0.25000 m", "Start_angle 10", "sample 7", "Exposure_time 0.0020000 s"} <= set(remarks)
+    assert {"Detector_distance 0.25000 m", "Start_angle 10.0000 deg.", "sample 7", "Exposure_time 0.0020000 s"} <= set(
+        remarks
+    )
     assert set(frames[1].detector_specific) == {"folder_free"}
+
+
+def test_each_start_goes_on_where_the_axis_stands(make: Make, camserver: Simulator) -> None:
+    mx = {"Oscillation_axis": "omega", "Start_angle": 10, "Angle_increment": 0.5}
+    backend = make(camserver, mx_settings=mx, header_string="sample 7")
+    backend.arm(arm_request("software", frames=2, triggers=None))
+    angles = []
+    for _ in range(2):
+        backend.trigger(TriggerRequest())
+        for frame in read_frames(backend):
+            angles += [line for line in bytes(frame.payload[0][:4000]).split(b"\r\n") if b"Start_angle" in line]
+    assert angles == [b"# Start_angle %s deg." % angle for angle in (b"10.0000", b"10.5000", b"11.0000", b"11.5000")]
 
 
 def test_angles_that_camserver_is_told_are_the_goniometer(make: Make, camserver: Simulator) -> None:
