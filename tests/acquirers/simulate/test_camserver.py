@@ -7,14 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import fabio
 import numpy as np
 import pytest
-from stins_acquirers.simulate.camserver import Fault, PilatusOptions, Simulator
+from stins_acquirers.simulate.camserver import Fault, Simulator
+
+from tests.acquirers.camserver_kit import simulators
 
 DEADLINE_S = 20.0
 
@@ -52,16 +55,7 @@ class Client:
 
 @pytest.fixture
 def simulate(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
-    running: list[Simulator] = []
-
-    def simulate(**options: Any) -> Simulator:
-        options = {"folder": tmp_path / "images", "shape": (20, 30), "pool": 3, "threshold_s": 0.0, **options}
-        running.append(Simulator(PilatusOptions(**options)).start())
-        return running[-1]
-
-    yield simulate
-    for simulator in running:
-        simulator.stop()
+    yield from simulators(tmp_path / "images")
 
 
 @pytest.fixture
@@ -267,15 +261,11 @@ def test_it_can_go_away_and_come_back(simulator: Simulator, client: Client, conn
     simulator.add_fault(Fault(kind="gone", image=1, seconds=0.05))
     with pytest.raises(EOFError):
         expose(client, "nimages 3", "exptime 0.001", "expperiod 0.002", "exposure a.cbf")
-    wait_until_listening(simulator.port)
+    deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    while not simulator.listening:
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
     assert connect(simulator).ask("version").startswith("24 OK")
-
-
-def wait_until_listening(port: int) -> None:
-    with socket.socket() as probe:
-        probe.settimeout(DEADLINE_S)
-        while probe.connect_ex(("127.0.0.1", port)):
-            select.select([], [], [], 0.01)
 
 
 # -- the process --------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ class PilatusBackend:
         """Ends the series now. Twice does no harm."""
         series, self._series = self._series, None
         if series is not None:
-            # What is under way there is ended when there is a connection again.
+            # What is under way there and could not be ended is ended when there is a connection again.
+            self._orphan = True
             self._orphan = not series.abort()
 
     def close(self) -> None:

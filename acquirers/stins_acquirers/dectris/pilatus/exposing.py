@@ -24,7 +24,7 @@ _SECOND_S: Final = 1.0
 
 
 class Exposing:
-    """`run` are its images: `first` to `first + images - 1`. `failure` is what camserver says went wrong."""
+    """`run` are its images: `first` to `first + images - 1`; `error` is what ended it before its time."""
 
     def __init__(self, camserver: Camserver, plan: Plan, run: Run, first: int, images: int) -> None:
         self._camserver = camserver
@@ -32,12 +32,12 @@ class Exposing:
         self.run = run
         self.first = first
         self.images = images
-        self.failure = ""
+        self.error: HardwareError | None = None
         self.last = ""
         self.began = time.monotonic()
         self.began_ns = time.time_ns()
         self.ended: float | None = None
-        self._killed = self._said_ok = False
+        self._killed = self._said_ok = self._said_error = False
 
     @property
     def last_frame(self) -> int | None:
@@ -62,17 +62,30 @@ class Exposing:
         return self.began + self._plan.first_s + (frame - self.first) * self._plan.frame_s
 
     def hear(self, timeout_s: float) -> None:
-        """Waits at most so long for camserver to say something. Raises `HardwareError` if it is gone."""
-        reply = self._camserver.hear("acquire", timeout_s)
-        while reply is not None:
-            self._heard(reply)
-            reply = self._camserver.hear("acquire", 0.0)
+        """Waits at most so long for camserver to say something; that it is gone is the end, too."""
+        if self.error is not None:
+            time.sleep(timeout_s)
+            return
+        try:
+            reply = self._camserver.hear("acquire", timeout_s)
+            while reply is not None:
+                self._heard(reply)
+                reply = self._camserver.hear("acquire", 0.0)
+        except HardwareError as error:
+            self.fail(error)
+
+    def fail(self, error: HardwareError) -> None:
+        """Something has ended it; the images that were taken are still to be read."""
+        self.error = self.error or error
+        self.ended = self.ended or time.monotonic()
 
     def _heard(self, reply: Reply) -> None:
         if reply.code != END_OF_SERIES:
             return
         if not reply.good:
-            self.failure = self.failure or reply.text or "no reason given"
+            self._said_error = True
+            if not self._killed:
+                self.fail(self._failed(reply.text))
         elif PurePath(reply.text).name.startswith(f"{self.run.stem}_"):
             self.last = PurePath(reply.text).name
         elif not self._killed:
@@ -103,16 +116,18 @@ class Exposing:
             if self.wait(_KILL_S):
                 break
         until = time.monotonic() + _SECOND_S
-        while self.failure and not self._said_ok and (left := until - time.monotonic()) > 0:
+        while self._said_error and not self._said_ok and (left := until - time.monotonic()) > 0:
             self.hear(left)
-        self.failure = ""  # that it was interrupted
         self.ended = self.ended or time.monotonic()
         self._camserver.synchronize(step)
 
+    def _failed(self, reason: str) -> HardwareError:
+        return HardwareError(
+            f"camserver at {self._camserver.address}: acquire: the exposures ended with "
+            f"{reason or 'no reason given'!r}; look at its window, and whether its folder is full"
+        )
+
     def check(self) -> None:
-        """Raises `HardwareError` with what camserver says went wrong, if something did."""
-        if self.failure:
-            raise HardwareError(
-                f"camserver at {self._camserver.address}: acquire: the exposures ended with {self.failure!r}; look at "
-                "its window, and whether its folder is full"
-            )
+        """Raises what ended it before its time."""
+        if self.error is not None:
+            raise self.error

@@ -59,8 +59,8 @@ class ImageFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: Images that were handed over, and that somebody may still need.
-        self._held: set[str] = set()
+        #: Images that were handed over and that somebody may still need, with what deletes them.
+        self._held: dict[str, weakref.finalize[..., memoryview]] = {}
 
     def check(self) -> None:
         """Raises `HardwareError` if images could not be taken and deleted there."""
@@ -90,15 +90,21 @@ class ImageFolder:
         Until then it is held by the service: up to the recorder's ack, or, where none comes, until it is sent.
         """
         held = memoryview(payload)
-        self._held.add(name)
         release = weakref.finalize(held, self._release, name)
         # When this process ends, what was not acked stays.
         release.atexit = False
+        self._held[name] = release
         return held
+
+    def keep(self) -> None:
+        """Nothing that is still held is deleted when it is let go of: it may be given up, not recorded."""
+        while self._held:
+            _, release = self._held.popitem()
+            release.detach()
 
     def _release(self, name: str) -> None:
         """May be called from any thread: from that of ZeroMQ, which frees what it has sent."""
-        self._held.discard(name)
+        self._held.pop(name, None)
         with suppress(OSError):
             (self.path / name).unlink()
 

@@ -68,19 +68,21 @@ class PilatusSeries:
 
     def stop(self) -> None:
         """Ends it; `read` gives the images that were taken. Twice does no harm."""
-        exposing = self._exposing
-        if exposing is None or exposing.ended is not None:
-            return
-        exposing.kill("disarm")
+        if self._exposing is not None and self._exposing.ended is None:
+            self._stop(self._exposing, "disarm")
+
+    def _stop(self, exposing: Exposing, step: str) -> None:
+        exposing.kill(step)
         taken = [
             number + 1 for number in (exposing.last_frame, *self._folder.frames(exposing.run)) if number is not None
         ]
         self._until = max(self._next, min(self._until, max(taken, default=0)))
 
     def abort(self) -> bool:
-        """Ends it now; whether camserver was told, or need not be."""
+        """Ends it now; whether camserver was told, or need not be. Images that are not recorded stay."""
+        self._folder.keep()
         exposing, self._exposing = self._exposing, None
-        if exposing is None or exposing.ended is not None:
+        if exposing is None or (exposing.ended is not None and exposing.error is None):
             return True
         if not self._camserver.connected:
             return False
@@ -111,7 +113,7 @@ class PilatusSeries:
         until = time.monotonic() + timeout_s
         while (exposing := self._exposing) is not None and self.triggered:
             exposing.hear(0.0)
-            self._room.look_again(exposing.run)
+            self._look_at_room(exposing)
             if frames := self._there(exposing, until):
                 return frames
             self._pass_over(exposing)
@@ -119,6 +121,16 @@ class PilatusSeries:
                 break
             exposing.hear(min(left, self._settings.poll_interval_s))
         return ()
+
+    def _look_at_room(self, exposing: Exposing) -> None:
+        """A folder that is full ends the exposures; what was taken is handed over all the same."""
+        if exposing.ended is not None:
+            return
+        try:
+            self._room.look_again(exposing.run)
+        except HardwareError as error:
+            self._stop(exposing, "acquire")
+            exposing.fail(error)
 
     def _there(self, exposing: Exposing, until: float) -> list[Frame]:
         """At least one, if it is there; unpacking takes its time, and commands are to be heard."""
@@ -153,7 +165,7 @@ class PilatusSeries:
     def _pass_over(self, exposing: Exposing) -> None:
         """Goes on behind an image that is overdue, if there are others; raises `HardwareError` if not."""
         due = exposing.due(self._next)
-        limit_s = _GRACE_S if exposing.failure else self._settings.image_timeout_s
+        limit_s = self._settings.image_timeout_s if exposing.error is None else _GRACE_S
         if due is None or time.monotonic() < due + limit_s:
             return
         if self._next >= self._until:

@@ -17,7 +17,7 @@ Command: TypeAlias = Callable[[Camera, str], Answer]
 
 _GAINS = ("lowg", "midg", "highg", "uhighg")
 _MOST_IMAGES = 999_999
-_LONGEST_S = 5_184_000.0
+_SHORTEST_S, _LONGEST_S = 1e-7, 5_184_000.0
 _LONGEST_DELAY_S = 64.0
 _ENERGIES = (3_500, 40_000)
 
@@ -38,51 +38,39 @@ def _seconds(name: str, text: str, least: float, most: float) -> float | Answer:
     return value if least <= value <= most else error(f"{name}: out of range: {text}")
 
 
-def _nimages(camera: Camera, text: str) -> Answer:
-    if text:
-        value = _integer("N images", text, 1, _MOST_IMAGES)
-        if isinstance(value, Answer):
-            return value
-        camera.images = value
-    return ok(f"N images set to: {camera.images}")
+def _integer_setting(name: str, attribute: str, least: int, most: int) -> Command:
+    def command(camera: Camera, text: str) -> Answer:
+        if text:
+            value = _integer(name, text, least, most)
+            if isinstance(value, Answer):
+                return value
+            setattr(camera, attribute, value)
+        return ok(f"{name} set to: {getattr(camera, attribute)}")
+
+    return command
 
 
-def _exptime(camera: Camera, text: str) -> Answer:
-    if text:
-        value = _seconds("Exposure time", text, 1e-7, _LONGEST_S)
-        if isinstance(value, Answer):
-            return value
-        camera.exposure_s = value
-    return ok(f"Exposure time set to: {camera.exposure_s:.7f} sec.")
+def _time_setting(name: str, attribute: str, least: float, most: float, unit: str) -> Command:
+    def command(camera: Camera, text: str) -> Answer:
+        if text:
+            value = _seconds(name, text, least, most)
+            if isinstance(value, Answer):
+                return value
+            setattr(camera, attribute, value)
+        return ok(f"{name} set to: {getattr(camera, attribute):.7f} {unit}")
+
+    return command
 
 
 def _expperiod(camera: Camera, text: str) -> Answer:
     if text:
-        value = _seconds("Exposure period", text, 1e-7, _LONGEST_S)
+        value = _seconds("Exposure period", text, _SHORTEST_S, _LONGEST_S)
         if isinstance(value, Answer):
             return value
         if value - camera.exposure_s < camera.model.family.readout_s - 1e-9:
             return error(f"Exposure period {value:.7f} is too short for an exposure of {camera.exposure_s:.7f} sec")
         camera.period_s = value
     return ok(f"Exposure period set to: {camera.period_s:.7f} sec")
-
-
-def _delay(camera: Camera, text: str) -> Answer:
-    if text:
-        value = _seconds("Delay time", text, 0, _LONGEST_DELAY_S)
-        if isinstance(value, Answer):
-            return value
-        camera.delay_s = value
-    return ok(f"Delay time set to: {camera.delay_s:.7f} sec")
-
-
-def _nexpframe(camera: Camera, text: str) -> Answer:
-    if text:
-        value = _integer("Exposures per frame", text, 1, _MOST_IMAGES)
-        if isinstance(value, Answer):
-            return value
-        camera.exposures_per_frame = value
-    return ok(f"Exposures per frame set to: {camera.exposures_per_frame}")
 
 
 def _gapfill(camera: Camera, text: str) -> Answer:
@@ -194,14 +182,14 @@ def _accepted(_camera: Camera, _text: str) -> Answer:
 COMMANDS: Final[dict[str, Command]] = {
     "camsetup": _camsetup,
     "dbglvl": _accepted,
-    "delay": _delay,
+    "delay": _time_setting("Delay time", "delay_s", 0, _LONGEST_DELAY_S, "sec"),
     "expperiod": _expperiod,
-    "exptime": _exptime,
+    "exptime": _time_setting("Exposure time", "exposure_s", _SHORTEST_S, _LONGEST_S, "sec."),
     "gapfill": _gapfill,
     "headerstring": _headerstring,
     "mxsettings": _mxsettings,
-    "nexpframe": _nexpframe,
-    "nimages": _nimages,
+    "nexpframe": _integer_setting("Exposures per frame", "exposures_per_frame", 1, _MOST_IMAGES),
+    "nimages": _integer_setting("N images", "images", 1, _MOST_IMAGES),
     "readouttime": _readouttime,
     "setackint": _accepted,
     "setenergy": _setenergy,

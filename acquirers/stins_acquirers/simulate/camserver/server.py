@@ -51,6 +51,11 @@ class Server:
         self.port = options.port
         self.hook_port = options.hook_port
 
+    @property
+    def listening(self) -> bool:
+        """Whether camserver is there, and not gone for a while."""
+        return len(self._listening) > 1  # camserver, and the hook
+
     async def open(self) -> None:
         """Returns once clients can connect; `port` and `hook_port` say where.
 

@@ -66,6 +66,11 @@ class Simulator:
         return self._server.port
 
     @property
+    def listening(self) -> bool:
+        """Whether camserver is there, and not gone for a while."""
+        return self._server.listening
+
+    @property
     def images(self) -> int:
         """How many images of the present series were taken."""
         return self._server.exposures.taken

@@ -6,24 +6,14 @@ from typing import Any
 
 import pytest
 from stins_acquirers.dectris.pilatus import PilatusBackend, PilatusSettings
-from stins_acquirers.simulate.camserver import PilatusOptions, Simulator
+from stins_acquirers.simulate.camserver import Simulator
 
-SHAPE = (20, 30)
+from tests.acquirers.camserver_kit import simulators
 
 
 @pytest.fixture
 def simulate(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
-    """Starts a simulator: `simulate(model="pilatus2-300k", ...)`."""
-    running: list[Simulator] = []
-
-    def simulate(**options: Any) -> Simulator:
-        options = {"folder": tmp_path / "ramdisk", "shape": SHAPE, "pool": 3, "threshold_s": 0.0, **options}
-        running.append(Simulator(PilatusOptions(**options)).start())
-        return running[-1]
-
-    yield simulate
-    for simulator in running:
-        simulator.stop()
+    yield from simulators(tmp_path / "ramdisk")
 
 
 @pytest.fixture
