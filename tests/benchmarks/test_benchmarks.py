@@ -46,3 +46,11 @@ def test_memory_of_a_recorder_that_cannot_keep_up_is_measured(tmp_path):
     assert report["frames_lost"] == 0
     assert report["descriptors_per_series"] == 0
     assert report["peak_rss_mb"] < report["budget_mb"] + 200
+
+
+def test_a_stream_of_dectris_is_compared_with_a_bare_relay(tmp_path):
+    report = run("dectris", "--rounds", 1, "--seconds", 0.3, "--rate", 100, "--frames", 10, "--folder", tmp_path)
+    assert report["frames_lost"] == 0
+    assert 0 < report["ratio"] < 2
+    keys = ("acquirer_cpu_ms_per_image", "frames_per_s", "limit_frames_per_s", "got_frames_per_s", "image_bytes")
+    assert all(report[key] > 0 for key in keys)

@@ -1,0 +1,253 @@
+"""How fast a DECTRIS detector's stream passes through acquirer and recorder, and what an image costs the acquirer.
+
+A stand-in for the detector sends images of 1 Mpixel as bslz4, over SIMPLON and stream v2, to a real acquirer with a
+real recorder. The limit is a bare ZeroMQ relay in the acquirer's place, which hands each message on and looks at
+nothing, into a receiver that throws it away: the same stand-in, the same machine, in turns. Then it is looked for the
+highest rate that passes with nothing lost, downwards from the limit; what the acquirer may hold back is bounded, so
+that the recorder has to keep pace. The cost of an image is that of one of 10 MB: CPU time of the acquirer's loop, and
+of its whole process with ZeroMQ's copies to and from the network.
+
+    uv run python benchmarks/dectris.py [--json] [--rounds 3] [--seconds 4] [--rate 2000]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import zmq
+from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
+from stand_in import IMAGES, stand_in
+from tqdm import tqdm
+
+from stins.control import AcquirerStatus, ArmRequest, PrepareRequest, TriggerRequest
+from stins.daemon import Ready, read_ready
+from stins.daemon.client import DaemonClient
+
+#: What may wait for the recorder: 0.4 s of 2,000 images/s. A larger one would hide that it doesn't keep pace.
+_RING_BYTES = 128 << 20
+_FLOOD_FRAMES = 4000
+#: Slow enough that nothing is dropped on the way to a receiver that does nothing: 500 MB/s.
+_LARGE_FRAMES, _LARGE_RATE = 150, 50.0
+#: Downwards from the limit, in such steps.
+_STEP, _LEAST = 0.05, 0.2
+_QUEUE = 64
+
+
+def main() -> int:
+    """Measures and prints a table, and JSON as the last line."""
+    options = _arguments()
+    progress = tqdm(total=2 * options.rounds + 2, unit="run", file=sys.stderr)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="stins-dectris-") as folder:
+        root = Path(folder)
+        cost = _cost_of_an_image(root, options.frames)
+        progress.update()
+        with _chain(root) as chain:
+            paced = chain.series(options.rate, options.seconds)
+            progress.update()
+            limits, rates = [], []
+            for _ in range(options.rounds):
+                limits.append(chain.limit())
+                progress.update()
+                rates.append(_highest(chain, limits[-1], options.seconds))
+                progress.update()
+    progress.close()
+    report = {
+        **cost,
+        "frames_per_s": round(statistics.median(rates), 1),
+        "limit_frames_per_s": round(statistics.median(limits), 1),
+        "ratio": round(statistics.median(rate / limit for rate, limit in zip(rates, limits, strict=True)), 3),
+        "frames_lost": paced["lost"],
+        "asked_frames_per_s": options.rate,
+        "got_frames_per_s": round(paced["rate"], 1),
+        "image_bytes": len(IMAGES["1Mpixel"].blob(0)),
+    }
+    print("\n".join(f"{key:>36}  {value}" for key, value in report.items()))
+    print(json.dumps(report))
+    return 0
+
+
+def _highest(chain: "Chain", limit: float, seconds: float) -> float:
+    """The highest rate at which nothing is lost, and at which the recorder is done when the detector is."""
+    share = 1.0
+    while (share := share - _STEP) > _LEAST:
+        run = chain.series(limit * share, seconds)
+        if not run["lost"]:
+            return run["rate"]
+    raise SystemExit(f"frames are lost even at {_LEAST:.0%} of the limit, {limit:.0f} images/s")
+
+
+class Chain:
+    """Stand-in, acquirer and recorder; and the relay that is their limit."""
+
+    def __init__(
+        self, detector: Remote, acquirer: "Acquirer", recording: Recorder, limit: tuple[Remote, Remote]
+    ) -> None:
+        self._detector, self._acquirer, self._recording = detector, acquirer, recording
+        self._relay, self._sink = limit
+        self._count = 0
+
+    def limit(self) -> float:
+        """Images per second through the bare relay."""
+        self._sink.tell(_FLOOD_FRAMES)
+        self._detector.tell("flood", _FLOOD_FRAMES)
+        began = float(self._detector.hear())
+        ended, _ = self._sink.hear()
+        return float(_FLOOD_FRAMES / (ended - began))
+
+    def series(self, rate: float, seconds: float) -> dict[str, float]:
+        """A series at that rate: how many images were lost, and how many a second are in the file."""
+        self._count += 1
+        name, frames = f"run-{self._count}.h5", max(100, round(rate * seconds))
+        closing = Closing(self._recording.client, name, frames)
+        self._recording.client.post(
+            "/prepare", PrepareRequest(series_id=name, filename=name, frames_expected=frames), timeout_s=DEADLINE_S
+        )
+        self._detector.tell("rate", rate)
+        self._acquirer.arm(name, name, frames)
+        closing.wait("open")
+        self._acquirer.start()
+        began, _ = self._detector.hear()
+        took = closing.wait("closed") - began
+        closing.close()
+        (self._recording.root / name).unlink()
+        assert closing.series is not None
+        return {"lost": frames - closing.series.written, "rate": frames / took}
+
+
+@contextmanager
+def _chain(root: Path) -> Iterator[Chain]:
+    with remote("detector", stand_in, "1Mpixel") as detector:
+        port, stream_port, bare = detector.hear()
+        with (
+            _acquirer(root, port, stream_port) as acquirer,
+            recorder(root, acquirer.ready.streams[0], acquirer.ready.acks[0]) as recording,
+            remote("relay", _relay, bare) as relay,
+            remote("receiver", _throw_away, relay.hear()) as sink,
+        ):
+            sink.hear()
+            yield Chain(detector, acquirer, recording, (relay, sink))
+
+
+# -- the limit ----------------------------------------------------------------------------------
+
+
+def _relay(pipe: Connection, endpoint: str) -> None:
+    """Its own process: hands on what comes, uncopied; says where."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    source, target = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+    source.rcvhwm = target.sndhwm = _QUEUE
+    target.bind("tcp://127.0.0.1:0")
+    source.connect(endpoint)
+    pipe.send(target.getsockopt_string(zmq.LAST_ENDPOINT))
+    while True:
+        target.send(source.recv(copy=False), copy=False)
+
+
+def _throw_away(pipe: Connection, endpoint: str) -> None:
+    """Its own process: takes as many messages as it is told (0: a series); says when it had the last, and how many."""
+    socket = zmq.Context().socket(zmq.PULL)
+    socket.rcvhwm = _QUEUE
+    socket.connect(endpoint)
+    pipe.send("ready")
+    while True:
+        (count,) = pipe.recv()
+        taken = 0
+        while taken != count or not count:
+            head = socket.recv_multipart(copy=False)[0]
+            taken += 1
+            if not count and b"series-end" in head.bytes[:200]:
+                break
+        pipe.send((time.monotonic(), taken))
+
+
+# -- the acquirer -------------------------------------------------------------------------------
+
+
+class Acquirer:
+    """A running acquirer."""
+
+    def __init__(self, ready: Ready, client: DaemonClient[AcquirerStatus]) -> None:
+        self.ready, self._client = ready, client
+
+    def arm(self, series_id: str, filename: str | None, frames: int) -> None:
+        """Arms one series."""
+        request = ArmRequest(series_id=series_id, filename=filename, frames_per_trigger=frames)
+        self._client.post("/arm", request, timeout_s=DEADLINE_S)
+
+    def start(self) -> None:
+        """Starts it."""
+        self._client.post("/trigger", TriggerRequest(), timeout_s=DEADLINE_S)
+
+    def cpu_s(self) -> tuple[float, float]:
+        """CPU time so far: of the thread that runs the loop (the process' first), and of all."""
+        threads = list(Path(f"/proc/{self.ready.pid}/task").iterdir())
+        times = {thread.name: int((thread / "schedstat").read_text().split()[0]) / 1e9 for thread in threads}
+        return times[str(self.ready.pid)], sum(times.values())
+
+
+@contextmanager
+def _acquirer(root: Path, port: int, stream_port: int) -> Iterator[Acquirer]:
+    config = root / f"acquirer-{port}.yaml"
+    settings = {"host": "127.0.0.1", "http_port": port, "stream_port": stream_port, "compression": None}
+    stream = {"ring_bytes": _RING_BYTES}
+    config.write_text(json.dumps({"name": "eiger", "backend": "eiger", "settings": settings, "stream": stream}))
+    command = [sys.executable, "-m", "stins.cli", "acquirer", "--config", str(config), "--log-level", "WARNING"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ready = read_ready(process.stdout.readline())
+        if ready is None:
+            raise SystemExit("the acquirer did not start")
+        client = DaemonClient("acquirer", ready.control, AcquirerStatus)
+        yield Acquirer(ready, client)
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _cost_of_an_image(root: Path, frames: int) -> dict[str, float]:
+    """CPU time of the acquirer for each image of 10 MB, whose receiver throws it away."""
+    with remote("detector", stand_in, "10MB") as detector:
+        port, stream_port, _ = detector.hear()
+        with (
+            _acquirer(root, port, stream_port) as acquirer,
+            remote("receiver", _throw_away, acquirer.ready.streams[0]) as sink,
+        ):
+            sink.hear()
+            sink.tell(0)
+            detector.tell("rate", _LARGE_RATE)
+            acquirer.arm("cost", None, frames)
+            before = acquirer.cpu_s()
+            acquirer.start()
+            detector.hear()
+            _, taken = sink.hear()
+            after = acquirer.cpu_s()
+    # The start and the end of the series are messages too.
+    if taken != frames + 2:
+        raise SystemExit(f"got {taken - 2} images of 10 MB, expected {frames}")
+    loop, whole = (1000 * (late - early) / frames for early, late in zip(before, after, strict=True))
+    return {"acquirer_cpu_ms_per_image": round(loop, 4), "acquirer_process_cpu_ms_per_image": round(whole, 3)}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="only for symmetry: the last line is JSON in any case")
+    parser.add_argument("--rounds", type=int, default=3, help="how often limit and highest rate are found (default 3)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long a series lasts (default 4)")
+    parser.add_argument("--rate", type=float, default=2000.0, help="images/s that are asked for first (default 2000)")
+    parser.add_argument("--frames", type=int, default=_LARGE_FRAMES, help="images of 10 MB (default 150)")
+    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where files go (default /dev/shm)")  # noqa: S108
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
