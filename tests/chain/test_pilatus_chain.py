@@ -11,7 +11,9 @@ import fabio
 import h5py
 import hdf5plugin  # noqa: F401  # registers the filters
 import numpy as np
+import nxmx
 import pytest
+from nexusformat.nexus.validate import validate_application
 from stins_acquirers.simulate.camserver import PilatusOptions, Simulator
 
 from stins.control import SeriesState
@@ -22,6 +24,20 @@ DATA = "/entry/instrument/detector/data"
 DEADLINE_S = 20.0
 
 
+SCAN = {
+    "incident_energy": 12_000,
+    "distance": 0.2,
+    "beam_center_x": 60.5,
+    "beam_center_y": 50.0,
+    "sensor_thickness": 0.00045,
+    "mx_settings": {"Oscillation_axis": "OMEGA", "Start_angle": 15, "Angle_increment": 0.25},
+}
+AROUND = {
+    "beamline": {"name": "BioMAX", "source_name": "MAX IV"},
+    "geometry": {"axis_vectors": {"omega": [-1, 0, 0]}},
+}
+
+
 class Chain:
     """Detector, acquirer, recorder and controller."""
 
@@ -30,8 +46,8 @@ class Chain:
         options = PilatusOptions(folder=folder, model="pilatus3-300k", shape=(100, 120), pool=3, threshold_s=0.0)
         self.folder = folder
         self.camserver = stack.enter_context(Simulator(options))
-        settings = {"port": self.camserver.port, "folder": str(folder), "exposure_s": 0.01}
-        config = {"name": "pilatus", "backend": "pilatus", "settings": settings}
+        settings = {"port": self.camserver.port, "folder": str(folder), "exposure_s": 0.01, **SCAN}
+        config = {"name": "pilatus", "backend": "pilatus", "settings": settings, **AROUND}
         acquirer = stack.enter_context(DaemonProcess("acquirer", config))
         recorder = stack.enter_context(
             DaemonProcess(
@@ -97,6 +113,16 @@ def test_pulses_of_a_cable_are_recorded(chain: Chain) -> None:
     assert chain.camserver.trigger(3) == 3
     account = chain.controller.wait_for(chain.controller.trigger())
     assert (account.state, account.written) == (SeriesState.COMPLETE, 3)
+
+
+def test_the_file_of_a_scan_claims_nxmx(chain: Chain) -> None:
+    path = chain.record(triggers=3, metadata={"sample_name": "lysozyme"})
+    assert validate_application(str(path))[1] == 0
+    with h5py.File(path) as file:
+        (entry,) = nxmx.NXmx(file).entries
+        (detector,) = entry.instruments[0].detectors
+        assert detector.description == "PILATUS3 300K, S/N 00-0000"
+        assert entry.samples[0].depends_on[:].to("deg").magnitude == pytest.approx([15.0, 15.25, 15.5])
 
 
 def test_the_file_says_what_was_set(chain: Chain) -> None:
