@@ -31,6 +31,11 @@ class PeerWatch:
         """Whether there is a peer, as far as that was looked at."""
         return bool(self._peers)
 
+    @property
+    def count(self) -> int:
+        """How many peers there are, as far as that was looked at."""
+        return len(self._peers)
+
     def look(self, timeout_s: float = 0.0) -> bool:
         """Reads what happened since the last look, or happens within `timeout_s`; whether a peer has gone."""
         gone = False

@@ -26,11 +26,13 @@ def sound(eiger: RunningEiger) -> Iterator[RunningEiger]:
 def series(eiger: RunningEiger) -> tuple[list[int], list[Any]]:
     """The numbers and the pixels of the images of a series."""
     with pulling(eiger.v2) as socket:
-        eiger.command("arm")
+        number = eiger.command("arm")["sequence id"]
         eiger.command("trigger")
-        messages = []
+        messages: list[dict[str, Any]] = []
         while not messages or messages[-1]["type"] != "end":
-            messages.append(loads(socket.recv()))
+            message = loads(socket.recv())
+            # An earlier series that nobody fetched may come before this one.
+            messages += [message] if message["series_id"] == number else []
     images = messages[1:-1]
     return [image["image_id"] for image in images], [image["data"]["threshold_1"] for image in images]
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .orders import Abort, Begin, Cancel, ClearStream, End, Expose, Exposure, Order, Reset, Stop
 from .outlet import Message, Outlet
-from .series import ImageTimes, Series, StreamFormat
+from .series import Image, Series, StreamFormat
 from .stream_v1 import StreamV1
 from .stream_v2 import StreamV2
 
@@ -19,6 +19,8 @@ __all__ = ["Readout", "Watcher"]
 _BURST_NS: Final = 2_000_000
 #: How often it is tried again to send what waits for a client.
 _RETRY_NS: Final = 5_000_000
+#: How long what nobody fetched is kept behind the end of its series: a client that is just connecting gets it.
+_KEPT_NS: Final = 1_000_000_000
 _IDLE_NS: Final = 3_600_000_000_000
 
 
@@ -42,6 +44,7 @@ class Readout:
         self._exposures: deque[Exposure] = deque()
         self._series: _Running | None = None
         self._over = False
+        self._ended_ns = 0
         self.dropped = 0
         self.taken = 0
 
@@ -67,6 +70,7 @@ class Readout:
             self._take_due()
             for outlet in self._outlets.values():
                 outlet.flush()
+            self._forget()
         self._over = True
         self._cut()
         self._free_waiting()
@@ -113,10 +117,15 @@ class Readout:
         self._series.start()
 
     def _end(self) -> None:
-        """Who comes later gets no series of before: what a real detector does then is published nowhere."""
         if self._series is not None:
-            self.dropped += self._series.end()
+            self._series.end()
             self._series = None
+            self._ended_ns = time.monotonic_ns()
+
+    def _forget(self) -> None:
+        """Who comes some time after a series gets nothing of it; what a real detector does is published nowhere."""
+        if self._series is None and time.monotonic_ns() - self._ended_ns > _KEPT_NS:
+            self.dropped += sum(outlet.forget_unwanted() for outlet in self._outlets.values())
 
     def _cancel(self) -> None:
         """What is being exposed is finished, what was to follow it is not begun."""
@@ -176,11 +185,17 @@ class Readout:
 
     def _take(self, exposure: Exposure) -> None:
         stop_ns = exposure.due_ns
-        times = ImageTimes(stop_ns - exposure.count_ns, stop_ns, exposure.real_ns)
+        image = Image(
+            number=self.taken,
+            start_ns=stop_ns - exposure.count_ns,
+            stop_ns=stop_ns,
+            real_ns=exposure.real_ns,
+            appendix=exposure.appendix,
+        )
         exposure.taken += 1
-        number, self.taken = self.taken, self.taken + 1
-        passes = self._watcher.lets_pass(number)
-        if self._series is not None and not (passes and self._series.image(number, times, exposure)):
+        self.taken += 1
+        passes = self._watcher.lets_pass(image.number)
+        if self._series is not None and not (passes and self._series.image(image)):
             self.dropped += 1
 
 
@@ -194,11 +209,8 @@ class _Running:
     def start(self) -> None:
         self._outlet.offer(Message(self._stream.send_start, is_image=False))
 
-    def image(self, number: int, times: ImageTimes, exposure: Exposure) -> bool:
-        send = partial(self._stream.send_image, number=number, times=times, appendix=exposure.appendix)
-        return self._outlet.offer(Message(send, is_image=True))
+    def image(self, image: Image) -> bool:
+        return self._outlet.offer(Message(partial(self._stream.send_image, image), is_image=True))
 
-    def end(self) -> int:
-        """Sends the end; how many images nobody wanted."""
+    def end(self) -> None:
         self._outlet.offer(Message(self._stream.send_end, is_image=False))
-        return self._outlet.forget_unwanted()

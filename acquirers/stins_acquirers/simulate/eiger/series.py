@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .keys import Value
 from .pool import Pool
 
-__all__ = ["ImageTimes", "Series", "StreamFormat"]
+__all__ = ["Image", "Series", "StreamFormat"]
 
 StreamFormat = Literal["legacy", "cbor"]
 
@@ -38,9 +38,11 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """The same moment on the monotonic clock: what start times count from."""
 
 
-class ImageTimes(msgspec.Struct, frozen=True):
-    """Of one image, in ns: when it began and ended on the monotonic clock, and how long it counted."""
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """One image of a series: in ns when it began and ended on the monotonic clock, and how long it counted."""
 
+    number: int
     start_ns: int
     stop_ns: int
     real_ns: int
+    appendix: Value

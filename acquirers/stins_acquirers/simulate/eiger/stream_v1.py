@@ -14,7 +14,7 @@ import zmq
 
 from .keys import Value
 from .pool import Blob, Pool
-from .series import ImageTimes, Series
+from .series import Image, Series
 
 __all__ = ["StreamV1"]
 
@@ -26,38 +26,38 @@ class StreamV1:
 
     def __init__(self, series: Series) -> None:
         self._series = series
-        self._images = [_Image(series.pool, image[_FIRST]) for image in series.pool.images]
+        self._images = [_Sent(series.pool, image[_FIRST]) for image in series.pool.images]
 
     @cached_property
     def _header(self) -> list[bytes]:
         """Made once, however often it is tried to send it."""
         return list(_header(self._series))
 
-    def send_start(self, socket: zmq.Socket[Any]) -> None:
+    def send_start(self, socket: zmq.Socket[Any], _on_their_way: int) -> None:
         """Sends the header; raises `zmq.Again` where there is no room."""
         socket.send_multipart(self._header, zmq.NOBLOCK)
 
-    def send_end(self, socket: zmq.Socket[Any]) -> None:
+    def send_end(self, socket: zmq.Socket[Any], _on_their_way: int) -> None:
         """Sends the end of the series."""
         socket.send(_json({"htype": "dseries_end-1.0", "series": self._series.number}), zmq.NOBLOCK)
 
-    def send_image(self, socket: zmq.Socket[Any], number: int, times: ImageTimes, appendix: Value) -> None:
-        """Sends one image."""
-        image = self._images[number % len(self._images)]
-        first = {"frame": number, "hash": image.digest, "htype": "dimage-1.0", "series": self._series.number}
+    def send_image(self, image: Image, socket: zmq.Socket[Any], _on_their_way: int) -> None:
+        """Sends one image; its pixels never change, so it doesn't matter what is on its way."""
+        sent = self._images[image.number % len(self._images)]
+        first = {"frame": image.number, "hash": sent.digest, "htype": "dimage-1.0", "series": self._series.number}
         config = {
             "htype": "dconfig-1.0",
-            "real_time": times.real_ns,
-            "start_time": times.start_ns,
-            "stop_time": times.stop_ns,
+            "real_time": image.real_ns,
+            "start_time": image.start_ns,
+            "stop_time": image.stop_ns,
         }
-        parts: list[Any] = [_json(first), image.description, image.content, _json(config)]
-        if appendix != "":
-            parts.append(_appendix(appendix))
+        parts: list[Any] = [_json(first), sent.description, sent.content, _json(config)]
+        if image.appendix != "":
+            parts.append(_appendix(image.appendix))
         socket.send_multipart(parts, zmq.NOBLOCK)
 
 
-class _Image:
+class _Sent:
     """What is the same each time that an image of the pool is sent; ZeroMQ sends `content` from where it lies."""
 
     def __init__(self, pool: Pool, blob: Blob) -> None:

@@ -4,6 +4,7 @@ Source: github.com/dectris/documentation, stream_v2. Pixels are sent from where 
 together once for each image of the pool, and only the bytes in front of its pixels are made anew.
 """
 
+from collections import deque
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from .cbor import COMPRESSED, MULTI_DIM, SELF_DESCRIBED, TYPED, array, byte_stri
 from .detector_keys import AXES
 from .keys import Value
 from .pool import Blob, Pool
-from .series import ImageTimes, Series
+from .series import Image, Series
 
 __all__ = ["StreamV2"]
 
@@ -31,8 +32,9 @@ _STOP_TIME: Final = text("stop_time")
 _FIELDS: Final = 9
 #: Room for what stands in front of the pixels: 260 bytes and what `series_unique_id` and `series_date` take.
 _HEAD_BYTES: Final = 512
-#: Memory for messages that ZeroMQ holds: more than the 64 that it takes of 1 Mpixel, 158 kB each at the usual counts.
+#: Memory for messages: the 68 that may be on their way to one client take 11 MB at 1 Mpixel. Beyond, they are copied.
 _MOST_BYTES: Final = 256 << 20
+_NEVER: Final = 1 << 62
 
 
 class StreamV2:
@@ -46,65 +48,68 @@ class StreamV2:
         self._dated = text("series_date") + tag(0) + text(series.armed) + text("start_time")
         self._appendix: Value = ""
         self._fields = map_head(_FIELDS)
-        self._slots = [[_Slot(_data(series.pool, image, b""))] for image in series.pool.images]
+        self._sent = 0
+        self._slots = _slots(series.pool, b"")
 
     @cached_property
     def _start(self) -> bytes:
         """Made once, however often it is tried to send it: with all arrays of 16 Mpixel it has 145 MB."""
         return _encode(_start(self._series))
 
-    def send_start(self, socket: zmq.Socket[Any]) -> None:
+    def send_start(self, socket: zmq.Socket[Any], _on_their_way: int) -> None:
         """Sends the start message; raises `zmq.Again` where there is no room."""
         socket.send(self._start, zmq.NOBLOCK)
 
-    def send_end(self, socket: zmq.Socket[Any]) -> None:
+    def send_end(self, socket: zmq.Socket[Any], _on_their_way: int) -> None:
         """Sends the end message."""
         series = self._series
         message = {"type": "end", "series_id": series.number, "series_unique_id": series.unique_id}
         socket.send(_encode(message), zmq.NOBLOCK)
 
-    def send_image(self, socket: zmq.Socket[Any], number: int, times: ImageTimes, appendix: Value) -> None:
+    def send_image(self, image: Image, socket: zmq.Socket[Any], on_their_way: int) -> None:
         """Sends one image."""
-        if appendix != self._appendix:
-            self._append(appendix)
-        slots = self._slots[number % len(self._slots)]
-        slot = next((slot for slot in slots if slot.free), None)
-        if slot is None:
-            slot = self._one_more(slots)
-        slot.send(socket, self._head(number, times))
-
-    def _one_more(self, slots: list["_Slot"]) -> "_Slot":
-        """ZeroMQ still holds all of this image's memory: a client is slow."""
-        if sum(slot.size for image in self._slots for slot in image) > _MOST_BYTES:
-            raise zmq.Again
-        slots.append(slots[0].copy())
-        return slots[-1]
+        if image.appendix != self._appendix:
+            self._append(image.appendix)
+        slots = self._slots[image.number % len(self._slots)]
+        head = self._head(image)
+        # The one behind which the most images were sent.
+        slot = slots[0]
+        if self._sent - slot.sent_at > on_their_way:
+            slot.send(socket, head)
+            slots.rotate(-1)
+        elif sum(map(len, self._slots)) * slot.size < _MOST_BYTES:
+            slot = slot.copy()
+            slot.send(socket, head)
+            slots.append(slot)
+        else:
+            slot.send_copied(socket, head)
+        self._sent += 1
+        slots[-1].sent_at = self._sent
 
     def _append(self, appendix: Value) -> None:
         """An appendix stands behind the pixels: it is put there once, when it changes."""
         self._appendix = appendix
         behind = text("user_data") + cbor2.dumps(appendix) if appendix != "" else b""
         self._fields = map_head(_FIELDS + (appendix != ""))
-        pool = self._series.pool
-        self._slots = [[_Slot(_data(pool, image, behind))] for image in pool.images]
+        self._slots = _slots(self._series.pool, behind)
 
-    def _head(self, number: int, times: ImageTimes) -> bytes:
-        start_ns = times.start_ns - self._series.armed_ns
-        stop_ns = start_ns + times.stop_ns - times.start_ns
-        front = SELF_DESCRIBED + self._fields + self._named + uint(number) + _REAL_TIME + _rational(times.real_ns)
-        return front + self._dated + _rational(start_ns) + _STOP_TIME + _rational(stop_ns)
+    def _head(self, image: Image) -> bytes:
+        start, stop = (_rational(ns - self._series.armed_ns) for ns in (image.start_ns, image.stop_ns))
+        front = SELF_DESCRIBED + self._fields + self._named + uint(image.number)
+        return front + _REAL_TIME + _rational(image.real_ns) + self._dated + start + _STOP_TIME + stop
 
 
 class _Slot:
-    """Memory of one message; it is free again once ZeroMQ has sent what was in it."""
+    """Memory of one message, which ZeroMQ sends from where it lies: it is used again once no message of then is left.
+
+    pyzmq could tell when one is sent; that takes a thread and 45 us of CPU for each.
+    """
 
     def __init__(self, behind: bytes | bytearray) -> None:
         self._memory = bytearray(_HEAD_BYTES) + behind
-        self._sent: zmq.MessageTracker | None = None
-
-    @property
-    def free(self) -> bool:
-        return self._sent is None or self._sent.done
+        self._begin = _HEAD_BYTES
+        self._frame: zmq.Frame | None = None
+        self.sent_at = -_NEVER
 
     @property
     def size(self) -> int:
@@ -116,7 +121,18 @@ class _Slot:
     def send(self, socket: zmq.Socket[Any], head: bytes) -> None:
         begin = _HEAD_BYTES - len(head)
         self._memory[begin:_HEAD_BYTES] = head
-        self._sent = socket.send(memoryview(self._memory)[begin:], zmq.NOBLOCK, copy=False, track=True)
+        if self._frame is None or begin != self._begin:
+            # Numbers became longer by a byte, which is seldom.
+            self._begin, self._frame = begin, zmq.Frame(memoryview(self._memory)[begin:], copy=False)
+        socket.send(self._frame, zmq.NOBLOCK)
+
+    def send_copied(self, socket: zmq.Socket[Any], head: bytes) -> None:
+        socket.send(head + memoryview(self._memory)[_HEAD_BYTES:], zmq.NOBLOCK)
+
+
+def _slots(pool: Pool, behind: bytes) -> list[deque[_Slot]]:
+    """Of each image of the pool the memory of its messages, of which there is one at first."""
+    return [deque([_Slot(_data(pool, image, behind))]) for image in pool.images]
 
 
 def _data(pool: Pool, image: tuple[Blob, ...], behind: bytes) -> bytes:
