@@ -114,12 +114,13 @@ def running_eiger(**options: Any) -> Iterator[RunningEiger]:
 
 
 @contextmanager
-def pulling(endpoint: str) -> Iterator["zmq.Socket[bytes]"]:
-    """A client of a stream, which waits for a message no longer than the deadline."""
+def pulling(endpoint: str, queue: int = 1000) -> Iterator["zmq.Socket[bytes]"]:
+    """A client of a stream, which waits for a message no longer than the deadline; `queue`: how many it holds."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.PULL)
     socket.rcvtimeo = int(DEADLINE_S * 1000)
     try:
+        socket.rcvhwm = queue
         socket.connect(endpoint)
         yield socket
     finally:

@@ -1,7 +1,9 @@
 """Both streams of the simulated EIGER, read by other people's readers."""
 
+import hashlib
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from eiger_reading import blobs, by_hdf5, loads, v1_image
-from simulate_kit import RunningEiger, pulling
+from simulate_kit import DEADLINE_S, RunningEiger, pulling, running_eiger
 
 SHAPE = (64, 48)
 DEPTHS = {8: (0.0001, 0.0003), 16: (0.001, 0.002), 32: (0.03, 0.031)}
@@ -228,3 +230,41 @@ def test_the_legacy_stream_has_the_first_threshold_only(eiger: RunningEiger) -> 
         _, images = series_v1(eiger, socket)
     eiger.put("threshold/2/mode", "disabled")
     assert [len(parts) for parts in images] == [4, 4]
+
+
+# -- slow clients -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", ["cbor", "legacy"])
+@pytest.mark.parametrize("clients", [1, 3])
+def test_no_message_is_overwritten_while_it_waits_for_a_slow_client(stream: str, clients: int) -> None:
+    images = 400
+    with running_eiger(shape="256x256", pool=3) as eiger, ExitStack() as stack:
+        eiger.command("initialize")
+        endpoint = eiger.v2 if stream == "cbor" else eiger.v1
+        sockets = [stack.enter_context(pulling(endpoint, queue=4)) for _ in range(clients)]
+        eiger.set("stream", mode="enabled", format=stream)
+        eiger.set(nimages=images, count_time=0.0005, frame_time=0.001)
+        eiger.command("arm")
+        eiger.command("trigger")
+        assert eiger.status()["images_dropped"] == 0
+        taken: dict[int, str] = {}
+        deadline = time.monotonic() + DEADLINE_S
+        while len(taken) < images:
+            assert time.monotonic() < deadline, f"got {len(taken)} images, expected {images}"
+            for socket in sockets:
+                if socket.poll(10):
+                    number, digest = digest_of(socket.recv_multipart())
+                    taken |= {number: digest} if number is not None else {}
+    assert len(set(taken.values())) == 3
+    assert all(taken[number] == taken[number % 3] for number in range(images))
+
+
+def digest_of(parts: list[bytes]) -> tuple[int | None, str]:
+    """An image's number and what its pixels are known by; no number for other messages."""
+    if len(parts) > 2:
+        about, pixels = v1_image(parts) if b"dimage" in parts[0] else ({}, np.empty(0))
+        return about.get("frame"), hashlib.sha256(pixels).hexdigest()
+    message = loads(parts[0]) if parts[0].startswith(b"\xd9\xd9\xf7") else {}
+    pixels = message["data"]["threshold_1"] if message.get("type") == "image" else np.empty(0)
+    return message.get("image_id"), hashlib.sha256(pixels).hexdigest()
