@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from stins_acquirers.config import AcquirerConfig
+from stins_recorder.config import RecorderConfig
 
 from stins.daemon import load_config
 from stins_ophyd.beamline import BeamlineConfig, load_beamline
@@ -89,6 +91,12 @@ def test_the_tutorial_runs_as_it_is_written(user_folder):
 def test_the_example_beamlines_load(user_folder):
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         assert load_beamline(path).detectors
+
+
+def test_the_example_of_a_recorder_listens_to_the_example_of_an_acquirer():
+    stream = load_config(ROOT / "acquirers" / "simulated.yaml", AcquirerConfig).stream
+    recorder = load_config(ROOT / "recorder" / "recorder.yaml", RecorderConfig)
+    assert (recorder.sources, recorder.acks) == (stream.endpoints, stream.ack_endpoints)
 
 
 def test_the_yaml_of_the_how_to_is_a_beamline(tmp_path):
