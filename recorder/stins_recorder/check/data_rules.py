@@ -10,7 +10,7 @@ import numpy as np
 from ..layout import FILTERS
 from .data_files import DataFile, StoredFrames, shown_rows
 from .file_rule import FileCheck, file_rule
-from .recorded_file import RecordedFile, spans_text
+from .recorded_file import FRAMES_PER_FILE, RecordedFile, spans_text
 from .rules import Fault, Severity
 
 __all__ = ["DATA_CHECKS"]
@@ -97,6 +97,8 @@ def _sources(file: RecordedFile) -> Iterator[Fault]:
 
 @file_rule("data.files", _ERROR, "each data file is there, of this series, closed, and as long as the series shows it")
 def _files(file: RecordedFile) -> Iterator[Fault]:
+    if FRAMES_PER_FILE in file.h5 and file.segments is None:
+        yield Fault(FRAMES_PER_FILE, "something else", "a number of at least 1, with the mark of the series in @mark")
     excused = any(_excused(file, file.per_row(dataset)) for dataset in file.frames)
     for found in file.data_files:
         yield from found.faults

@@ -18,8 +18,9 @@ from ..segments import Segments
 from .data_files import DataFile, StoredFrames, look_at, stored_in
 from .opening import open_unlocked
 
-__all__ = ["Account", "Node", "RecordedFile", "spans_text"]
+__all__ = ["FRAMES_PER_FILE", "Account", "Node", "RecordedFile", "spans_text"]
 
+FRAMES_PER_FILE = f"{SERIES}/frames_per_file"
 _MOST_NODES = 100_000
 #: 10^8 rows of frame numbers are 800 MB, and more than an hour at 24,000 frames/s.
 _MOST_ROWS = 10**8
@@ -161,8 +162,7 @@ class RecordedFile:
     @cached_property
     def segments(self) -> Segments | None:
         """Which rows stand in which of the data files beside it, where the series has such."""
-        path = f"{SERIES}/frames_per_file"
-        count, mark = self.number(path), self.attribute(path, "mark")
+        count, mark = self.number(FRAMES_PER_FILE), self.attribute(FRAMES_PER_FILE, "mark")
         return Segments(count, mark) if count and count > 0 and mark is not None else None
 
     @cached_property
@@ -208,7 +208,7 @@ class RecordedFile:
     @cached_property
     def data_files(self) -> list[DataFile]:
         """The data files in which there is a row that counts, as they were found."""
-        if (segments := self.segments) is None:
+        if (segments := self.segments) is None or not self.frames:
             return []
         names = [dataset.name.rpartition("/")[2] for dataset in self.frames]
         indices = np.unique(np.flatnonzero(~self.declared_missing) // segments.frames_per_file)
