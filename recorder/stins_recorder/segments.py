@@ -8,10 +8,12 @@ import msgspec
 
 from .errors import PathError
 
-__all__ = ["FRAMES", "Segments", "refuse_standing"]
+__all__ = ["FRAMES", "MARK", "Segments", "refuse_standing", "series_of"]
 
 #: Where the frames stand in a data file.
 FRAMES = "/entry/data"
+#: The attribute of a data file that says of which series it is.
+MARK = "series_mark"
 #: So many files are shown while the series runs, where its length is not known, and where it is: each costs 0.1 ms
 #: before the first frame. In the end all of them are.
 _UNKNOWN_FILES, _MOST_FILES = 256, 1024
@@ -51,6 +53,12 @@ class Segments(msgspec.Struct, frozen=True):
     def standing(self, series: Path) -> Iterator[tuple[int, Path]]:
         """(index, path) of the files that are there, rising; they may be those of another series."""
         return _standing(series)
+
+
+def series_of(path: Path) -> Path | None:
+    """The file of the series that a data file is one of; None for a name that is none of a data file."""
+    match = re.fullmatch(r"(.+)_data_[0-9]{6,}", path.stem)
+    return None if match is None else path.with_name(match[1] + path.suffix)
 
 
 def refuse_standing(series: Path) -> None:

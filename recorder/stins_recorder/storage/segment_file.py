@@ -13,7 +13,7 @@ from stins import Spans
 
 from ..errors import RecorderError
 from ..layout import FrameWriterLayout
-from ..segments import FRAMES, Segments
+from ..segments import FRAMES, MARK, Segments
 from .claim import claim
 from .creation import create_file, settle
 from .datasets import FrameDatasets, create_datasets
@@ -25,8 +25,6 @@ from .sync import sync_folder
 from .transaction import change
 
 __all__ = ["SegmentFile", "belongs", "has_mark", "remove_segments"]
-
-_MARK = "series_mark"
 
 
 class SegmentFile:
@@ -144,7 +142,7 @@ class SegmentFile:
 
 
 def _build(file: h5py.File, path: Path, mark: str, layout: FrameWriterLayout, names: Sequence[Sequence[str]]) -> None:
-    file.attrs.update({"NX_class": "NXroot", "default": "entry", "file_name": str(path), _MARK: mark})
+    file.attrs.update({"NX_class": "NXroot", "default": "entry", "file_name": str(path), MARK: mark})
     entry = file.create_group("entry")
     entry.attrs.update({"NX_class": "NXentry", "default": "data"})
     data = entry.create_group("data")
@@ -157,7 +155,7 @@ def _build(file: h5py.File, path: Path, mark: str, layout: FrameWriterLayout, na
 def has_mark(path: Path, mark: str) -> bool:
     """Whether a data file that is whole is one of this series."""
     with h5py.File(path, "r", locking=False) as file:
-        return bool(file.attrs.get(_MARK) == mark)
+        return bool(file.attrs.get(MARK) == mark)
 
 
 def belongs(path: Path, mark: str) -> bool:
