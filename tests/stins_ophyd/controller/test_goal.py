@@ -125,6 +125,5 @@ def test_who_is_behind_is_named() -> None:
 
 def test_the_stall_deadline_follows_the_exposure() -> None:
     deadlines = Deadlines(stall_s=5)
-    assert deadlines.stall_of({}) == 5
-    assert deadlines.stall_of({"exposure_s": 30.0, "period_s": 31}) == 67
-    assert deadlines.stall_of({"exposure_s": None}) == 5
+    assert deadlines.stall_of(0.0) == 5
+    assert deadlines.stall_of(31.0) == 67
