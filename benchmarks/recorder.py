@@ -133,6 +133,8 @@ def _summary(case: Case, target: str, frames: int, rounds: list[dict[str, float]
         "case": case.name,
         "target": target,
         "frame_bytes": case.frame_bytes,
+        "pixel_bytes": case.pixel_bytes,
+        "compression": case.compression,
         "frames": frames,
         "frames_per_s": round(median("recorder"), 1),
         "limit_frames_per_s": round(median("limit"), 1),

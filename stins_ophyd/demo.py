@@ -75,8 +75,8 @@ class Chain:
         acquirer = self.detector.controller.connect().acquirer
         if acquirer is None or acquirer.frame is None:
             raise StinsError(
-                "this capture has numbers but no images, and the demo compares images; record it with a "
-                "beamline file whose detector has the backend `replay` (docs/how-to/run-a-beamline.md)"
+                "this capture has numbers but no images, and the demo compares images; how it is recorded stands in "
+                "docs/how-to/run-a-beamline.md"
             )
         self._acquirer = DaemonClient("acquirer", processes.acquirer.ready.control, AcquirerStatus)
         self._catalog = catalog

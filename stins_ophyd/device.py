@@ -285,7 +285,10 @@ class StinsDetector(Device):
             self.controller.connect()
         acquirer = self.controller.snapshot.acquirer
         if acquirer is None or acquirer.frame is None:
-            raise StinsError(f"{self.name}: the acquirer does not say what its frames look like")
+            raise StinsError(
+                f"{self.name}: the acquirer does not say what its frames look like; a source of numbers without "
+                "images has no events here, its controller records it: controller.arm, .trigger, .wait_for"
+            )
         return acquirer.frame
 
     def _source(self) -> str:

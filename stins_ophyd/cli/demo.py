@@ -19,6 +19,17 @@ __all__ = ["main"]
 _POINTS = 5
 _FRAMES = 100
 
+_DESCRIPTION = """\
+Starts an acquirer and a recorder, runs a scan and a fly series in a Bluesky RunEngine (of a capture: one series),
+reads every frame back through an embedded catalogue and compares it with what was sent. Ends all it started."""
+_EPILOG = """\
+examples:
+  stins demo                                      with a simulated detector
+  stins demo --capture eiger1-1M-stream-v1.zip    with a captured stream, which has the frames that it has
+  stins demo --json                               for a program: one JSON object as the last line
+
+exit status: 0 every frame came back bit-identical, 1 one did not, 2 wrong usage or a process that did not start"""
+
 
 def main(argv: list[str]) -> int:
     """Runs the demo; 0 only if every frame came back bit-identical."""
@@ -109,10 +120,9 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins demo",
-        description="Starts an acquirer and a recorder, runs a scan and a fly series in a Bluesky RunEngine, reads "
-        "every frame back through an embedded catalogue and compares it with what was sent. Ends all it started. "
-        "Exit status 0 only if every frame came back bit-identical.",
-        epilog="examples: stins demo;  stins demo --json;  stins demo --capture eiger1-1M-stream-v1.zip",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--capture", type=Path, metavar="FILE", help="replay a captured stream instead of simulating")
     parser.add_argument("--frames", type=int, metavar="N", help=f"frames of the fly series (default {_FRAMES})")

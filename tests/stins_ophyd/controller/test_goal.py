@@ -83,7 +83,7 @@ def test_a_dropped_frame_is_the_acquirers() -> None:
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frames are missing"}
-    with pytest.raises(SeriesProblem, match=r"empty; the acquirer had to drop 1 frames$"):
+    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frames$"):
         GOAL.reached(snapshot(dropped=1, **account))
     with pytest.raises(SeriesProblem, match=r"; at its end: 1 frames are missing$"):
         GOAL.reached(snapshot(series_state=SeriesState.INCOMPLETE, **account))
