@@ -43,7 +43,8 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     folder = _make_folder(options.folder)
     _say(f"stins demo: everything below {folder}")
-    with chain(folder, detector_config(options.capture, options.recorders), _say) as running:
+    config = detector_config(options.capture, options.recorders, frames_per_file=options.frames_per_file)
+    with chain(folder, config, _say) as running:
         runs = [] if options.capture else [running.scan(_POINTS)]
         runs.append(running.fly(options.frames or _FRAMES))
     main_run = runs[-1]
@@ -65,6 +66,8 @@ def _check(options: argparse.Namespace) -> None:
         raise StinsError(f"--frames: got {options.frames}, expected at least 1")
     if options.recorders < 1:
         raise StinsError(f"--recorders: got {options.recorders}, expected at least 1")
+    if options.frames_per_file is not None and options.frames_per_file < 1:
+        raise StinsError(f"--frames-per-file: got {options.frames_per_file}, expected at least 1")
 
 
 def _make_folder(wanted: Path | None) -> Path:
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--capture", type=Path, metavar="FILE", help="replay a captured stream instead of simulating")
     parser.add_argument("--frames", type=int, metavar="N", help=f"frames of the fly series (default {_FRAMES})")
     parser.add_argument("--recorders", type=int, default=1, metavar="N", help="how many share the frames (default 1)")
+    parser.add_argument("--frames-per-file", type=int, metavar="N", help="frames in a data file (default: one file)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="a new folder for data, catalogue and messages")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser

@@ -7,20 +7,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynAxis
-from stins_recorder.check.file import check_file
+from stins_recorder.check.reader import FileReader
+from stins_recorder.check.rules import Finding
 
-from stins.control import RecorderStatus, SeriesState, SeriesStatus
-from stins.daemon.client import DaemonClient
+from stins.control import SeriesState, SeriesStatus
 from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series, open_catalog, record_runs
 from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
 
@@ -82,10 +84,10 @@ def account(controller: Controller) -> SeriesStatus:
 
 
 def data_files(series: SeriesStatus) -> int:
-    """How many there are, after a look at all of them by `stins check`."""
-    file = Path(str(series.file))
-    report = check_file(file, decode=True, timeout_s=DEADLINE_S, watch=lambda _step: None)
-    assert report.findings.listed == []
+    """How many there are, after a look at all of them by the rules of `stins check`."""
+    file, said = Path(str(series.file)), list[Any]()
+    FileReader(file, said.append, decode=True).run()
+    assert [line for line in said if isinstance(line, Finding)] == []
     return len(list(file.parent.glob(f"{file.stem}_data_*{file.suffix}")))
 
 
@@ -128,8 +130,8 @@ def test_a_fly_series_reads_the_same_whole_by_frames_and_by_slices(
 
 _READER = """
 import json, sys, h5py
-name, per_file = sys.stdin.readline().strip(), int(sys.argv[1])
-with h5py.File(name, swmr=True) as file:
+per_file = int(sys.argv[2])
+with h5py.File(sys.argv[1], swmr=True) as file:
     rows = int(file["/entry/series/rows"][()])
     frames = file["/entry/data/data"]
     seen = frames[:rows], frames[rows - 1], frames[per_file - 2 : per_file + 2]
@@ -137,67 +139,56 @@ with h5py.File(name, swmr=True) as file:
 """
 
 
-def when(controller: Controller, frames: int) -> Callable[[], str]:
-    """What waits until so many frames of an open series are flushed; it tells the file."""
-    reached, files = threading.Event(), list[str]()
-
-    def listener(snapshot: Any) -> None:
-        series = snapshot.recorder.series if snapshot.recorder else None
-        if series is not None and series.state is SeriesState.OPEN and series.written >= frames:
-            files.append(series.file)
-            reached.set()
-
-    controller.subscribe(listener)
-
-    def wait() -> str:
-        assert reached.wait(DEADLINE_S)
-        return files[0]
-
-    return wait
-
-
 def test_another_process_reads_along_while_the_series_runs(
     engine: RunEngine, segmented: StinsDetector, segmenting: Chain
 ) -> None:
-    controller, heard = segmented.controller, list[str]()
-    controller.configure({"period_s": 0.01})
-    reached = when(controller, 3 * PER_FILE)
-    command = [sys.executable, "-c", _READER, str(PER_FILE)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
-        thread = threading.Thread(target=lambda: heard.append(reader.communicate(reached() + "\n", DEADLINE_S)[0]))
-        thread.start()
-        engine(fly_series(segmented, 150))
-        thread.join(DEADLINE_S)
-    rows, ended, *seen = json.loads(heard[0])
-    assert 3 * PER_FILE <= rows < 150
-    assert not ended
-    sent = np.stack([segmenting.reference(frame) for frame in range(rows)])
-    for values, expected in zip(seen, (sent, sent[rows - 1], sent[PER_FILE - 2 : PER_FILE + 2]), strict=True):
-        assert np.array_equal(values, expected)
+    heard: list[str] = []
+
+    def look() -> None:
+        recorder = segmented.controller.snapshot.recorder
+        assert recorder is not None
+        assert recorder.series is not None
+        command = [sys.executable, "-c", _READER, str(recorder.series.file), str(PER_FILE)]
+        heard.append(subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout)
+
+    @bpp.stage_decorator([segmented])
+    @bpp.run_decorator()
+    def points() -> Any:
+        for _ in range(2):
+            for _ in range(PER_FILE + 2):
+                yield from bps.trigger_and_read([segmented])
+            look()
+
+    engine(points())
+    for rows, line in zip((PER_FILE + 2, 2 * PER_FILE + 4), heard, strict=True):
+        sent = np.stack([segmenting.reference(frame) for frame in range(rows)])
+        seen, ended, *frames = json.loads(line)
+        assert (seen, ended) == (rows, False)
+        for values, expected in zip(frames, (sent, sent[-1], sent[PER_FILE - 2 : PER_FILE + 2]), strict=True):
+            assert np.array_equal(values, expected)
 
 
 def test_a_series_whose_writer_is_killed_is_complete(
     engine: RunEngine, segmented: StinsDetector, segmenting: Chain, documents: Documents
 ) -> None:
-    controller = segmented.controller
-    controller.configure({"period_s": 0.005})
-    reached = when(controller, 4 * PER_FILE)
+    controller, killed = segmented.controller, threading.Event()
+    controller.configure({"period_s": 0.01})
 
-    def strike() -> None:
-        reached()
-        client = DaemonClient("recorder", segmenting.recorder.ready.control, RecorderStatus)
-        os.kill(client.status().writer_pid, signal.SIGKILL)
-        client.close()
+    def strike(snapshot: Any) -> None:
+        recorder = snapshot.recorder
+        underway = recorder and recorder.series and recorder.series.state is SeriesState.OPEN
+        if underway and recorder.series.written >= 3 * PER_FILE and not killed.is_set():
+            killed.set()
+            os.kill(recorder.writer_pid, signal.SIGKILL)
 
-    thread = threading.Thread(target=strike)
-    thread.start()
-    engine(fly_series(segmented, 120))
-    thread.join(DEADLINE_S)
+    controller.subscribe(strike)
+    engine(fly_series(segmented, 80))
+    assert killed.is_set()
     assert documents.stop["exit_status"] == "success"
     assert controller.snapshot.recorder is not None
     assert controller.snapshot.recorder.restarts
     series = account(controller)
-    assert data_files(series) == 18
+    assert data_files(series) == 12
     with h5py.File(str(series.file)) as file:
-        sent = np.stack([segmenting.reference(frame) for frame in range(120)])
+        sent = np.stack([segmenting.reference(frame) for frame in range(80)])
         assert np.array_equal(file["/entry/data/data"][()], sent)

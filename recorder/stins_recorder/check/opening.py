@@ -21,9 +21,10 @@ __all__ = [
     "SILENT",
     "UNCHECKED",
     "UNREADABLE",
-    "data_file",
+    "as_data_file",
     "is_open",
     "open_unlocked",
+    "series_with",
     "state_of",
     "writers",
 ]
@@ -64,13 +65,18 @@ def is_open(path: Path) -> bool:
     return bool(_flags(path) & _WRITING)
 
 
-def data_file(h5: h5py.File, path: Path) -> Fault | None:
-    """What to say of a data file that is to be checked by itself; None for any other file."""
+def series_with(h5: h5py.File) -> str | None:
+    """The name of the file whose frames stand in this one; None for a file that is no data file."""
     if MARK not in h5.attrs or SERIES in h5:
         return None
-    series = series_of(Path(str(h5.attrs.get("file_name")))) or Path("another file")
-    got = f"a data file of {series.name}, which is not checked by itself"
-    return Fault(str(path), got, f"stins check {series.name}, which looks into all of its data files")
+    series = series_of(Path(str(h5.attrs.get("file_name"))))
+    return "another file" if series is None else series.name
+
+
+def as_data_file(path: Path, series: str) -> tuple[Rule, Fault]:
+    """What to say of a data file that is to be checked by itself."""
+    got = f"a data file of {series}, which is not checked by itself"
+    return DATA_FILE, Fault(str(path), got, f"stins check {series}, which looks into all of its data files")
 
 
 def state_of(path: Path) -> tuple[Rule, Fault]:

@@ -16,7 +16,7 @@ from .account_rules import ACCOUNT_CHECKS
 from .data_rules import DATA_CHECKS
 from .file_rule import FileCheck
 from .nexus_rules import NEXUS_CHECKS
-from .opening import DATA_FILE, UNCHECKED, UNREADABLE, data_file, open_unlocked, state_of
+from .opening import UNCHECKED, UNREADABLE, as_data_file, open_unlocked, series_with, state_of
 from .recorded_file import RecordedFile
 from .rules import Fault, Finding, finding
 
@@ -67,8 +67,8 @@ class FileReader:
             self._say(finding(*state_of(self._path)))
             return {}
         with file.h5 as h5:
-            if fault := data_file(h5, self._path):
-                self._say(finding(DATA_FILE, fault))
+            if series := series_with(h5):
+                self._say(finding(*as_data_file(self._path, series)))
                 return {}
             return self._check(file)
 
