@@ -1,6 +1,7 @@
 """How fast the recorder records, beside the limits of this machine measured in the same run.
 
-Everything is switched on: checks, SWMR, flushes, journal, acks. The limit is a minimal receiver that does one `pwrite`
+Everything is switched on: checks, SWMR, flushes, journal, acks; the rate is that up to the ack of the last frame, when
+others can read it and it is safe from the recorder's death. The limit is a minimal receiver that does one `pwrite`
 for each message and nothing else; for frames of 1 MiB and more on a disk there is a second one, past the page cache
 and up to fsync, for the rate at which data is on disk. Recorder and limits take turns, series by series, from one
 sender process over loopback; a ratio is the median of the rounds' ratios.
@@ -93,12 +94,12 @@ class Bench:
         forget_peak(writer.pid)
         before = writer.cpu_times()
         closing = Closing(self._recording.client, name, frames)
-        self._sending.tell("recorder", case.name, frames, name, None)
+        self._sending.tell("recorder", case.name, frames, name, None, "settled")
         closing.wait("open")
         self._sending.tell("go")
         began = float(self._sending.hear())
-        self._sending.hear()
-        figures = {"recorder": frames / (closing.wait("closed") - began)}
+        figures = {"recorder": frames / (float(self._sending.hear()) - began)}
+        closing.wait("closed")
         if durable:
             figures["durable"] = frames / (closing.wait("durable") - began)
         closing.close()
@@ -133,6 +134,8 @@ def _summary(case: Case, target: str, frames: int, rounds: list[dict[str, float]
         "case": case.name,
         "target": target,
         "frame_bytes": case.frame_bytes,
+        "pixel_bytes": case.pixel_bytes,
+        "compression": case.compression,
         "frames": frames,
         "frames_per_s": round(median("recorder"), 1),
         "limit_frames_per_s": round(median("limit"), 1),

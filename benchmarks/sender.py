@@ -18,7 +18,8 @@ _SERVICE_S = 0.02
 def send_series(pipe: Connection, names: tuple[str, ...], budget_bytes: int, max_message_bytes: int) -> None:
     """Says where its links are, then sends each series that it is told to: (link, case, frames, id, rate or None).
 
-    It answers with the time of the first frame, and, once all is acked, with that of the series-end.
+    It answers with the time of the first frame, and, once all is acked, with that of the series-end. With a sixth word,
+    "settled", the series-end waits until the last frame is acked.
     """
     links = {name: _Link(name, budget_bytes, max_message_bytes) for name in names}
     pipe.send({name: (link.publisher.endpoint, link.publisher.acks) for name, link in links.items()})
@@ -26,8 +27,8 @@ def send_series(pipe: Connection, names: tuple[str, ...], budget_bytes: int, max
         while not pipe.poll(_SERVICE_S):
             for link in links.values():
                 link.publisher.service()
-        name, case, frames, series_id, rate = pipe.recv()
-        links[name].series(pipe, CASES[case], frames, series_id, rate)
+        name, case, frames, series_id, rate, *settled = pipe.recv()
+        links[name].series(pipe, CASES[case], frames, series_id, rate, settled=bool(settled))
 
 
 class _Link:
@@ -43,7 +44,9 @@ class _Link:
         )
         self._machine = SeriesSender()
 
-    def series(self, pipe: Connection, case: Case, frames: int, series_id: str, rate: float | None) -> None:
+    def series(
+        self, pipe: Connection, case: Case, frames: int, series_id: str, rate: float | None, *, settled: bool
+    ) -> None:
         part, payloads, machine = (case.part,), case.payloads, self._machine
         filename = series_id if series_id.endswith(".h5") else None
         info = SeriesInfo(id=series_id, filename=filename, frames_expected=frames)
@@ -58,6 +61,8 @@ class _Link:
             if rate is not None:
                 self._pace(began + number / rate)
             self._put([encode(machine.data(number, data=part)), payloads[number % len(payloads)]])
+        if settled:
+            self.publisher.drain(_DEADLINE_S)
         ending = time.monotonic()
         self._put([encode(machine.end())])
         self.publisher.drain(_DEADLINE_S)

@@ -11,7 +11,7 @@ __all__ = ["main"]
 _SUMMARIES = {
     "demo": "the whole chain on this machine: simulated (or captured) detector, recorder, Bluesky run, catalogue",
     "up": "start and watch the processes of a beamline file",
-    "status": "a table of the processes of a beamline: states, files, rates",
+    "status": "a table of the processes of a beamline: states, frames, files",
     "acquirer": "one acquirer: a detector (or simulation, or capture) becomes a STINS stream",
     "recorder": "one recorder: a STINS stream becomes NeXus files",
     "simulate": "a vendor's detector that isn't there, behind its own interface",

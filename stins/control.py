@@ -128,7 +128,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
 
     `streams` and `acks` are where each of its recorders connects to, and where that one sends its acks. `replay`:
     what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
-    that doesn't ack.
+    that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides.
     """
 
     kind: Literal["acquirer"] = "acquirer"
@@ -150,6 +150,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     frame: FrameDescription | None = None
     settings: Mapping[str, Any] = {}
     units: Mapping[str, str] = {}
+    interval_s: float = 0.0
 
 
 class SeriesState(Enum):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from stins import StinsError
 from stins.daemon import ConfigError, Model, Ready, load_config
@@ -26,6 +26,10 @@ __all__ = [
     "load_beamline",
     "running_beamlines",
 ]
+
+
+#: What a beamline and its detectors may be called: it stands in names of files, of daemons and of data keys.
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class DetectorConfig(Model):
@@ -57,11 +61,11 @@ class DetectorConfig(Model):
 class BeamlineConfig(Model):
     """A whole beamline."""
 
-    name: str = Field(default="beamline", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    name: _Name = "beamline"
     """Name of the beamline; `stins status NAME` finds its processes by it."""
     data: Path = Path("data")
     """Folder below which files are recorded; relative to the beamline file."""
-    detectors: dict[str, DetectorConfig] = Field(min_length=1)
+    detectors: dict[_Name, DetectorConfig] = Field(min_length=1)
     """The detectors by name."""
 
 
@@ -142,6 +146,8 @@ def _acquirer(name: str, config: Mapping[str, Any], recorders: int) -> dict[str,
     if recorders == 1:
         return {"name": name, **config}
     stream = config.get("stream", {})
+    if not isinstance(stream, Mapping):
+        return {"name": name, **config}  # the acquirer refuses it by name
     if stream.get("recorders", recorders) != recorders:
         raise ConfigError(
             f"detectors.{name}: got {recorders} recorders, and {stream['recorders']} in acquirer.stream.recorders; "

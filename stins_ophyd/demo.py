@@ -59,12 +59,12 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         return 0 < self.frames_sent == self.frames == self.frames_identical
 
 
-def detector_config(capture: Path | None, recorders: int = 1) -> DetectorConfig:
-    """The simulated detector, or one that plays a capture; with so many recorders."""
-    if capture is None:
-        return DetectorConfig(acquirer={"backend": "simulated", "settings": _SIMULATED}, recorders=recorders)
-    settings = {"capture": str(capture.resolve())}
-    return DetectorConfig(acquirer={"backend": "replay", "settings": settings}, recorders=recorders)
+def detector_config(capture: Path | None, recorders: int = 1, *, frames_per_file: int | None = None) -> DetectorConfig:
+    """The simulated detector, or one that plays a capture; with so many recorders, and frames in a data file."""
+    acquirer: dict[str, Any] = {"backend": "simulated", "settings": _SIMULATED}
+    if capture is not None:
+        acquirer = {"backend": "replay", "settings": {"capture": str(capture.resolve())}}
+    return DetectorConfig(acquirer=acquirer, recorder={"frames_per_file": frames_per_file}, recorders=recorders)
 
 
 class Chain:
@@ -75,8 +75,8 @@ class Chain:
         acquirer = self.detector.controller.connect().acquirer
         if acquirer is None or acquirer.frame is None:
             raise StinsError(
-                "this capture has numbers but no images, and the demo compares images; record it with a "
-                "beamline file whose detector has the backend `replay` (docs/how-to/run-a-beamline.md)"
+                "this capture has numbers but no images, and the demo compares images; how it is recorded stands in "
+                "docs/how-to/run-a-beamline.md"
             )
         self._acquirer = DaemonClient("acquirer", processes.acquirer.ready.control, AcquirerStatus)
         self._catalog = catalog

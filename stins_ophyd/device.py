@@ -127,6 +127,7 @@ class StinsDetector(Device):
     def trigger(self) -> ProgressStatus:
         """Takes one point; a point that was taken but never read (a paused scan) is taken again."""
         staging = self._required("trigger")
+        self._frame()  # a source without images is refused before anything is armed
         frames, event = self._frames_per_point(), self._images.emitted
         status = ProgressStatus(self, target=frames, what="trigger")
 
@@ -144,6 +145,7 @@ class StinsDetector(Device):
     def prepare(self, value: int | TriggerInfo) -> ProgressStatus:
         """Arms a series of so many frames that runs by itself (or, with software trigger, stays in step mode)."""
         staging, info = self._required("prepare"), TriggerInfo.of(value)
+        self._frame()
         staging.check("prepare", Step.STAGED)
         status = ProgressStatus(self, target=1, what="prepare")
 
@@ -285,7 +287,10 @@ class StinsDetector(Device):
             self.controller.connect()
         acquirer = self.controller.snapshot.acquirer
         if acquirer is None or acquirer.frame is None:
-            raise StinsError(f"{self.name}: the acquirer does not say what its frames look like")
+            raise StinsError(
+                f"{self.name}: the acquirer does not say what its frames look like; a source of numbers without "
+                "images has no events here, its controller records it: controller.arm, .trigger, .wait_for"
+            )
         return acquirer.frame
 
     def _source(self) -> str:

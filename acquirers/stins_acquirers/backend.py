@@ -21,6 +21,7 @@ __all__ = [
     "Frame",
     "HardwareError",
     "HasReference",
+    "KnowsInterval",
     "Opening",
     "WrapsLink",
     "refuse_trigger_mode",
@@ -160,6 +161,15 @@ class HasReference(Protocol):
 
         The one call that comes from another thread, so that it doesn't hold up the frames.
         """
+
+
+@runtime_checkable
+class KnowsInterval(Protocol):
+    """A backend whose frames may be further apart than its settings `exposure_s` and `period_s` say."""
+
+    @property
+    def interval_s(self) -> float:
+        """The longest time between two of its frames once they are triggered, in s; nobody takes that for a stall."""
 
 
 M = TypeVar("M", bound=BaseModel)

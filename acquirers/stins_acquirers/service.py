@@ -326,6 +326,7 @@ class Service:
             frame=self._look.frame,
             settings=self._look.settings,
             units=self._look.units,
+            interval_s=self._look.interval_s,
         )
 
 

@@ -1,7 +1,8 @@
 """What stands in a file before the frames: its tree when the series starts, and the datasets at the first one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import h5py
 import numpy as np
@@ -13,29 +14,45 @@ from .columns import Column
 from .frame_numbers import FrameNumbers
 from .layout import FrameWriterLayout
 from .nexus import DATA, DETECTOR, SERIES, add_default_plot, build_tree
+from .segment_views import write_segments
+from .segments import Segments
 from .storage import create_datasets
 
-__all__ = ["begin", "build"]
+__all__ = ["CreateDatasets", "begin", "build"]
+
+#: Makes the datasets of a layout in a group, given the names of each one's parts.
+CreateDatasets: TypeAlias = Callable[[h5py.Group, FrameWriterLayout, Sequence[Sequence[str]]], None]
 
 
-def build(file: h5py.File, path: Path, start: SeriesStart, payload: Sequence[Payload]) -> None:
-    """The tree of a file that will be called `path`."""
+def build(
+    file: h5py.File, path: Path, start: SeriesStart, payload: Sequence[Payload], segments: Segments | None
+) -> None:
+    """The tree of a file that will be called `path`; with segments its frames stand in data files beside it."""
     build_tree(file, start, payload)
     file.attrs["file_name"] = str(path)
     rows = file[SERIES].create_dataset("rows", data=np.uint64(0))
     rows.attrs["description"] = "rows that are there; while the series runs, the datasets may be longer"
+    if segments is not None:
+        write_segments(file, segments)
 
 
-def begin(file: h5py.File, layout: FrameWriterLayout, first: Data | None, *, ahead: bool = False) -> None:
+def begin(
+    file: h5py.File,
+    layout: FrameWriterLayout,
+    first: Data | None,
+    *,
+    ahead: bool = False,
+    create: CreateDatasets = create_datasets,
+) -> None:
     """The datasets of frames and of their numbers, and the default plot.
 
     `first` is the first frame, None for a series that ends without one; `ahead`: the number of frames is known, and
-    the room of their numbers is taken when the columns are extended.
+    the room of their numbers is taken when the columns are extended. `create` makes the datasets of frames.
     """
     detector = file[DETECTOR]
     _clear(file, layout)
     if layout.datasets:
-        create_datasets(detector, layout, _part_names(layout, first.data or () if first else ()))
+        create(detector, layout, _part_names(layout, first.data or () if first else ()))
     if first is None:
         Column.create(detector, "sequence_number", "<u8", 0)
     else:

@@ -18,8 +18,6 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = load_config(options.config, RecorderConfig)
-    if config.frames_per_file is not None:  # its storage is being built: a setting without effect would be a trap
-        raise ConfigError("frames_per_file: this version writes each series into one file; leave it out")
     for root in config.roots:
         _make(root)
     first = WriterProcess()

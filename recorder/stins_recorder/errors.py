@@ -28,7 +28,7 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only",
     errno.EIO: "the disk reports an input/output error; look at the system log",
     errno.EEXIST: "it stands already, and nothing is ever overwritten; choose another name",
-    errno.ENOENT: "the folder is gone",
+    errno.ENOENT: "the file or its folder is gone",
 }
 
 
@@ -41,4 +41,6 @@ def storage_error(step: str, path: object, error: BaseException) -> StorageError
     told = _NUMBER.search(str(error))
     number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
     remedy = _REMEDIES.get(number)
-    return StorageError(f"{step} {path}: {remedy or ' '.join(str(error).split())}")
+    # It may be one of the series' data files.
+    where = getattr(error, "filename", None) or path
+    return StorageError(f"{step} {where}: {remedy or ' '.join(str(error).split())}")

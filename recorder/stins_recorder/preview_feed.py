@@ -11,9 +11,12 @@ from stins.transport.sockets import harden
 
 __all__ = ["PreviewFeed"]
 
+#: A frame of 8 MiB costs 5 ms of two processes: so much of them is looked at that it is a tenth of one core at most.
+_BYTES_PER_S = 100e6
+
 
 class PreviewFeed:
-    """A PUSH socket with room for two frames."""
+    """A PUSH socket with room for two frames, and a pace: large frames are offered less often."""
 
     def __init__(self, endpoint: str, context: zmq.Context[Any]) -> None:
         self._socket = context.socket(zmq.PUSH)
@@ -21,15 +24,23 @@ class PreviewFeed:
         self._socket.sndhwm = 2
         self._socket.connect(endpoint)
         self._offered: StoreFrame | None = None
+        self._next = 0.0
 
-    def offer(self, frame: StoreFrame | None, series_id: str | None) -> None:
-        """Sends a frame if there is room; the same one is not sent twice."""
+    def offer(self, frame: StoreFrame | None, series_id: str | None, now: float) -> float:
+        """Sends a frame if there is room; the same one is not sent twice.
+
+        Returned is in how many seconds it should be offered again, 0 if it need not be.
+        """
         if frame is None or frame is self._offered:
-            return
+            return 0.0
+        if now < self._next:
+            return self._next - now
+        self._next = now + sum(map(len, frame.packet.payload)) / _BYTES_PER_S
         first = msgspec.json.encode((frame.row, series_id))
         with suppress(zmq.Again):
             self._socket.send_multipart([first, encode(frame.header), *frame.packet.payload], zmq.NOBLOCK, copy=False)
             self._offered = frame
+        return 0.0
 
     def close(self) -> None:
         """Closes the socket. Closing twice does no harm."""

@@ -16,7 +16,6 @@ from .account import closing, line, unbalanced
 from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
-from .paths import resolve
 from .records import Record, at_end
 from .recovery import Recovered
 from .room import Room
@@ -48,7 +47,6 @@ class Recording:
         frames_per_file: int | None = None,
         watch: Callable[[str], None] = unwatched,
     ) -> None:
-        self._roots = roots
         self._machine = machine
         self._tally = Tally()
         self._room = Room(roots, reserve_bytes, name)
@@ -91,7 +89,7 @@ class Recording:
         if self.state is RecorderState.RECORDING:
             raise RecorderError("a series is being recorded; end it first (disarm the acquirer, or /stop)")
         if filename:
-            self._room.check(resolve(self._roots, filename), (frames or 0) * (frame_bytes or 0))
+            self._room.check(self._store.place(filename), (frames or 0) * (frame_bytes or 0))
         self.state, self.reason, self.prepared = RecorderState.READY, "", series_id
 
     def reset(self) -> None:

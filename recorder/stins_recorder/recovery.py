@@ -19,7 +19,7 @@ from .config import RecorderConfig
 from .errors import RecorderError
 from .records import Begun, Closing, Ended, Point, Record, machine_boot, settled
 from .series_file import FileCheckpoint, SeriesFile
-from .storage import repair
+from .storage import remove_segments, repair
 from .tally import Tally
 
 __all__ = ["Recovered", "Recovery"]
@@ -87,6 +87,8 @@ class Recovery:
                 if self._config.acks and not position.series.received and not self._give_up:
                     # Killed while its datasets were made. Its start was not acked: it comes again.
                     log.warning("%s; it has no frame yet and is made anew", error)
+                    if position.file.segments is not None:
+                        remove_segments(path, position.file.segments)
                     return self._from_beginning(begun, now)
                 failure = str(error)
         machine = self._machine(point.receiver, start, now)
@@ -149,9 +151,7 @@ class Recovery:
     # -- its parts ------------------------------------------------------------------------------
 
     def _open(self, path: Path, start: SeriesStart, checkpoint: FileCheckpoint) -> SeriesFile:
-        return SeriesFile.resume(
-            path, start, checkpoint, frames_per_file=self._config.frames_per_file, watch=self._watch
-        )
+        return SeriesFile.resume(path, start, checkpoint, watch=self._watch)
 
     def _machine(self, receiver: ReceiverCheckpoint, start: SeriesStart | None, now: float) -> SeriesReceiver:
         return SeriesReceiver.resume(

@@ -7,8 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOENT
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import h5py
 import msgspec
@@ -23,7 +25,20 @@ from .errors import RecorderError, storage_error
 from .layout import DatasetLayout, FrameWriterLayout, describe, frame_layout
 from .nexus import DETECTOR
 from .running import Growth, RunningFile, show
-from .storage import HDF5_ERRORS, Syncer, change, claim, create_file, repair_open, settle, sync_folder
+from .segment_views import create_views
+from .segments import Segments
+from .storage import (
+    HDF5_ERRORS,
+    Syncer,
+    change,
+    claim,
+    create_datasets,
+    create_file,
+    remove_segments,
+    repair_open,
+    settle,
+    sync_folder,
+)
 
 __all__ = ["DATASET", "FileCheckpoint", "SeriesFile"]
 
@@ -42,7 +57,7 @@ class FileCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where a file stands after a flush: enough, with its series-start, to go on after the death of the writer.
 
     `parts` and `frame` are those of the first frame (`begun`: there was one, with or without an image); `unwritten`
-    are rows that others came behind.
+    are rows that others came behind. With `segments` the frames stand in data files beside it.
     """
 
     rows: int = 0
@@ -51,6 +66,7 @@ class FileCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] | None = None
     frame: FrameLayout | None = None
     growth: Growth = Growth()
+    segments: Segments | None = None
 
 
 class SeriesFile:
@@ -70,19 +86,17 @@ class SeriesFile:
         frames_per_file: int | None = None,
         watch: Callable[[str], None] = _unwatched,
     ) -> None:
-        self._prepare(path, start, frames_per_file, watch)
+        self._prepare(path, start, Segments(frames_per_file, uuid4().hex) if frames_per_file else None, watch)
         with self._step("create"):
-            self._descriptor = create_file(path, lambda file: build(file, path, start, payload))
+            self._descriptor = create_file(path, lambda file: build(file, path, start, payload, self._segments))
 
-    def _prepare(
-        self, path: Path, start: SeriesStart, frames_per_file: int | None, watch: Callable[[str], None]
-    ) -> None:
+    def _prepare(self, path: Path, start: SeriesStart, segments: Segments | None, watch: Callable[[str], None]) -> None:
         self.path = path
         self.rows = 0
         self._flushed = 0
         self._syncer = Syncer(path.parent)
         self._watch = watch
-        self._frames_per_file = frames_per_file
+        self._segments = segments
         frames = [part for part in start.data or () if not is_series_array(part.name)]
         self._announced = frame_layout(frames, start.frame)
         self._layout: FrameWriterLayout | None = None
@@ -101,12 +115,11 @@ class SeriesFile:
         start: SeriesStart,
         checkpoint: FileCheckpoint,
         *,
-        frames_per_file: int | None = None,
         watch: Callable[[str], None] = _unwatched,
     ) -> Self:
         """Goes on with the file of a writer that died or was suspended: it has the rows of the checkpoint."""
         file = cls.__new__(cls)
-        file._prepare(path, start, frames_per_file, watch)
+        file._prepare(path, start, checkpoint.segments, watch)
         try:
             with file._step("resume"):
                 file._descriptor = claim(path)
@@ -125,7 +138,8 @@ class SeriesFile:
         if checkpoint.parts:
             self._described, self._frame = checkpoint.parts, checkpoint.frame or UNSET
             self._layout = layout = frame_layout(self._described, self._frame)
-            change(self._descriptor, lambda file: show(file, layout), synced=False)
+            shown = partial(show, layout=layout, expected=self._expected, segments=self._segments, path=self.path)
+            change(self._descriptor, shown, synced=False)
         self._run(checkpoint.growth)
 
     def checkpoint(self) -> FileCheckpoint:
@@ -137,6 +151,7 @@ class SeriesFile:
             parts=None if isinstance(self._described, UnsetType) else self._described,
             frame=None if isinstance(self._frame, UnsetType) else self._frame,
             growth=Growth() if self._running is None else self._running.growth,
+            segments=self._segments,
         )
 
     @property
@@ -203,8 +218,10 @@ class SeriesFile:
 
     def sync_begin(self) -> None:
         """Begins to force to the disk what is flushed, and does not wait for it."""
+        if self._running is None:
+            return
         try:
-            self._syncer.begin([self._descriptor], self._flushed)
+            self._syncer.begin(self._running.descriptors, self._flushed)
         except OSError as error:
             raise storage_error("sync", self.path, error) from error
 
@@ -233,12 +250,12 @@ class SeriesFile:
                     wide = running.close(rows, self._unwritten)
 
                 def finish(file: h5py.File) -> None:
-                    if running is not None:
-                        running.finish(file, rows, wide)
-                    elif ending is not None:
+                    if running is None and ending is not None:
                         begin(file, self._announced, None)
                     if ending is not None:
                         write_ending(file, ending)
+                    if running is not None:
+                        running.finish(file, rows, wide)
 
                 change(self._descriptor, finish, synced=True)
                 settle(self.path)
@@ -284,7 +301,13 @@ class SeriesFile:
             raise RecorderError(
                 f"frame {first.frame_number}: got {_shapes(layout)}, expected {_shapes(self._announced)} as announced"
             )
-        change(self._descriptor, lambda file: begin(file, layout, first, ahead=self._expected > 0), synced=False)
+        create = create_datasets
+        if self._segments is not None:
+            # A writer may have died before its first frame was flushed.
+            remove_segments(self.path, self._segments)
+            create = partial(create_views, segments=self._segments, series=self.path, expected=self._expected)
+        begun = partial(begin, layout=layout, first=first, ahead=self._expected > 0, create=create)
+        change(self._descriptor, begun, synced=False)
         settle(self.path)
         self._described = first.data
         if first.data:
@@ -295,7 +318,13 @@ class SeriesFile:
         if self._layout is not None:
             self._jump = _LONGEST_JUMP // self._layout.chunks_a_frame
         self._running = RunningFile(
-            self.path, self._descriptor, self._layout, self._expected, rows=self.rows, growth=growth
+            self.path,
+            self._descriptor,
+            self._layout,
+            self._expected,
+            rows=self.rows,
+            growth=growth,
+            segments=self._segments,
         )
 
     def _check_described(self, header: Data) -> None:

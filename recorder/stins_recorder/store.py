@@ -12,6 +12,7 @@ from .errors import StorageError
 from .paths import resolve
 from .room import Room
 from .safekeeping import Safekeeping
+from .segments import refuse_standing
 from .series_file import SeriesFile
 
 __all__ = ["Store"]
@@ -40,13 +41,24 @@ class Store:
         self.file: SeriesFile | None = None
         self.unclosed: Path | None = None
 
+    def place(self, filename: str) -> Path:
+        """Where a file of that name can be created.
+
+        Raises:
+            PathError: it is refused, or something stands in its way.
+        """
+        path = resolve(self._roots, filename)
+        if self._frames_per_file is not None:
+            refuse_standing(path)
+        return path
+
     def open(self, instruction: OpenSeries) -> None:
         """Creates the file of a series that is to have one."""
         start = instruction.start
         self.unclosed, path = None, None
         try:
             if start.recorded and start.series is not UNSET and start.series.filename:
-                path = resolve(self._roots, start.series.filename)
+                path = self.place(start.series.filename)
         finally:
             # Whatever comes of it: what the journal says from now on is said of this series.
             self._safe.begin(start, path)

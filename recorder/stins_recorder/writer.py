@@ -1,6 +1,7 @@
 """The writer: receive, check, write, republish. It alone touches HDF5, and nothing else runs in its process."""
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -218,9 +219,9 @@ class Writer:
         if self._recording.dirty:
             self._flush(now)
             return
-        self._offer_preview()
+        wait_s = self._offer_preview(now)
         self._look_for_the_sender(now)
-        self._poll(_SLEEP_MS)
+        self._poll(min(_SLEEP_MS, math.ceil(wait_s * 1000)) if wait_s else _SLEEP_MS)
 
     def _look_for_the_sender(self, now: float) -> None:
         sources = ", ".join(self._config.sources)
@@ -234,9 +235,9 @@ class Writer:
             )
             self._execute(self._machine.sender_gone(why))
 
-    def _offer_preview(self) -> None:
+    def _offer_preview(self, now: float) -> float:
         series = self._recording.series
-        self._preview.offer(self._recording.last_stored, series.series_id if series else None)
+        return self._preview.offer(self._recording.last_stored, series.series_id if series else None, now)
 
     def _poll(self, timeout_ms: int) -> bool:
         """Waits for the stream or the supervisor; whether it is the stream."""
@@ -251,7 +252,7 @@ class Writer:
         self._recording.flush()
         self._kept = self._machine.settled
         self._ack(now)
-        self._offer_preview()
+        self._offer_preview(now)
         # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
         self._reporter.tell(now)
 

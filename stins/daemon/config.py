@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,6 +80,8 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
 
 def _fields(model: Any, path: tuple[object, ...]) -> list[str]:
     for step in path:
-        field = getattr(model, "model_fields", {}).get(step)
-        model = getattr(field, "annotation", None)
+        if get_origin(model) is dict:  # named parts, such as the detectors of a beamline: each has the same fields
+            model = get_args(model)[1]
+        else:
+            model = getattr(getattr(model, "model_fields", {}).get(step), "annotation", None)
     return sorted(getattr(model, "model_fields", {}))

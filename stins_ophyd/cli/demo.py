@@ -19,6 +19,17 @@ __all__ = ["main"]
 _POINTS = 5
 _FRAMES = 100
 
+_DESCRIPTION = """\
+Starts an acquirer and a recorder, runs a scan and a fly series in a Bluesky RunEngine (of a capture: one series),
+reads every frame back through an embedded catalogue and compares it with what was sent. Ends all it started."""
+_EPILOG = """\
+examples:
+  stins demo                                      with a simulated detector
+  stins demo --capture eiger1-1M-stream-v1.zip    with a captured stream, which has the frames that it has
+  stins demo --json                               for a program: one JSON object as the last line
+
+exit status: 0 every frame came back bit-identical, 1 one did not, 2 wrong usage or a process that did not start"""
+
 
 def main(argv: list[str]) -> int:
     """Runs the demo; 0 only if every frame came back bit-identical."""
@@ -32,7 +43,8 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     folder = _make_folder(options.folder)
     _say(f"stins demo: everything below {folder}")
-    with chain(folder, detector_config(options.capture, options.recorders), _say) as running:
+    config = detector_config(options.capture, options.recorders, frames_per_file=options.frames_per_file)
+    with chain(folder, config, _say) as running:
         runs = [] if options.capture else [running.scan(_POINTS)]
         runs.append(running.fly(options.frames or _FRAMES))
     main_run = runs[-1]
@@ -54,6 +66,8 @@ def _check(options: argparse.Namespace) -> None:
         raise StinsError(f"--frames: got {options.frames}, expected at least 1")
     if options.recorders < 1:
         raise StinsError(f"--recorders: got {options.recorders}, expected at least 1")
+    if options.frames_per_file is not None and options.frames_per_file < 1:
+        raise StinsError(f"--frames-per-file: got {options.frames_per_file}, expected at least 1")
 
 
 def _make_folder(wanted: Path | None) -> Path:
@@ -106,14 +120,14 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins demo",
-        description="Starts an acquirer and a recorder, runs a scan and a fly series in a Bluesky RunEngine, reads "
-        "every frame back through an embedded catalogue and compares it with what was sent. Ends all it started. "
-        "Exit status 0 only if every frame came back bit-identical.",
-        epilog="examples: stins demo;  stins demo --json;  stins demo --capture eiger1-1M-stream-v1.zip",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--capture", type=Path, metavar="FILE", help="replay a captured stream instead of simulating")
     parser.add_argument("--frames", type=int, metavar="N", help=f"frames of the fly series (default {_FRAMES})")
     parser.add_argument("--recorders", type=int, default=1, metavar="N", help="how many share the frames (default 1)")
+    parser.add_argument("--frames-per-file", type=int, metavar="N", help="frames in a data file (default: one file)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="a new folder for data, catalogue and messages")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser

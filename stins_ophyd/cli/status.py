@@ -22,6 +22,13 @@ __all__ = ["main"]
 _TIMEOUT_S = 2.0
 _GOOD, _BAD = "green", "bold red"
 _TROUBLE = ("offline", "fault")
+_EPILOG = """\
+examples:
+  stins status                           every beamline that runs here
+  stins status simulated                 one by its name
+  stins status --json                    for a program: one JSON object
+
+exit status: 0 all is well, 1 a process is offline or in FAULT, 2 wrong usage, or no such beamline runs"""
 #: Columns of output that goes to a file or another program.
 _PIPED = 160
 
@@ -115,9 +122,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins status",
-        description="Shows the processes of the beamlines that `stins up` runs: state, frames, file, what is wrong. "
-        "Exit status 1 if a process is offline or in FAULT.",
-        epilog="examples: stins status;  stins status simulated;  stins status examples/simulated.yaml --json",
+        description="Shows the processes of the beamlines that `stins up` runs: state, frames, file, what is wrong.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("beamline", nargs="?", metavar="NAME|CONFIG", help="a beamline or its file (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")

@@ -17,6 +17,11 @@ from ..controller import Controller, Snapshot
 __all__ = ["main"]
 
 _LOOK_S = 0.5
+_EPILOG = """\
+example:
+  stins up examples/simulated.yaml       (in another terminal: stins status)
+
+exit status: 0 ended by Ctrl-C or SIGTERM, 1 a detector could not be kept alive, 2 wrong usage or configuration"""
 #: A detector whose processes end more often than this within that time is not started again.
 _TRIES, _WITHIN_S = 5, 300.0
 
@@ -99,9 +104,10 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins up",
-        description="Starts the acquirer and the recorders of each detector of a beamline file, prints a line at each "
+        description="Starts the acquirer and the recorders of each detector of a beamline file, prints a line at each\n"
         "change of state, starts again what dies, and ends everything on Ctrl-C.",
-        epilog="example: stins up examples/simulated.yaml   (another terminal: stins status)",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="beamline file (YAML); see examples/simulated.yaml")
     parser.add_argument(

@@ -55,7 +55,8 @@ def is_coming_back(snapshot: Snapshot) -> bool:
     acquirer, recorder = snapshot.acquirer, snapshot.recorder
     if recorder is not None:
         return recorder.state is RecorderState.RECOVERING
-    return is_armed(acquirer) and acquirer is not None and acquirer.replay
+    # Its own part may be over: what is not acked waits for the recorder all the same.
+    return acquirer is not None and acquirer.replay and (is_armed(acquirer) or acquirer.unacked > 0)
 
 
 def until_heard(timeout_s: float) -> Awaited:

@@ -273,7 +273,7 @@ class Controller:
 
     def _stall_s(self) -> float:
         acquirer = self.snapshot.acquirer
-        return self.deadlines.stall_of(acquirer.settings if acquirer else {})
+        return self.deadlines.stall_of(acquirer.interval_s if acquirer else 0.0)
 
     def _goal(self, series: Series, first_frame: int | None) -> Goal:
         if series.trigger_mode == "external":  # a cable may have triggered already: there is nothing to wait for first

@@ -1,8 +1,5 @@
 """How long the controller waits for what."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
 __all__ = ["Deadlines"]
@@ -18,7 +15,7 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     arm_s: float = 15.0
     """Until the acquirer is armed, and again until the recorder has opened the file."""
     stall_s: float = 5.0
-    """How long nothing may happen while frames are awaited, on top of twice the time of one frame."""
+    """How long nothing may happen while frames are awaited, on top of twice the time between two frames."""
     close_s: float = 15.0
     """Until a series that was told to end is closed in the recorder."""
     offline_s: float = 1.0
@@ -27,7 +24,6 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """How long a recorder may be, whose frames the acquirer keeps meanwhile (replay): one that is started again goes on
     with its series. Among several recorders, how long the others wait for it before they are joined without it."""
 
-    def stall_of(self, settings: Mapping[str, Any]) -> float:
-        """How long no frame may come: derived from the acquirer's exposure and period."""
-        times = [settings.get(name) for name in ("exposure_s", "period_s")]
-        return self.stall_s + 2 * max([float(time) for time in times if isinstance(time, int | float)], default=0.0)
+    def stall_of(self, interval_s: float) -> float:
+        """How long no frame may come from a detector whose frames are so far apart, in seconds."""
+        return self.stall_s + 2 * interval_s

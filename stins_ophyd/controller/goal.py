@@ -109,7 +109,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 def _missing(series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
-    text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} keeps their rows empty"
+    text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} lists them"
     if dropped:
         text += f"; the acquirer had to drop {dropped} frames"
     if series.refused:

@@ -21,11 +21,14 @@ def run(name: str, *options: object) -> Any:
 
 
 def test_the_recorder_is_compared_with_the_limits_of_the_machine(tmp_path):
-    options = ["--rounds", 1, "--megabytes", 16, "--disk", tmp_path, "--targets", "disk", "--cases", "32KiB", "8MiB"]
-    small, large = run("recorder", *options)["cases"]
-    assert (small["case"], large["case"]) == ("32KiB", "8MiB")
+    cases = ["32KiB", "32KiB-bslz4", "8MiB"]
+    options = ["--rounds", 1, "--megabytes", 16, "--disk", tmp_path, "--targets", "disk", "--cases", *cases]
+    small, packed, large = measured = run("recorder", *options)["cases"]
+    assert [case["case"] for case in measured] == cases
+    assert [case["compression"] for case in measured] == ["none", "bslz4", "none"]
+    assert packed["frame_bytes"] < small["frame_bytes"] == small["pixel_bytes"] == packed["pixel_bytes"]
     keys = {"frames_per_s", "limit_frames_per_s", "ratio", "target_ratio", "cpu_s", "peak_rss_mb"}
-    assert all(keys <= case.keys() and case["ratio"] > 0 for case in (small, large))
+    assert all(keys <= case.keys() and case["ratio"] > 0 for case in measured)
     assert {"durable_mb_per_s", "limit_durable_mb_per_s", "durable_ratio"} <= large.keys() - small.keys()
 
 

@@ -35,7 +35,7 @@ def test_the_demo_proves_that_every_frame_came_back(stins, tmp_path):
 
 def test_a_captured_eiger_stream_goes_through_the_chain_and_ends_incomplete(stins, tmp_path, captures):
     capture = captures / "eiger1-1M-stream-v1.zip"
-    done = stins("demo", "--json", "--folder", tmp_path / "demo", "--capture", capture)
+    done = stins("demo", "--json", "--folder", tmp_path / "demo", "--capture", capture, "--frames-per-file", 4)
     assert done.returncode == 0, done.stdout + done.stderr
     result = result_of(done)
     assert (result["frames"], result["frames_identical"], result["state"]) == (9, 9, "incomplete")
@@ -44,6 +44,7 @@ def test_a_captured_eiger_stream_goes_through_the_chain_and_ends_incomplete(stin
     with h5py.File(result["file"]) as file:
         assert file["/entry/data/data"].shape == (9, 1065, 1030)
         assert file["/entry/series/outcome"][()] == b"incomplete"
+    assert len(list((tmp_path / "demo" / "data").rglob("*_data_*"))) == 3
 
 
 def test_frames_that_were_lost_are_not_called_identical(tmp_path):

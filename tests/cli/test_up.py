@@ -10,6 +10,7 @@ import pytest
 from stins.control import AcquirerStatus
 from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
+from stins_ophyd import ProcessError
 from stins_ophyd.beamline import Beamline, load_beamline
 
 
@@ -116,6 +117,11 @@ def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
     [
         ("detectors: {}", "detectors: got {}"),
         ("detector: 3", "detector: unknown field; allowed: data, detectors, name"),
+        (
+            "detectors: {sim: {acquirer: {backend: simulated}, recorderz: 2}}",
+            "detectors.sim.recorderz: unknown field; allowed: acquirer, recorder, recorders",
+        ),
+        ("detectors: {a/b: {acquirer: {backend: simulated}}}", "detectors.a/b.[key]: got 'a/b'"),
         ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
         ("detectors: [", "not YAML"),
         ("detectors: {sim: {acquirer: {backend: simulated}, recorders: 0}}", "detectors.sim.recorders: got 0"),
@@ -191,6 +197,13 @@ def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(s
     assert states["good", "acquirer"] == states["good", "recorder"] == "idle"
     assert states["bad", "acquirer"] == states["bad", "recorder"] == "offline"
     assert up.end() == 1
+
+
+def test_a_stream_that_is_no_mapping_is_refused_by_its_acquirer_also_with_several_recorders(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text("detectors: {sim: {acquirer: {backend: simulated, stream: 3}, recorders: 2}}")
+    with pytest.raises(ProcessError, match=r"detectors\.sim\.acquirer: (.|\n)*stream: got 3"):
+        Beamline(load_beamline(path)).start()
 
 
 def test_two_numbers_of_recorders_that_differ_are_refused_by_name(tmp_path):

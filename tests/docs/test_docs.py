@@ -5,9 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stins_acquirers.config import AcquirerConfig
+from stins_recorder.config import RecorderConfig
 
 from stins.daemon import load_config
 from stins_ophyd.beamline import BeamlineConfig, load_beamline
@@ -44,6 +48,27 @@ def run_python(code: str, folder: Path) -> str:
     return done.stdout
 
 
+@contextmanager
+def up_of(beamline: str, folder: Path) -> Iterator[None]:
+    """`stins up` of a beamline file in a user's folder."""
+    up = subprocess.Popen(
+        [sys.executable, "-m", "stins.cli", "up", beamline],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+    )
+    try:
+        assert up.stdout is not None
+        for line in up.stdout:
+            if "up;" in line:
+                break
+        yield
+    finally:
+        up.terminate()
+        up.communicate(timeout=60)
+
+
 def test_the_readme_begins_with_the_two_commands():
     commands = blocks(ROOT / "README.md", "sh")[:2]
     assert commands == ["pip install uv && uv run stins demo\n", "pip install uv && uv run pytest\n"]
@@ -64,22 +89,8 @@ def named_files() -> list[str]:
 def test_the_tutorial_runs_as_it_is_written(user_folder):
     page = ROOT / "docs" / "tutorials" / "first-series.md"
     assert "uv run stins up examples/simulated.yaml\n" in blocks(page, "sh")
-    up = subprocess.Popen(
-        [sys.executable, "-m", "stins.cli", "up", "examples/simulated.yaml"],
-        cwd=user_folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "XDG_STATE_HOME": str(user_folder / "state")},
-    )
-    try:
-        assert up.stdout is not None
-        for line in up.stdout:
-            if "up;" in line:
-                break
+    with up_of("examples/simulated.yaml", user_folder):
         said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()", *named_files()]), user_folder)
-    finally:
-        up.terminate()
-        up.communicate(timeout=60)
     assert "(5, 512, 512)" in said
     assert "b'complete' (5, 512, 512)" in said
     assert "written=200" in said
@@ -91,10 +102,26 @@ def test_the_example_beamlines_load(user_folder):
         assert load_beamline(path).detectors
 
 
+def test_the_example_of_a_recorder_listens_to_the_example_of_an_acquirer():
+    stream = load_config(ROOT / "acquirers" / "simulated.yaml", AcquirerConfig).stream
+    recorder = load_config(ROOT / "recorder" / "recorder.yaml", RecorderConfig)
+    assert (recorder.sources, recorder.acks) == (stream.endpoints, stream.ack_endpoints)
+
+
 def test_the_yaml_of_the_how_to_is_a_beamline(tmp_path):
-    (text,) = blocks(ROOT / "docs" / "how-to" / "run-a-beamline.md", "yaml")
-    (tmp_path / "b.yaml").write_text(text)
-    assert load_config(tmp_path / "b.yaml", BeamlineConfig).detectors.keys() == {"sim"}
+    texts = blocks(ROOT / "docs" / "how-to" / "run-a-beamline.md", "yaml")
+    for text, name in zip(texts, ("sim", "electrometer"), strict=True):
+        (tmp_path / "b.yaml").write_text(text)
+        assert load_config(tmp_path / "b.yaml", BeamlineConfig).detectors.keys() == {name}
+
+
+def test_numbers_without_images_are_recorded_as_the_how_to_says(user_folder, captures):
+    page = ROOT / "docs" / "how-to" / "run-a-beamline.md"
+    text, (code,) = blocks(page, "yaml")[1].replace("/captures", str(captures)), blocks(page, "python")
+    (user_folder / "currents.yaml").write_text(text)
+    with up_of("currents.yaml", user_folder):
+        said = run_python(code, user_folder)
+    assert said.splitlines()[-1] == str(user_folder / "data" / "currents.h5")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

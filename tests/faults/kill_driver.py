@@ -99,7 +99,9 @@ class KillDriver:
         series, root = job.series, self._root
         frames = min(max(acked, 0), len(series.takes))
         self._save(self._copy)
-        as_it_is = "" if job.torn else _bounded(partial(leftovers.as_it_is, series, root, frames))
+        # While its end is written, what shows the frames of several files is exchanged: one who reads along waits.
+        ending = series.frames_per_file is not None and frames == len(series.takes)
+        as_it_is = "" if job.torn or ending else _bounded(partial(leftovers.as_it_is, series, root, frames))
         segments = _bounded(partial(leftovers.closed_segments, series, root))
         salvaged = _bounded(partial(leftovers.salvaged, series, root, frames))
         self._restore(self._copy)

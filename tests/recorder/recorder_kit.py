@@ -122,11 +122,19 @@ class Stream:
 class Desk(Stream):
     """Decoder, machine and recording in this process, without any socket."""
 
-    def __init__(self, root: Path, reserve_bytes: int = 0, journal: "Journal[Record] | None" = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        reserve_bytes: int = 0,
+        journal: "Journal[Record] | None" = None,
+        frames_per_file: int | None = None,
+    ) -> None:
         super().__init__(self._give)
         self.root = root
         self.machine = SeriesReceiver()
-        self.recording = Recording([root], self.machine, reserve_bytes, journal=journal)
+        self.recording = Recording(
+            [root], self.machine, reserve_bytes, journal=journal, frames_per_file=frames_per_file
+        )
         self._decoder = Decoder()
 
     def _give(self, parts: list[bytes]) -> None:

@@ -104,7 +104,7 @@ def test_a_folder_that_is_removed_under_the_writer_is_a_fault_and_the_next_serie
     shutil.rmtree(chain.root / "day")
     chain.end()
     assert chain.recorder.wait_for_end("a").state is SeriesState.FAILED
-    assert "the folder is gone" in chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT).reason
+    assert "the file or its folder is gone" in chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT).reason
     chain.series("day/b.h5", range(2), id="b")
     assert chain.recorder.wait_for_end("b").state is SeriesState.COMPLETE
 

@@ -119,6 +119,6 @@ def test_a_second_recorder_of_that_name_is_refused_by_name(tmp_path: Path) -> No
 
 
 def test_a_root_that_is_gone_is_no_root_to_make(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="the folder is gone"):
+    with pytest.raises(StorageError, match="the file or its folder is gone"):
         opened(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()

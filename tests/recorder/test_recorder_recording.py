@@ -330,7 +330,7 @@ def test_a_close_that_fails_is_a_fault(desk: Desk) -> None:
     desk.end()
     account = balanced(desk.account)
     assert (account.state, desk.recording.state) == (SeriesState.FAILED, RecorderState.FAULT)
-    assert "the folder is gone" in account.reason
+    assert "the file or its folder is gone" in account.reason
 
 
 def test_a_folder_that_vanishes_before_the_series_starts_is_a_fault(desk: Desk) -> None:

@@ -124,6 +124,33 @@ def test_what_is_no_file_of_a_recorder_is_lost_by_name_and_not_changed(
     assert content is None or path.read_bytes() == content
 
 
+def test_the_data_files_of_a_series_are_made_whole_with_it_and_not_by_themselves(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, frames_per_file=4)
+    desk.start(NAME)
+    desk.frames(0, 1, 2)
+    desk.lose(3)
+    desk.frames(*range(4, 10))
+    desk.give_up_gaps()
+    desk.recording.flush()
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in tmp_path.glob("*.h5"):
+        shutil.copy(path, left)
+    desk.end()
+
+    passed, open_ = left / "dead_data_000001.h5", left / "dead_data_000003.h5"
+    before = open_.read_bytes()
+    assert (salvaged(open_).found, open_.read_bytes()) == ("lost", before)
+    assert f"not closed; stins salvage {NAME} closes it" in salvaged(open_).text
+    assert salvaged(passed).found == "whole"
+    assert salvaged(left / NAME).rows == 10
+    assert salvaged(open_).found == "whole"
+    assert f"a data file of {NAME}, and closed" in salvaged(open_).text
+    report = check_file(left / NAME, decode=True, timeout_s=30, watch=lambda _: None)
+    assert {finding.rule for finding in report.findings.listed} == {"frames.incomplete"}
+    assert (report.counts["data_files"], report.counts["frames"]) == (3, 9)
+
+
 def test_a_file_of_somebody_else_is_not_given_an_account(tmp_path: Path) -> None:
     path = tmp_path / "theirs.h5"
     with h5py.File(path, "w", libver=("v110", "v110")) as file:

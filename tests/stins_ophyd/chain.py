@@ -19,9 +19,12 @@ QUICK = Deadlines(connect_s=10, command_s=3, arm_s=8, stall_s=3, close_s=8, away
 
 
 class Chain:
-    """An acquirer and a recorder that can be ended and brought back at their addresses."""
+    """An acquirer and a recorder that can be ended and brought back at their addresses.
 
-    def __init__(self, folder: Path) -> None:
+    `config` is what the recorder's configuration has beside the usual.
+    """
+
+    def __init__(self, folder: Path, **config: Any) -> None:
         self.folder = folder
         self.root = folder / "data"
         self.acquirer = DaemonProcess("acquirer", acquirer_config(), folder=folder)
@@ -32,6 +35,7 @@ class Chain:
             "acks": list(self.acquirer.ready.acks),
             "sender_gone_s": 1.0,
             "order": {"gap_timeout_s": 0.5},
+            **config,
         }
         self.recorder = DaemonProcess("recorder", recorder, folder=folder)
 

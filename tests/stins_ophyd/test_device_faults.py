@@ -2,18 +2,21 @@
 
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bluesky.plans as bp
 import h5py
+import msgspec
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
-from stins.control import SeriesState, SeriesStatus
+from stins.control import AcquirerState, SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
-from tests.stins_ophyd.chain import Chain, Documents
+from stins_ophyd.controller import Snapshot
+from tests.stins_ophyd.chain import QUICK, Chain, Documents
 
 
 @pytest.fixture(autouse=True)
@@ -172,3 +175,44 @@ def test_a_writer_that_dies_between_points_or_after_the_last_one_is_nobodys_conc
         series = account(detector)
         assert (series.state, series.written) == (SeriesState.COMPLETE, 2)
     works(engine, detector, documents)
+
+
+@pytest.fixture
+def patient(fragile: Chain, revived: Controller) -> Iterator[Controller]:
+    """A controller that gives a recorder the time that starting one takes."""
+    with fragile.controller(msgspec.structs.replace(QUICK, stall_s=60, away_s=60)) as controller:
+        yield controller
+
+
+def test_a_recorder_that_comes_back_when_the_detector_is_long_done_loses_no_frame_and_the_run_goes_on(
+    fragile: Chain, engine: RunEngine, patient: Controller, documents: Documents
+) -> None:
+    detector = StinsDetector(name="det", controller=patient)
+    detector.configure({"exposure_s": 0.005, "period_s": 0.005})
+    killed, done = threading.Event(), threading.Event()
+
+    def kill(name: str, _: object) -> None:
+        if name == "stream_datum" and not killed.is_set():
+            fragile.recorder.send_signal(signal.SIGKILL)
+            killed.set()
+
+    def look(snapshot: Snapshot) -> None:
+        if killed.is_set() and snapshot.acquirer and snapshot.acquirer.state is AcquirerState.IDLE:
+            done.set()
+
+    def revive() -> None:
+        if done.wait(30):
+            fragile.recorder.wait(5)
+            fragile.revive()
+
+    reviving = threading.Thread(target=revive, name="revive")
+    reviving.start()
+    token, forget = engine.subscribe(kill), patient.subscribe(look)
+    engine(fly_series(detector, 200, flush_period_s=0.05))
+    engine.unsubscribe(token)
+    forget()
+    reviving.join()
+    assert done.is_set()
+    assert documents.stop["exit_status"] == "success"
+    series = account(detector)
+    assert (series.state, series.written) == (SeriesState.COMPLETE, 200)

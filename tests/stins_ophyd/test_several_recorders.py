@@ -44,7 +44,8 @@ class Trio:
         config = DetectorConfig(
             acquirer={"backend": "simulated", "settings": {"shape": list(SHAPE), "pool": 4, **SETTINGS}},
             recorder={"sender_gone_s": 60.0},
-            recorders=3,
+            # Whether a part has data files is its recorder's own affair.
+            recorders=[{"frames_per_file": 5}, {"frames_per_file": 11}, {}],
         )
         self.processes = DetectorProcesses("sim", config, self.root, folder)
         self._acquirer = DaemonClient("acquirer", self.processes.acquirer.ready.control, AcquirerStatus)
@@ -156,6 +157,7 @@ def test_a_fly_series_is_read_back(
     assert (file.parent, account(detector.controller).file) == (trio.root, str(file))
     parts = [file.with_name(f"{file.stem}_part{index}{file.suffix}") for index in range(3)]
     assert all(part.exists() for part in parts)
+    assert [len(list(file.parent.glob(f"{part.stem}_data_*"))) for part in parts] == [3, 2, 0]  # 14, 13, 13 frames
 
 
 def test_a_point_that_is_taken_again_is_there_once(controller: Controller, trio: Trio) -> None:

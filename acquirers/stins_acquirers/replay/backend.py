@@ -32,6 +32,14 @@ class ReplayBackend:
         self._series = _captured(settings)
         self._replay: _Replay | None = None
 
+    @property
+    def interval_s(self) -> float:
+        """How far apart two frames may be, in s."""
+        settings = self.settings
+        if settings.rate_hz is not None:
+            return 1 / settings.rate_hz
+        return 0.0 if settings.pace == "fast" else settings.longest_pause_s
+
     def describe(self) -> FrameDescription | None:
         """What the first frame of the capture looks like; None where it has numbers only."""
         return self._series.description

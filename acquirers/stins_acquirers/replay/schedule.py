@@ -9,28 +9,30 @@ __all__ = ["Schedule"]
 
 
 class Schedule:
-    """The first frame is due at once, the others as far behind it as they were then (or as `rate_hz` says)."""
+    """The first frame is due at once, each other as far behind the one before as it was then (or as `rate_hz` says)."""
 
     def __init__(self, settings: ReplaySettings) -> None:
         self._settings = settings
-        self._started = time.monotonic()
-        self._first: Frame | None = None
+        self._last: Frame | None = None
+        self._last_due = time.monotonic()
 
     def due(self, frame: Frame, timeout_s: float) -> bool:
         """Whether the frame's time has come, waiting at most `timeout_s` for it."""
-        if self._first is None:
-            self._first = frame
-        early_s = self._started + self._after(self._first, frame) - time.monotonic()
+        due = self._last_due + (self._pause_s(self._last, frame) if self._last else 0.0)
+        early_s = due - time.monotonic()
         if early_s > 0:
             time.sleep(min(early_s, timeout_s))
-        return early_s <= timeout_s
+        if early_s > timeout_s:
+            return False
+        self._last, self._last_due = frame, due
+        return True
 
-    def _after(self, first: Frame, frame: Frame) -> float:
+    def _pause_s(self, last: Frame, frame: Frame) -> float:
         if self._settings.rate_hz is not None:
-            return (frame.number - first.number) / self._settings.rate_hz
+            return (frame.number - last.number) / self._settings.rate_hz
         if self._settings.pace == "fast":
             return 0.0
-        return _seconds(frame) - _seconds(first)
+        return min(max(0.0, _seconds(frame) - _seconds(last)), self._settings.longest_pause_s)
 
 
 def _seconds(frame: Frame) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from ..layout import FILTERS
 from .rules import Fault
 
-__all__ = ["ChunkScan", "scan_chunks"]
+__all__ = ["ChunkScan", "filter_of", "scan_chunks"]
 
 _HEADER_BYTES = 12
 _LARGEST_BLOCK = 1 << 30
@@ -42,13 +42,15 @@ def filter_of(dataset: h5py.Dataset) -> int | None:
     return None if count == 0 else int(properties.get_filter(0)[0]) if count == 1 else -1
 
 
-def scan_chunks(dataset: h5py.Dataset, path: Path, rows: int, progress: Callable[[str, int, int], None]) -> ChunkScan:
-    """Looks at every stored chunk; `progress` hears what, done, total."""
+def scan_chunks(
+    dataset: h5py.Dataset, path: Path, where: str, rows: int, progress: Callable[[str, int, int], None]
+) -> ChunkScan:
+    """Looks at every stored chunk; `where` names the dataset in faults, `progress` hears what, done, total."""
     grid = [-(-side // chunk) for side, chunk in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
     scan = ChunkScan(whole=int(np.prod(grid)), per_row=np.zeros(rows, np.uint32))
     handle = os.open(path, os.O_RDONLY)
     try:
-        _Pass(dataset, handle, scan, progress).run()
+        _Pass(dataset, where, handle, scan, progress).run()
     finally:
         os.close(handle)
     return scan
@@ -56,9 +58,15 @@ def scan_chunks(dataset: h5py.Dataset, path: Path, rows: int, progress: Callable
 
 class _Pass:
     def __init__(
-        self, dataset: h5py.Dataset, handle: int, scan: ChunkScan, progress: Callable[[str, int, int], None]
+        self,
+        dataset: h5py.Dataset,
+        where: str,
+        handle: int,
+        scan: ChunkScan,
+        progress: Callable[[str, int, int], None],
     ) -> None:
         self._dataset = dataset
+        self._where = where
         self._handle = handle
         self._scan = scan
         self._progress = progress
@@ -74,12 +82,12 @@ class _Pass:
     def _look(self, chunk: Any) -> None:
         scan, row = self._scan, int(chunk.chunk_offset[0])
         if scan.chunks % _PROGRESS_EVERY == 0:
-            self._progress(f"chunks of {self._dataset.name}", scan.chunks, self._total)
+            self._progress(f"chunks of {self._where}", scan.chunks, self._total)
         scan.chunks += 1
         scan.stored_bytes += chunk.size
         if row < len(scan.per_row):
             scan.per_row[row] += 1
-        where = f"{self._dataset.name} row {row}"
+        where = f"{self._where} row {row}"
         if chunk.byte_offset + chunk.size > os.fstat(self._handle).st_size:
             size = os.fstat(self._handle).st_size
             got = f"a chunk at bytes {chunk.byte_offset} to {chunk.byte_offset + chunk.size}"

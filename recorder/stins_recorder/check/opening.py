@@ -9,16 +9,22 @@ from typing import Final
 
 import h5py
 
+from ..nexus import SERIES
+from ..segments import MARK, series_of
 from .rules import Fault, Rule, Severity
 
 __all__ = [
+    "DATA_FILE",
     "DIED",
     "FILE_RULES",
     "OPEN",
     "SILENT",
     "UNCHECKED",
     "UNREADABLE",
+    "as_data_file",
+    "is_open",
     "open_unlocked",
+    "series_with",
     "state_of",
     "writers",
 ]
@@ -28,7 +34,8 @@ UNCHECKED = Rule("file.unchecked", Severity.ERROR, "the file can be read as far 
 SILENT = Rule("file.timeout", Severity.ERROR, "reading the file goes on: no call to HDF5 hangs or dies")
 DIED = Rule("file.died", Severity.ERROR, "the file has an end_time; without one its recorder died")
 OPEN = Rule("file.open", Severity.NOTE, "the series has ended; while it runs, only what is written so far is checked")
-FILE_RULES: Final = (UNREADABLE, UNCHECKED, SILENT, DIED, OPEN)
+DATA_FILE = Rule("file.data-file", Severity.WARNING, "a series is checked by its own file, with all its data files")
+FILE_RULES: Final = (UNREADABLE, UNCHECKED, SILENT, DIED, OPEN, DATA_FILE)
 
 #: A recorder flushes at least every 0.2 s while frames come; ten seconds forgive a slow network file system.
 _FRESH_S = 10.0
@@ -47,6 +54,29 @@ def open_unlocked(path: Path) -> h5py.File | None:
         return None
     # locking=False: a lock of ours could keep the recorder from closing its file.
     return h5py.File(path, "r", swmr=bool(flags & _SWMR), locking=False)
+
+
+def is_open(path: Path) -> bool:
+    """Whether a file has the mark of a writer: nobody has closed it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return bool(_flags(path) & _WRITING)
+
+
+def series_with(h5: h5py.File) -> str | None:
+    """The name of the file whose frames stand in this one; None for a file that is no data file."""
+    if MARK not in h5.attrs or SERIES in h5:
+        return None
+    series = series_of(Path(str(h5.attrs.get("file_name"))))
+    return "another file" if series is None else series.name
+
+
+def as_data_file(path: Path, series: str) -> tuple[Rule, Fault]:
+    """What to say of a data file that is to be checked by itself."""
+    got = f"a data file of {series}, which is not checked by itself"
+    return DATA_FILE, Fault(str(path), got, f"stins check {series}, which looks into all of its data files")
 
 
 def state_of(path: Path) -> tuple[Rule, Fault]:

@@ -17,7 +17,7 @@ from .data_rules import DATA_CHECKS
 from .file_rule import FileCheck
 from .nexus_rules import NEXUS_CHECKS
 from .nxmx_rules import NXMX_CHECKS
-from .opening import UNCHECKED, UNREADABLE, open_unlocked, state_of
+from .opening import UNCHECKED, UNREADABLE, as_data_file, open_unlocked, series_with, state_of
 from .recorded_file import RecordedFile
 from .rules import Fault, Finding, finding
 
@@ -53,7 +53,7 @@ class FileReader:
         self._path = path
         self._tell = say
         self._decode = decode
-        self._said = 0.0
+        self._at, self._said = "", 0.0
 
     def run(self) -> dict[str, int]:
         """Returns what was looked at."""
@@ -67,7 +67,10 @@ class FileReader:
         if file is None:
             self._say(finding(*state_of(self._path)))
             return {}
-        with file.h5:
+        with file.h5 as h5:
+            if series := series_with(h5):
+                self._say(finding(*as_data_file(self._path, series)))
+                return {}
             return self._check(file)
 
     def _check(self, file: RecordedFile) -> dict[str, int]:
@@ -88,7 +91,9 @@ class FileReader:
             self._say(finding(UNCHECKED, Fault(check.rule.id, got, "content that this rule can read")))
 
     def _progress(self, what: str, done: int, total: int) -> None:
-        if time.monotonic() - self._said >= _SAY_EVERY_S:
+        # What hangs, or kills this process, must have been named before.
+        if what != self._at or time.monotonic() - self._said >= _SAY_EVERY_S:
+            self._at = what
             self._say(Step(what, done, total))
 
     def _say(self, line: Line) -> None:
@@ -98,8 +103,9 @@ class FileReader:
 
 def _counts(file: RecordedFile) -> dict[str, int]:
     try:
-        scans = [file.scan(dataset) for dataset in file.frames]
-        counts = {"rows": len(file.numbers), "chunks": sum(scan.chunks for scan in scans)}
+        scans = [stored.scan for dataset in file.frames for stored in file.stored(dataset)]
+        counts = {"rows": len(file.numbers)} | ({"data_files": len(file.data_files)} if file.segments else {})
+        counts["chunks"] = sum(scan.chunks for scan in scans)
         counts["stored_bytes"] = sum(scan.stored_bytes for scan in scans)
         return counts | ({"frames": file.account.written, "missing": file.account.missing} if file.account else {})
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError):

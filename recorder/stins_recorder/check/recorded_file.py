@@ -1,6 +1,7 @@
 """A file as the rules see it: small, typed questions, each answered without trust in the content."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from stins.share import ALL
 
 from ..nexus import DETECTOR, SERIES
 from ..scan_axes import axis_columns
-from .chunks import ChunkScan, scan_chunks
+from ..segments import Segments
+from .data_files import DataFile, StoredFrames, look_at, stored_in
+from .opening import open_unlocked
 
-__all__ = ["Account", "Node", "RecordedFile", "spans_text"]
+__all__ = ["FRAMES_PER_FILE", "Account", "Node", "RecordedFile", "spans_text"]
 
+FRAMES_PER_FILE = f"{SERIES}/frames_per_file"
 _MOST_NODES = 100_000
 #: 10^8 rows of frame numbers are 800 MB, and more than an hour at 24,000 frames/s.
 _MOST_ROWS = 10**8
@@ -157,19 +161,79 @@ class RecordedFile:
     # -- frames ---------------------------------------------------------------------------------
 
     @cached_property
+    def segments(self) -> Segments | None:
+        """Which rows stand in which of the data files beside it, where the series has such."""
+        count, mark = self.number(FRAMES_PER_FILE), self.attribute(FRAMES_PER_FILE, "mark")
+        return Segments(count, mark) if count and count > 0 and mark is not None else None
+
+    @cached_property
     def frames(self) -> list[h5py.Dataset]:
-        """The datasets that hold frames: in the detector, growing along the first axis."""
+        """The datasets that show frames: in the detector, growing along the first axis or made of data files."""
         detector = self.h5.get(DETECTOR)
         names = detector if isinstance(detector, h5py.Group) else ()
-        datasets = [self.dataset(f"{DETECTOR}/{name}") for name in names]
-        return [d for d in datasets if d is not None and d.ndim >= 2 and d.chunks and d.maxshape[0] is None]
+        datasets = [d for name in names if (d := self.dataset(f"{DETECTOR}/{name}")) is not None and d.ndim >= 2]
+        if self.segments is not None:
+            return [d for d in datasets if d.is_virtual and "part_names" in d.attrs]
+        return [d for d in datasets if d.chunks and d.maxshape[0] is None]
+
+    def stored(self, dataset: h5py.Dataset) -> list[StoredFrames]:
+        """Where the frames that a dataset shows are stored, and one look at all their chunks."""
+        name = dataset.name.rpartition("/")[2]
+        if self.segments is not None:
+            return [found.stored[name] for found in self.data_files if name in found.stored]
+        if name not in self._own:
+            rows = len(self.numbers)
+            self._own[name] = stored_in(dataset, self.path, 0, rows, self.progress, own=True)
+        return [self._own[name]]
+
+    @cached_property
+    def _own(self) -> dict[str, StoredFrames]:
+        return {}
+
+    def per_row(self, dataset: h5py.Dataset) -> "np.ndarray[Any, Any]":
+        """How many chunks are stored of each row."""
+        counts = np.zeros(len(self.numbers), np.uint32)
+        for stored in self.stored(dataset):
+            counts[stored.first : stored.first + len(stored.scan.per_row)] = stored.scan.per_row
+        return counts
+
+    @contextmanager
+    def opened(self, stored: StoredFrames) -> Iterator[h5py.Dataset]:
+        """The dataset in which frames are stored, open for a while. Raises what HDF5 raises."""
+        if stored.path == self.path:
+            yield self.h5[stored.dataset]
+        elif file := open_unlocked(stored.path):
+            with file:
+                yield file[stored.dataset]
+
+    @cached_property
+    def data_files(self) -> list[DataFile]:
+        """The data files in which there is a row that counts, as they were found."""
+        if (segments := self.segments) is None or not self.frames:
+            return []
+        names = [dataset.name.rpartition("/")[2] for dataset in self.frames]
+        indices = np.unique(np.flatnonzero(~self.declared_missing) // segments.frames_per_file)
+        return [
+            look_at(self._sought(segments, int(index)), names, segments.mark, self.progress, ended=self.ended)
+            for index in indices
+        ]
+
+    def _sought(self, segments: Segments, index: int) -> DataFile:
+        rows = segments.rows(index, len(self.numbers))
+        return DataFile(segments.path(self.series_path, index), segments.first(index), rows)
+
+    @property
+    def series_path(self) -> Path:
+        """The file under the name by which it knows its data files: it may have got another one since."""
+        return self.path.with_name(Path(self.attribute("/", "file_name") or "").name or self.path.name)
 
     @cached_property
     def sources(self) -> list[tuple[h5py.Dataset, str]]:
-        """The other files that datasets in the detector show frames of, by the names under which they are sought."""
+        """The files other than data files that frames are shown from, by the names under which they are sought."""
         group = self.h5.get(DETECTOR)
         names = group if isinstance(group, h5py.Group) else ()
-        shown = [d for name in names if (d := self.dataset(f"{DETECTOR}/{name}")) is not None and d.is_virtual]
+        virtual = [d for name in names if (d := self.dataset(f"{DETECTOR}/{name}")) is not None and d.is_virtual]
+        shown = [dataset for dataset in virtual if dataset not in self.frames]
         return [(d, name) for d in shown for name in sorted({s.file_name for s in d.virtual_sources()} - {"."})]
 
     @property
@@ -181,16 +245,6 @@ class RecordedFile:
             names += [f"{DETECTOR}/frame_specific/{name}" for name in group if name != "notes"]
         found = [dataset for name in names if (dataset := self.dataset(name)) is not None]
         return found + axis_columns(self.h5)
-
-    @cached_property
-    def _scans(self) -> dict[str, ChunkScan]:
-        return {}
-
-    def scan(self, dataset: h5py.Dataset) -> ChunkScan:
-        """One look at all stored chunks of a dataset."""
-        if dataset.name not in self._scans:
-            self._scans[dataset.name] = scan_chunks(dataset, self.path, len(self.numbers), self.progress)
-        return self._scans[dataset.name]
 
     @cached_property
     def declared_missing(self) -> "np.ndarray[Any, Any]":

@@ -56,7 +56,7 @@ def print_report(report: Report) -> None:
     for rule, count in report.findings.unlisted.items():
         console.print(f"… and {count} more of {rule}", markup=False)
     looked = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in report.counts.items())
-    console.print(Text(f"{report.kind} {report.target}: {looked or 'nothing could be read'}"), soft_wrap=True)
+    console.print(Text(f"{report.kind} {report.target}: {looked or 'nothing was checked'}"), soft_wrap=True)
     console.print(_sum(report), highlight=False)
 
 

@@ -30,6 +30,8 @@ from .tree import write_tree
 __all__ = ["join_parts"]
 
 _LIBVER = ("v110", "v110")
+#: What a part says of itself and its own data files.
+_OF_THE_PARTS = {"frames_expected", "missing_frames", "share", "frames_per_file"}
 
 
 def join_parts(roots: Sequence[Path], request: JoinRequest) -> SeriesStatus:
@@ -79,7 +81,7 @@ def _write(file: h5py.File, request: JoinRequest, whole: Whole) -> SeriesStatus:
     values: dict[str, object] = {"filename": request.filename, **closing(account)}
     if request.frames_expected is not None:
         values["frames_expected"] = request.frames_expected
-    frames = write_tree(file, whole.parts, whole.numbers, {*values, "frames_expected", "missing_frames", "share"})
+    frames = write_tree(file, whole.parts, whole.numbers, {*values, *_OF_THE_PARTS})
     file.attrs.update({"file_name": str(account.file), "file_time": now_iso()})
     store_tree(file[SERIES], values)
     file[SERIES]["missing_frames"] = ranges(whole.missing).astype("<u8")

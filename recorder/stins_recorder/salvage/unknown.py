@@ -15,10 +15,14 @@ from stins.control import SeriesState, SeriesStatus
 from ..account import closing
 from ..ending import Ending, write_ending
 from ..errors import RecorderError
+from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
 from ..scan_axes import angles, axis_columns
+from ..segment_views import read_segments, show_ended
+from ..segments import Segments
 from ..shares import share_of
 from ..storage import change, claim
+from .data_files import close_data_files
 
 __all__ = ["finish_unknown"]
 
@@ -34,13 +38,22 @@ def finish_unknown(path: Path, reason: str) -> SeriesStatus:
     accounts: list[SeriesStatus] = []
     descriptor = claim(path)
     try:
-        change(descriptor, lambda file: accounts.append(_finish(file, path, reason)), synced=True)
+        gone = _close_data_files(path)
+        change(descriptor, lambda file: accounts.append(_finish(file, path, reason, gone)), synced=True)
     finally:
         os.close(descriptor)
     return accounts[0]
 
 
-def _finish(file: h5py.File, path: Path, reason: str) -> SeriesStatus:
+def _close_data_files(path: Path) -> Spans:
+    """The rows of the series that are in none of its data files, if it has such."""
+    with h5py.File(path, "r", locking=False) as file:
+        segments = read_segments(file)
+        rows = int(file[SERIES]["rows"][()]) if segments else 0
+    return close_data_files(path, segments, rows) if segments else Spans()
+
+
+def _finish(file: h5py.File, path: Path, reason: str, gone: Spans) -> SeriesStatus:
     if SERIES not in file or DETECTOR not in file:
         raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
     detector, series = file[DETECTOR], file[SERIES]
@@ -56,14 +69,26 @@ def _finish(file: h5py.File, path: Path, reason: str) -> SeriesStatus:
     missing = _number(numbers, empty, share)
     for axis in axis_columns(file):
         axis[...] = np.where(np.isin(np.arange(rows), empty) & (numbers[:] == 0), np.nan, angles(axis, numbers[:]))
+    for row in (row for first, last in gone for row in range(first, min(last, rows - 1) + 1)):
+        place = share.before(int(numbers[row]))
+        missing.add(place, place)
     account, missing_frames = _account(series, rows, missing, reason), share.outside(missing)
     account = msgspec.structs.replace(account, missing_frames=missing_frames)
     write_ending(file, Ending(account=closing(account), missing=missing_frames, specific={}))
+    if segments := read_segments(file):
+        hidden = Spans([*gone, *((int(row), int(row)) for row in empty)])
+        _show(detector, segments, path, rows, hidden)
     return account
 
 
 def _frames(detector: h5py.Group) -> list[Any]:
     return [d for d in detector.values() if isinstance(d, h5py.Dataset) and "part_names" in d.attrs and d.chunks]
+
+
+def _show(detector: h5py.Group, segments: Segments, path: Path, rows: int, hidden: Spans) -> None:
+    shown = [d for d in detector.values() if isinstance(d, h5py.Dataset) and "part_names" in d.attrs and d.is_virtual]
+    layouts = [DatasetLayout(d.name.rpartition("/")[2], d.shape[1:], d.shape[1:], d.dtype.str, "none") for d in shown]
+    show_ended(detector, layouts, segments, path, rows=rows, hidden=hidden)
 
 
 def _columns(detector: h5py.Group) -> list[Any]:

@@ -1,6 +1,6 @@
 """What is done with one file: as little as makes it whole, and nothing to one that is."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,7 @@ from stins.control import SeriesState, SeriesStatus
 from stins.series import SeriesAccount
 
 from ..account import closing
-from ..check.opening import writers
+from ..check.opening import is_open, open_unlocked, series_with, writers
 from ..errors import RecorderError
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
@@ -43,6 +43,8 @@ def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = Non
 def _look(path: Path, order: Order) -> Salvaged:
     if not path.is_file():
         return _said(path, "lost", "no such file")
+    if series := _series_with(path):
+        return _as_data_file(path, series)
     evidence = [each for each in find_evidence(path) if each.open]
     with ExitStack() as stack:
         for each in evidence:
@@ -55,6 +57,19 @@ def _look(path: Path, order: Order) -> Salvaged:
             # A recorder that is started again must not go on with a file that has its end.
             each.journal.unlink(missing_ok=True)
         return done
+
+
+def _series_with(path: Path) -> str | None:
+    with suppress(OSError, RuntimeError, ValueError, KeyError), open_unlocked(path) or nullcontext() as file:
+        return None if file is None else series_with(file)
+    return None
+
+
+def _as_data_file(path: Path, series: str) -> Salvaged:
+    """It is made whole with its series: only that knows how many of its rows count."""
+    if is_open(path):
+        return _said(path, "lost", f"a data file of {series}, which is not closed; stins salvage {series} closes it")
+    return _said(path, "whole", f"a data file of {series}, and closed; nothing was changed")
 
 
 def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:

@@ -6,28 +6,35 @@ from .datasets import FrameDatasets, create_datasets
 from .hdf5 import HDF5_ERRORS, LIBVER, open_swmr
 from .repair import repair, repair_open
 from .runs import Run
+from .segment_file import has_mark, remove_segments
+from .segmented import SegmentedStore
 from .store import FrameStore, open_store
 from .superblock import Superblock, read_superblock
 from .sync import Syncer, sync_folder
 from .transaction import change
-from .virtual import hide, unhide
+from .virtual import Piece, create_virtual, hide, unhide
 
 __all__ = [
     "HDF5_ERRORS",
     "LIBVER",
     "FrameDatasets",
     "FrameStore",
+    "Piece",
     "Run",
+    "SegmentedStore",
     "Superblock",
     "Syncer",
     "change",
     "claim",
     "create_datasets",
     "create_file",
+    "create_virtual",
+    "has_mark",
     "hide",
     "open_store",
     "open_swmr",
     "read_superblock",
+    "remove_segments",
     "repair",
     "repair_open",
     "settle",

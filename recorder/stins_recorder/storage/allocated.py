@@ -33,13 +33,21 @@ class AllocatedStore:
     """A frame is one `pwrite` for each part, and safe from the death of this process when that returns."""
 
     def __init__(
-        self, datasets: FrameDatasets, descriptor: int, expected: int, *, rows: int = 0, runs: Sequence[Run] = ()
+        self,
+        datasets: FrameDatasets,
+        descriptor: int,
+        expected: int,
+        *,
+        rows: int = 0,
+        runs: Sequence[Run] = (),
+        most: int | None = None,
     ) -> None:
         self._datasets = datasets
         self._descriptor = descriptor
         self._runs = [known for run in runs if (known := confirmed(datasets, run, rows))]
         self._run = _NOWHERE
         self._block = _FIRST_BLOCK
+        self._most = most
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame, _BYTES_AHEAD // layout.frame_bytes)
         self._room = Room(descriptor)
@@ -47,6 +55,16 @@ class AllocatedStore:
         chunk_bytes = [dataset.chunk_bytes for dataset in layout.datasets]
         if min(chunk_bytes) >= _LARGE_BYTES:
             self._large = LargeWriter(descriptor, max(chunk_bytes), direct=on_a_disk(descriptor))
+
+    @property
+    def extent(self) -> int:
+        """How many rows have a place, written or not."""
+        return self._datasets.extent
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Everything is in the file that was given."""
+        return []
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -68,6 +86,10 @@ class AllocatedStore:
             elif os.pwrite(descriptor, content, base + at * step) != len(content):
                 # It ends in the error that stopped it, as a rule.
                 write_all(descriptor, content, base + at * step)
+
+    def blank(self, row: int) -> None:
+        """Lets a row read as missing."""
+        self._datasets.blank(row)
 
     def flush(self) -> None:
         """Waits for what is being written, and takes more of the room for what is to come."""
@@ -103,7 +125,8 @@ class AllocatedStore:
         # Nobody expects the rows of a gap: they get a place, and no room.
         self._allocate(row)
         begin = datasets.extent
-        self._allocate(max(row + self._block, self._expected))
+        rows = max(row + self._block, self._expected)
+        self._allocate(rows if self._most is None else min(rows, self._most))
         datasets.file.flush()
         known = begin == 0 < self._expected
         self._room.want([span for run in self._runs for span in run.extents(begin)], all_of_it=known)

@@ -20,10 +20,11 @@ _CHUNKS_AHEAD = 1 << 20
 class ChunkStore:
     """Each frame is written by HDF5, and safe when the file is flushed."""
 
-    def __init__(self, datasets: FrameDatasets, expected: int) -> None:
+    def __init__(self, datasets: FrameDatasets, expected: int, *, most: int | None = None) -> None:
         self._datasets = datasets
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
+        self._most = most
         self._block = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // layout.frame_bytes))
         self.runs: tuple[Run, ...] = ()
 
@@ -31,8 +32,23 @@ class ChunkStore:
         """Stores the parts of a frame; a row may be written again."""
         if row >= self._datasets.extent:
             rows = max(row + 1, self._expected)
-            self._datasets.extend(-(-rows // self._block) * self._block)
+            rows = -(-rows // self._block) * self._block
+            self._datasets.extend(rows if self._most is None else min(rows, self._most))
         self._datasets.write(row, contents)
+
+    @property
+    def extent(self) -> int:
+        """How many rows have a place, written or not."""
+        return self._datasets.extent
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Everything is in the file that was given."""
+        return []
+
+    def blank(self, row: int) -> None:
+        """Lets a row read as missing."""
+        self._datasets.blank(row)
 
     def flush(self) -> None:
         """Nothing is held back here."""

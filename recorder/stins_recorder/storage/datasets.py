@@ -59,7 +59,7 @@ class FrameDatasets:
         self.file = file
         self.layout = layout
         self.handles = [file[f"{group}/{dataset.name}"].id for dataset in layout.datasets]
-        self.extent = min(handle.shape[0] for handle in self.handles)
+        self.extent: int = min(handle.shape[0] for handle in self.handles)
 
     def extend(self, rows: int) -> None:
         """Makes them so many rows long at least; others see it after a flush.

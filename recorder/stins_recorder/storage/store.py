@@ -22,8 +22,22 @@ class FrameStore(Protocol):
         """The rows whose place in the file is known."""
         ...
 
+    @property
+    def extent(self) -> int:
+        """How many rows have a place, written or not."""
+        ...
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Open files of its own, beside the one that it was given."""
+        ...
+
     def write(self, row: int, contents: Sequence[Payload]) -> None:
         """Stores the parts of a frame; a row may be written again."""
+        ...
+
+    def blank(self, row: int) -> None:
+        """Lets a row read as missing."""
         ...
 
     def flush(self) -> None:
@@ -40,9 +54,18 @@ class FrameStore(Protocol):
 
 
 def open_store(
-    datasets: FrameDatasets, descriptor: int, expected: int, *, rows: int = 0, runs: Sequence[Run] = ()
+    datasets: FrameDatasets,
+    descriptor: int,
+    expected: int,
+    *,
+    rows: int = 0,
+    runs: Sequence[Run] = (),
+    most: int | None = None,
 ) -> FrameStore:
-    """The store for the frames of an open file: `expected` of them, if that is known, else 0; `rows` are there."""
+    """The store for the frames of an open file: `expected` of them, if that is known, else 0; `rows` are there.
+
+    It never has more than `most`.
+    """
     if datasets.layout.fixed:
-        return AllocatedStore(datasets, descriptor, expected, rows=rows, runs=runs)
-    return ChunkStore(datasets, expected)
+        return AllocatedStore(datasets, descriptor, expected, rows=rows, runs=runs, most=most)
+    return ChunkStore(datasets, expected, most=most)

@@ -7,12 +7,13 @@ Format: HDF5 File Format Specification 3.0, II.A "Disk Format: Level 0A - Format
 
 import os
 import struct
+from pathlib import Path
 
 import msgspec
 
 from ..errors import RecorderError
 
-__all__ = ["Superblock", "mark_open", "read_superblock", "repair_superblock"]
+__all__ = ["Superblock", "is_closed", "mark_open", "read_superblock", "repair_superblock"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
@@ -79,10 +80,27 @@ def repair_superblock(descriptor: int, path: object) -> bool:
     return True
 
 
-def mark_open(descriptor: int, path: object) -> None:
-    """Lets every reader refuse the file, but one that reads beside a writer (swmr=True)."""
+def is_closed(path: Path) -> bool:
+    """Whether a file was closed in good order.
+
+    Raises:
+        RecorderError: it is no HDF5 file of a recorder.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        block = read_superblock(file.read(_SIZE), path)
+    return block.intact and block.flags == 0
+
+
+def mark_open(descriptor: int, path: object, size: int) -> int:
+    """Lets every reader refuse the file, but one that reads beside a writer (swmr=True).
+
+    That one may look for what there is up to `size`; returned is up to where it could before.
+    """
     block = read_superblock(os.pread(descriptor, _SIZE, 0), path)
-    os.pwrite(descriptor, _packed(msgspec.structs.replace(block, flags=_OPEN_FOR_WRITING)), 0)
+    end = max(block.end_of_file, size)
+    os.pwrite(descriptor, _packed(msgspec.structs.replace(block, flags=_OPEN_FOR_WRITING, end_of_file=end)), 0)
+    return block.end_of_file
 
 
 def _packed(block: Superblock) -> bytes:

@@ -17,7 +17,9 @@ class Syncer:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder: Path | None = folder
+        self._folder = folder
+        # The files whose names are on the disk.
+        self._named: set[int] = set()
         self._work = threading.Condition()
         self._request: tuple[list[int], int] | None = None
         self._error: OSError | None = None
@@ -61,7 +63,7 @@ class Syncer:
             try:
                 for descriptor in descriptors:
                     os.fdatasync(descriptor)
-                self._sync_folder()
+                self._sync_names({os.fstat(descriptor).st_ino for descriptor in descriptors})
                 self.durable = number
             except OSError as error:
                 self._error = error
@@ -70,11 +72,11 @@ class Syncer:
             with self._work:
                 self._request = None
 
-    def _sync_folder(self) -> None:
+    def _sync_names(self, files: set[int]) -> None:
         """The names of the files too, once."""
-        if self._folder is not None:
+        if not files <= self._named:
             sync_folder(self._folder)
-            self._folder = None
+            self._named |= files
 
 
 def sync_folder(folder: Path) -> None:

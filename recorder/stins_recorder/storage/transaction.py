@@ -139,18 +139,15 @@ def redo(descriptor: int) -> bool:
 def _carry_out(descriptor: int, record: Record, *, synced: bool) -> None:
     if synced:
         os.fdatasync(descriptor)
-    mark_open(descriptor, "the file")
-    # The superblock stands at 0; it comes last, and takes the mark away.
-    for offset, content in sorted(record.pieces(), key=_superblock_last):
+    end = mark_open(descriptor, "the file", record.size)
+    # What is new comes before what names it, for who reads along. The superblock stands at 0; it comes last, and takes
+    # the mark away.
+    for offset, content in sorted(record.pieces(), key=lambda piece: (piece[0] == 0, piece[0] < end)):
         write_all(descriptor, content, offset)
     if synced:
         os.fdatasync(descriptor)
     # Should this not reach the disk, the record is carried out once more, or stands behind the end of the file.
     os.ftruncate(descriptor, record.size)
-
-
-def _superblock_last(piece: tuple[int, bytes]) -> bool:
-    return piece[0] == 0
 
 
 def write_all(descriptor: int, content: bytes | memoryview, offset: int) -> None:

@@ -8,11 +8,11 @@ import hdf5plugin
 import msgspec
 import numpy as np
 import pytest
-from dectris.compression import decompress
 from stins_acquirers.backend import BackendError, Ending
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.dectris import StreamV2
 from stins_acquirers.dectris.incoming import Identity
+from vendor_decoder import decompress
 
 from stins import Part
 from stins.messages import Axis, Channel

@@ -9,11 +9,11 @@ import hdf5plugin
 import httpx
 import numpy as np
 import pytest
-from dectris.compression import decompress
 from stins_acquirers.backend import Ending, Frame, HardwareError, Opening
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.conformance import arm_request
 from stins_acquirers.dectris import EigerBackend, EigerSettings
+from vendor_decoder import decompress
 
 from stins import Part
 from stins.control import ArmRequest, TriggerRequest

@@ -1,6 +1,7 @@
 """Captures as detectors: the real ones, and small ones written here."""
 
 import io
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -37,14 +38,14 @@ def whole_series(backend: ReplayBackend) -> tuple[Any, list[Any], Ending | None]
     return opening, read_frames(backend), backend.ending()
 
 
-def stins_messages(frames: int = 4) -> list[list[bytes]]:
+def stins_messages(frames: int = 4, period_s: float = 0.01) -> list[list[bytes]]:
     sender = SeriesSender()
     part = Part(name="image", shape=(2, 3), dtype="uint16")
     info = SeriesInfo(id="then", filename="old.h5", frames_expected=frames)
     messages = [[encode(sender.start(SeriesHeader(series=info, data=(part,))))]]
     for number in range(frames):
         pixels = np.arange(6, dtype="<u2") + number
-        message = sender.data(number, data=(part,), timestamp=0.01 * number)
+        message = sender.data(number, data=(part,), timestamp=period_s * number)
         messages.append([encode(message), pixels.tobytes()])
     return [*messages, [encode(sender.end())]]
 
@@ -244,6 +245,20 @@ def test_a_capture_keeps_its_own_pace(small: Path) -> None:
     while backend.ending() is None:
         reads.append(len(backend.read(0.5)))
     assert reads[:3] == [1, 1, 1]
+
+
+def test_a_longer_pause_of_the_capture_is_cut(tmp_path: Path) -> None:
+    backend = replay(write(tmp_path / "slow.cbors", stins_messages(4, 3600.0)), pace="original", longest_pause_s=0.02)
+    assert backend.interval_s == 0.02
+    began = time.monotonic()
+    assert len(whole_series(backend)[1]) == 4
+    assert time.monotonic() - began >= 0.06
+
+
+def test_frames_may_be_as_far_apart_as_pace_and_rate_say(small: Path) -> None:
+    assert replay(small, pace="original").interval_s == 10.0
+    assert replay(small, pace="fast").interval_s == 0.0
+    assert replay(small, pace="original", rate_hz=2.0).interval_s == 0.5
 
 
 def test_a_rate_takes_the_place_of_the_pace(tmp_path: Path) -> None:

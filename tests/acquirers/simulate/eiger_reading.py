@@ -7,8 +7,8 @@ import h5py
 import hdf5plugin
 import msgspec
 import numpy as np
-from dectris.compression import decompress
 from numpy.typing import NDArray
+from vendor_decoder import decompress
 
 _TYPES = {64: "u1", 69: "<u2", 70: "<u4", 85: "<f4"}
 _COMPRESSED, _MULTI_DIM = 56500, 40

@@ -40,12 +40,12 @@ def bslz4(frame: "np.ndarray[tuple[int, int], np.dtype[np.uint16]]") -> bytes:
 class Recorder:
     """A recorder without process and socket: messages in, a file out."""
 
-    def __init__(self, folder: Path, compression: str = "none") -> None:
+    def __init__(self, folder: Path, compression: str = "none", frames_per_file: int | None = None) -> None:
         self.path = folder / "scan_0001.h5"
         self.part = (Part(name="image", shape=SHAPE, dtype="uint16", compression=compression),)
         self.sender = SeriesSender()
         self._machine = SeriesReceiver()
-        self._recording = Recording([folder], self._machine, reserve_bytes=0)
+        self._recording = Recording([folder], self._machine, reserve_bytes=0, frames_per_file=frames_per_file)
         self._decoder = Decoder()
         self._compression = compression
 
@@ -73,6 +73,9 @@ class Recorder:
 
     def end(self, **keys: object) -> None:
         self.take(self.sender.end(**keys))
+        self.give_up_gaps()
+
+    def give_up_gaps(self) -> None:
         self._execute(self._machine.tick(now=3600.0))  # whatever is missing has been waited for long enough
 
     def flush(self) -> None:
@@ -90,8 +93,10 @@ class Recorder:
 def make(tmp_path: Path) -> Callable[..., Path]:
     """Records a whole series and gives its file."""
 
-    def make_file(*, compression: str = "none", lost: Sequence[int] = (), **info: object) -> Path:
-        recorder = Recorder(tmp_path, compression)
+    def make_file(
+        *, compression: str = "none", lost: Sequence[int] = (), frames_per_file: int | None = None, **info: object
+    ) -> Path:
+        recorder = Recorder(tmp_path, compression, frames_per_file)
         recorder.start(**info)
         for number in range(FRAMES):
             recorder.lose(number) if number in lost else recorder.frame(number)
@@ -116,6 +121,12 @@ def rules_broken(path: Path, *, decode: bool = False) -> set[str]:
 def recorder(tmp_path: Path) -> Recorder:
     """A recorder to be fed message by message."""
     return Recorder(tmp_path)
+
+
+@pytest.fixture
+def recorder_of_files(tmp_path: Path) -> Callable[[int], Recorder]:
+    """The same, with so many frames in a data file."""
+    return lambda frames_per_file: Recorder(tmp_path, frames_per_file=frames_per_file)
 
 
 @pytest.fixture

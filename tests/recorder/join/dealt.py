@@ -21,13 +21,18 @@ _OF_THE_FILE = {"file_name", "file_time"}
 
 
 class Dealt:
-    """Frames go to the desk of their share and to the one that has them all, in folders of their own."""
+    """Frames go to the desk of their share and to the one that has them all, in folders of their own.
 
-    def __init__(self, folder: Path, count: int, expected: int | None = None) -> None:
+    The desks of the shares have so many `frames_per_file`.
+    """
+
+    def __init__(
+        self, folder: Path, count: int, expected: int | None = None, *, frames_per_file: int | None = None
+    ) -> None:
         self.root, self.expected = folder / "shared", expected
         self.shares = [Share(index=index, count=count) for index in range(count)]
         self.whole = Desk(folder / "whole")
-        self.desks = [Desk(self.root) for _ in self.shares]
+        self.desks = [Desk(self.root, frames_per_file=frames_per_file) for _ in self.shares]
         for desk in (self.whole, *self.desks):
             desk.root.mkdir(parents=True, exist_ok=True)
 

@@ -49,8 +49,9 @@ def test_a_complete_series_reads_as_from_one_recorder(tmp_path: Path) -> None:
     assert [getattr(account, key) for key in counts] == [getattr(dealt.whole.account, key) for key in counts]
 
 
-def test_parts_and_the_joined_file_break_no_rule(tmp_path: Path) -> None:
-    dealt = Dealt(tmp_path, 3)
+@pytest.mark.parametrize("frames_per_file", [None, 2])
+def test_parts_and_the_joined_file_break_no_rule(tmp_path: Path, frames_per_file: int | None) -> None:
+    dealt = Dealt(tmp_path, 3, frames_per_file=frames_per_file)
     dealt.start()
     for number in range(20):
         dealt.lose(number) if number in (3, 4, 7, 8) else dealt.frame(number)
@@ -60,6 +61,17 @@ def test_parts_and_the_joined_file_break_no_rule(tmp_path: Path) -> None:
         found: list[object] = []
         FileReader(path, found.append, decode=True).run()
         assert {line.rule for line in found if isinstance(line, Finding)} == {"frames.incomplete"}, path
+
+
+def test_parts_in_several_data_files_are_joined_as_those_in_one(tmp_path: Path) -> None:
+    dealt = Dealt(tmp_path, 2, frames_per_file=3)
+    dealt.start()
+    for number in range(20):
+        dealt.lose(number) if number in (6, 8, 10, 13) else dealt.frame(number)
+    dealt.end(20)
+    account = dealt.join()
+    assert differences(dealt.root / NAME, dealt.whole.path) == [REASON]
+    assert (account.shape, account.chunk_shape) == (dealt.whole.account.shape, dealt.whole.account.chunk_shape)
 
 
 def test_parts_and_modules_are_joined_each_in_its_dataset(tmp_path: Path) -> None:

@@ -107,5 +107,5 @@ def test_what_no_recorder_wrote_is_refused_untouched(tmp_path: Path, content: by
 
 
 def test_a_file_that_is_not_there_is_an_error_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"repair .*a\.h5: the folder is gone"):
+    with pytest.raises(StorageError, match=r"repair .*a\.h5: the file or its folder is gone"):
         repair(tmp_path / "a.h5")

@@ -7,6 +7,7 @@ import pytest
 
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins_ophyd.controller import COMBINED, CombinedState
+from stins_ophyd.controller.awaited import is_coming_back
 from stins_ophyd.controller.series import Series, fault_of
 from stins_ophyd.controller.snapshot import UNHEARD, Heard, combine
 
@@ -101,3 +102,19 @@ def test_a_series_that_could_not_be_recorded_is_the_recorders_fault() -> None:
     failed = SeriesStatus(series_id="s", state=SeriesState.FAILED, reason="no room")
     fault = fault_of(SERIES, Heard(ACQUIRER, msgspec.structs.replace(RECORDER, series=failed)))
     assert fault == ("recorder", "recorder 'writer' could not record series s: no room")
+
+
+@pytest.mark.parametrize(
+    ("changes", "coming"),
+    [
+        ({"state": AcquirerState.ACQUIRING, "replay": True}, True),
+        ({"state": AcquirerState.IDLE, "replay": True, "unacked": 3}, True),
+        ({"state": AcquirerState.IDLE, "replay": True}, False),
+        ({"state": AcquirerState.ACQUIRING, "unacked": 3}, False),
+    ],
+)
+def test_a_recorder_is_waited_for_while_the_acquirer_keeps_something_for_it(
+    changes: dict[str, object], coming: bool
+) -> None:
+    acquirer = msgspec.structs.replace(ACQUIRER, **changes)
+    assert is_coming_back(combine(Heard(acquirer, None))) is coming

@@ -83,7 +83,7 @@ def test_a_dropped_frame_is_the_acquirers() -> None:
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frames are missing"}
-    with pytest.raises(SeriesProblem, match=r"empty; the acquirer had to drop 1 frames$"):
+    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frames$"):
         GOAL.reached(snapshot(dropped=1, **account))
     with pytest.raises(SeriesProblem, match=r"; at its end: 1 frames are missing$"):
         GOAL.reached(snapshot(series_state=SeriesState.INCOMPLETE, **account))
@@ -125,6 +125,5 @@ def test_who_is_behind_is_named() -> None:
 
 def test_the_stall_deadline_follows_the_exposure() -> None:
     deadlines = Deadlines(stall_s=5)
-    assert deadlines.stall_of({}) == 5
-    assert deadlines.stall_of({"exposure_s": 30.0, "period_s": 31}) == 67
-    assert deadlines.stall_of({"exposure_s": None}) == 5
+    assert deadlines.stall_of(0.0) == 5
+    assert deadlines.stall_of(31.0) == 67

@@ -1,0 +1,194 @@
+"""A series in several data files, from a RunEngine to a catalogue: as if its recorder wrote one file."""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from ophyd.sim import SynAxis
+from stins_recorder.check.reader import FileReader
+from stins_recorder.check.rules import Finding
+
+from stins.control import SeriesState, SeriesStatus
+from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series, open_catalog, record_runs
+from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
+
+# Tiled's own: nothing that we could act on.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx` with"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+PER_FILE = 7
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> None:
+    """Off in this module: the recorder's writer is killed, and the next one lives on; the module's end ends all."""
+
+
+@pytest.fixture(scope="module")
+def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A chain like the one that all tests share, whose recorder makes data files."""
+    chain = Chain(tmp_path_factory.mktemp("segmenting"), frames_per_file=PER_FILE)
+    yield chain
+    chain.stop()
+
+
+@pytest.fixture
+def segmented(segmenting: Chain) -> Iterator[StinsDetector]:
+    """The device on that chain, beside `detector`, whose recorder writes one file."""
+    with segmenting.controller() as controller:
+        controller.make_ready()
+        controller.configure(SETTINGS)
+        yield StinsDetector(name="seg", controller=controller, path_provider=StaticPathProvider())
+
+
+@pytest.fixture(scope="module")
+def catalog(chain: Chain, segmenting: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    catalog = open_catalog(tmp_path_factory.mktemp("catalogue"), readable=[chain.root, segmenting.root])
+    yield catalog
+    catalog.context.close()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def recording(engine: RunEngine, catalog: Any, tmp_path: Path) -> Iterator[None]:
+    writer = record_runs(engine, catalog, tmp_path / "backup")
+    yield
+    writer.stop()
+    assert list((tmp_path / "backup").iterdir()) == []
+
+
+def account(controller: Controller) -> SeriesStatus:
+    recorder = controller.snapshot.recorder
+    assert recorder is not None
+    assert recorder.series is not None
+    assert recorder.series.state is SeriesState.COMPLETE
+    return recorder.series
+
+
+def data_files(series: SeriesStatus) -> int:
+    """How many there are, after a look at all of them by the rules of `stins check`."""
+    file, said = Path(str(series.file)), list[Any]()
+    FileReader(file, said.append, decode=True).run()
+    assert [line for line in said if isinstance(line, Finding)] == []
+    return len(list(file.parent.glob(f"{file.stem}_data_*{file.suffix}")))
+
+
+def resource(documents: Documents, data_key: str) -> dict[str, Any]:
+    """What the stream resource says, but for its own name and that of the run, and for the file."""
+    (found,) = (doc for doc in documents.of("stream_resource") if doc["data_key"] == data_key)
+    return {key: found[key] for key in ("mimetype", "parameters")}
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_scan_with_both_reads_the_same_from_both(
+    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents, catalog: Any
+) -> None:
+    for each in (detector, segmented):
+        each.frames.put(2)
+    (uid,) = engine(bp.scan([detector, segmented], SynAxis(name="motor"), 0, 1, 5))
+    run = catalog[uid]["primary"]
+    one, several = run["det_image"], run["seg_image"]
+    assert (one.shape, one.dtype, one.chunks) == (several.shape, several.dtype, several.chunks)
+    assert np.array_equal(one.read(), several.read())
+    assert np.array_equal(run["det_total"].read(), run["seg_total"].read())
+    assert resource(documents, "det_image") == resource(documents, "seg_image")
+    assert data_files(account(segmented.controller)) == 2
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_fly_series_reads_the_same_whole_by_frames_and_by_slices(
+    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents, catalog: Any
+) -> None:
+    uids = [engine(fly_series(each, 40))[0] for each in (detector, segmented)]
+    one, several = (catalog[uid]["primary"][key] for uid, key in zip(uids, ("det_image", "seg_image"), strict=True))
+    whole = one.read()
+    assert len(whole) == 40
+    assert np.array_equal(several.read(), whole)
+    for index in (13, 14, slice(5, 23), slice(34, 40)):
+        assert np.array_equal(several[index], whole[index])
+    assert resource(documents, "det_image") == resource(documents, "seg_image")
+    assert data_files(account(segmented.controller)) == 6
+
+
+_READER = """
+import json, sys, h5py
+per_file = int(sys.argv[2])
+with h5py.File(sys.argv[1], swmr=True) as file:
+    rows = int(file["/entry/series/rows"][()])
+    frames = file["/entry/data/data"]
+    seen = frames[:rows], frames[rows - 1], frames[per_file - 2 : per_file + 2]
+    print(json.dumps([rows, "end_time" in file["entry"], *(values.tolist() for values in seen)]))
+"""
+
+
+def test_another_process_reads_along_while_the_series_runs(
+    engine: RunEngine, segmented: StinsDetector, segmenting: Chain
+) -> None:
+    heard: list[str] = []
+
+    def look() -> None:
+        recorder = segmented.controller.snapshot.recorder
+        assert recorder is not None
+        assert recorder.series is not None
+        command = [sys.executable, "-c", _READER, str(recorder.series.file), str(PER_FILE)]
+        heard.append(subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout)
+
+    @bpp.stage_decorator([segmented])
+    @bpp.run_decorator()
+    def points() -> Any:
+        for _ in range(2):
+            for _ in range(PER_FILE + 2):
+                yield from bps.trigger_and_read([segmented])
+            look()
+
+    engine(points())
+    for rows, line in zip((PER_FILE + 2, 2 * PER_FILE + 4), heard, strict=True):
+        sent = np.stack([segmenting.reference(frame) for frame in range(rows)])
+        seen, ended, *frames = json.loads(line)
+        assert (seen, ended) == (rows, False)
+        for values, expected in zip(frames, (sent, sent[-1], sent[PER_FILE - 2 : PER_FILE + 2]), strict=True):
+            assert np.array_equal(values, expected)
+
+
+def test_a_series_whose_writer_is_killed_is_complete(
+    engine: RunEngine, segmented: StinsDetector, segmenting: Chain, documents: Documents
+) -> None:
+    controller, killed = segmented.controller, threading.Event()
+    controller.configure({"period_s": 0.01})
+
+    def strike(snapshot: Any) -> None:
+        recorder = snapshot.recorder
+        underway = recorder and recorder.series and recorder.series.state is SeriesState.OPEN
+        if underway and recorder.series.written >= 3 * PER_FILE and not killed.is_set():
+            killed.set()
+            os.kill(recorder.writer_pid, signal.SIGKILL)
+
+    controller.subscribe(strike)
+    engine(fly_series(segmented, 80))
+    assert killed.is_set()
+    assert documents.stop["exit_status"] == "success"
+    assert controller.snapshot.recorder is not None
+    assert controller.snapshot.recorder.restarts
+    series = account(controller)
+    assert data_files(series) == 12
+    with h5py.File(str(series.file)) as file:
+        sent = np.stack([segmenting.reference(frame) for frame in range(80)])
+        assert np.array_equal(file["/entry/data/data"][()], sent)
