@@ -22,7 +22,7 @@ _TEXT_BYTES = 1 << 20
 #: Each takes some 60 bytes of memory when it is read, one byte of message when it is sent. A start message has 100.
 _VALUES = 1 << 17
 _SELF_DESCRIBED, _DATE, _ROWS, _COLUMNS, _COMPRESSED = 55799, 0, 40, 1040, 56500
-_NATURALS, _TEXT, _BYTES, _ARRAY, _MAP, _TAG = 0, 3, 2, 4, 5, 6
+_BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLES = 2, 3, 4, 5, 6, 7
 _BREAK, _INDEFINITE = 0xFF, 31
 _SIMPLE = {20: False, 21: True, 22: None, 23: None}
 _FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
@@ -92,22 +92,21 @@ class _Reader:
         """The value that begins here; moves behind it."""
         if depth > _DEPTH:
             raise self._error(f"nested deeper than {_DEPTH} levels")
-        start = self.at
-        head = self._buffer[start]
+        head = self._buffer[self.at]
+        self.at += 1
         major, info = head >> 5, head & 31
-        self.at = start + 1
-        if major == 7:
-            return self._simple(info)
-        number = info if info < 24 else self._number(major, info)
+        number = info if info < 24 or major == _SIMPLES else self._number(major, info)
+        if major == _TEXT:
+            return self._text(number)
         if major < _BYTES:
             return -1 - number if major else number
-        if major <= _TEXT:
-            return self._string(number, text=major == _TEXT)
         if major == _ARRAY:
             return [self.value(depth + 1) for _ in self._items(number, 1)]
+        if major == _TAG:
+            return self._tagged(number, depth)
         if major == _MAP:
             return {self._key(depth): self.value(depth + 1) for _ in self._items(number, 2)}
-        return self._tagged(number, depth)
+        return self._slice(number) if major == _BYTES else self._simple(number)
 
     def _number(self, major: int, info: int) -> int:
         """The argument behind the first byte; -1 for an array or map whose length is not told."""
@@ -129,18 +128,18 @@ class _Reader:
             raise self._error(f"simple value {info}, expected false, true, null or a float")
         return _SIMPLE[info]
 
-    def _string(self, size: int, *, text: bool) -> Any:
+    def _slice(self, size: int) -> memoryview:
         start = self.at
-        end = start + size
+        self.at = end = start + size
         if end > len(self._buffer):
             raise self._error(f"a string of {size} bytes, of which {len(self._buffer) - start} are there")
-        self.at = end
-        if not text:
-            return self._buffer[start:end]
+        return self._buffer[start:end]
+
+    def _text(self, size: int) -> str:
         if size > _TEXT_BYTES:
             raise self._error(f"text of {size} bytes, expected at most {_TEXT_BYTES}")
         try:
-            return str(self._buffer[start:end], "utf-8")
+            return str(self._slice(size), "utf-8")
         except UnicodeDecodeError as error:
             raise self._error(f"text that is not UTF-8: {error}") from None
 
