@@ -1,0 +1,163 @@
+"""The HTTP client against what is no DCU, or a sick one: each error says which DCU, which step, which key, and why."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from stins_acquirers.dectris.errand import Errand
+from stins_acquirers.dectris.simplon import NoAnswerError, Simplon, SimplonError
+
+from stins import StinsError
+from tests.acquirers.simulate_kit import RunningEiger
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+Serve = Callable[[Answer], Simplon]
+
+
+def text(content: bytes, status: int = 200) -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    return answer
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """An HTTP server that answers everything alike, and the client that asks it."""
+    running: list[tuple[ThreadingHTTPServer, threading.Thread, Simplon]] = []
+
+    def serve(answer: Answer) -> Simplon:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                answer(self)
+
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, name="http")
+        thread.start()
+        simplon = Simplon("127.0.0.1", server.server_port, 0.5)
+        simplon.version = "1.8.0"
+        running.append((server, thread, simplon))
+        return simplon
+
+    yield serve
+    for server, thread, simplon in running:
+        simplon.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_something_that_is_no_dcu_is_told_by_what_it_answered(serve: Serve) -> None:
+    simplon = serve(text(b"<html>It works!</html>"))
+    with pytest.raises(
+        SimplonError, match=r"DCU at http://\S+: arm: GET .*/status/state: got b'<html>It works!.*DCU\?"
+    ):
+        simplon.state("arm")
+
+
+def test_a_server_without_simplon_is_told(serve: Serve) -> None:
+    with pytest.raises(SimplonError, match=r"connect: it speaks none of SIMPLON 1.8.0, 1.6.0; is this the address"):
+        serve(text(b"", 404)).find_version("connect")
+
+
+def test_a_dcu_that_does_not_tell_its_version_is_tried(eiger2: RunningEiger) -> None:
+    simplon = Simplon("127.0.0.1", eiger2.port, 5.0)
+    eiger2.fault("http", key="detector/version", status=404)
+    assert simplon.find_version("connect") == "1.8.0"
+    eiger2.clear_faults()
+    simplon.close()
+
+
+def test_an_answer_that_never_ends_is_cut_off(serve: Serve) -> None:
+    def trickle(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        try:
+            for _ in range(100):
+                request.wfile.write(b" ")
+                pause.wait(0.05)
+        except OSError:
+            return
+
+    pause = threading.Event()
+    with pytest.raises(NoAnswerError, match=r"no answer within 0.5 s"):
+        serve(trickle).get("arm", "count_time")
+    pause.set()
+
+
+def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
+    with pytest.raises(NoAnswerError, match="the answer is longer than 8388608 bytes"):
+        serve(text(b" " * (9 << 20))).get("arm", "count_time")
+
+
+def test_a_refusal_says_key_value_what_was_told_and_what_is_expected(serve: Serve) -> None:
+    simplon = serve(text(b"value out of\nrange", 400))
+    with pytest.raises(
+        SimplonError, match=r"configure: PUT .*/config/nimages = 0: HTTP 400: value out of range; expect"
+    ):
+        simplon.put("configure", "nimages", 0, expected="1 to 9")
+
+
+def test_a_command_has_no_body_unless_it_has_a_value(serve: Serve) -> None:
+    lengths: list[str | None] = []
+
+    def note(request: BaseHTTPRequestHandler) -> None:
+        lengths.append(request.headers.get("Content-Length"))
+        text(b'{"sequence id": 7}')(request)
+
+    simplon = serve(note)
+    assert simplon.command("arm", "arm", 1.0) == 7
+    simplon.command("trigger", "trigger", 1.0, 0.5)
+    assert lengths == ["0", str(len(b'{"value":0.5}'))]
+
+
+def test_a_command_without_an_answer_has_no_number(serve: Serve) -> None:
+    assert serve(text(b"")).command("initialize", "initialize", 1.0) is None
+
+
+def test_a_key_whose_put_answers_nothing_is_the_one_that_changed(serve: Serve) -> None:
+    assert serve(text(b"")).put("arm", "mode", "enabled", "stream") == ("mode",)
+
+
+def test_what_waits_for_an_answer_can_be_interrupted(serve: Serve) -> None:
+    asked, pause = threading.Event(), threading.Event()
+
+    def hang(request: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        pause.wait(20)
+
+    simplon = serve(hang)
+    errand = Errand("eiger-test", lambda: simplon.command("trigger", "trigger", 20.0))
+    assert asked.wait(10)
+    simplon.interrupt()
+    assert errand.wait(5)
+    assert isinstance(errand.error, NoAnswerError)
+    pause.set()
+
+
+def test_a_bug_in_an_errand_is_kept_as_its_error() -> None:
+    errand = Errand("eiger-test", lambda: 1 // 0)
+    assert errand.wait(5)
+    assert isinstance(errand.error, StinsError)
+    assert "eiger-test: bug: ZeroDivisionError" in str(errand.error)
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    simplon = Simplon("::1", 80, 1.0)
+    assert simplon.url == "http://[::1]:80"
+    simplon.close()
