@@ -70,6 +70,9 @@ def test_states_from_power_up_to_the_end_of_a_series() -> None:
     with running_eiger() as eiger:
         assert eiger.state == "na"
         assert "state is na" in refusal(eiger, "arm")
+        unknown = eiger.client.get(eiger.address("detector", "config", "nimages"))
+        assert (unknown.status_code, "only its state is available" in unknown.text) == (400, True)
+        assert eiger.value("mode", "stream") == "disabled"
         eiger.command("initialize")
         assert eiger.state == "idle"
         assert "state is idle" in refusal(eiger, "trigger")

@@ -11,6 +11,8 @@ import pytest
 from fabio.tifimage import TifImage
 from PIL import Image
 from simulate_kit import RunningEiger, running_eiger
+from stins_acquirers.simulate.eiger.options import EigerOptions
+from stins_acquirers.simulate.eiger.settings import Settings
 
 SHAPE = (64, 48)
 
@@ -76,14 +78,6 @@ def test_an_address_that_is_not_there_is_answered_with_404_and_its_name(eiger: R
 def test_another_version_is_refused(eiger: RunningEiger) -> None:
     reply = eiger.client.get("/detector/api/1.6.0/config/nimages")
     assert (reply.status_code, "incompatible version 1.6.0" in reply.text) == (400, True)
-
-
-def test_before_it_is_initialized_only_its_state_is_told() -> None:
-    with running_eiger() as eiger:
-        assert eiger.state == "na"
-        reply = eiger.client.get(eiger.address("detector", "config", "nimages"))
-        assert (reply.status_code, "initializing" in reply.text) == (400, True)
-        assert eiger.value("mode", "stream") == "disabled"
 
 
 # -- refusals ---------------------------------------------------------------------------------------
@@ -294,16 +288,14 @@ def test_only_an_array_can_be_restored(eiger: RunningEiger) -> None:
 
 @pytest.mark.parametrize(
     ("model", "shape", "thresholds"),
-    [("eiger1-1m", (1065, 1030), 0), ("eiger2-500k", (512, 1028), 2), ("pilatus4-1m", (1080, 1033), 4)],
+    [("eiger1", (1065, 1030), 0), ("eiger2-500k", (512, 1028), 2), ("pilatus4", (1080, 1033), 4)],
 )
 def test_a_model_has_its_size_and_its_thresholds(model: str, shape: tuple[int, int], thresholds: int) -> None:
-    with running_eiger(model=model, shape=None) as eiger:
-        eiger.command("initialize")
-        keys = eiger.get("detector", "config", "keys")
-        assert (eiger.value("y_pixels_in_detector"), eiger.value("x_pixels_in_detector")) == shape
-        assert sum(f"threshold/{number}/energy" in keys for number in range(1, 9)) == thresholds
-        assert model.partition("-")[0].upper() in eiger.value("description").upper()
-        assert ("nexpi" in keys) is (thresholds > 0)
+    table = Settings(EigerOptions(model=model)).detector
+    assert (table.values["y_pixels_in_detector"], table.values["x_pixels_in_detector"]) == shape
+    assert sum(f"threshold/{number}/energy" in table for number in range(1, 9)) == thresholds
+    assert model.partition("-")[0].upper() in table.values["description"]
+    assert ("nexpi" in table) is (thresholds > 0)
 
 
 def test_the_first_dialect_has_its_own_keys_and_needs_an_update_of_its_status() -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from stins.daemon import Model
 
 from .faults import Fault
-from .models import MODELS
+from .models import FAMILIES, MODELS
 
 __all__ = ["EigerOptions"]
 
@@ -19,7 +19,7 @@ class EigerOptions(Model):
     """Options of `stins simulate eiger`, and keys of its configuration file."""
 
     model: str = "eiger2-1m"
-    """Which detector."""
+    """Which detector; `eiger1`, `eiger2` and `pilatus4` are those of 1 Mpixel."""
     shape: tuple[Side, Side] | None = Field(default=None, json_schema_extra={"unit": "pixel"})
     """Rows and columns, where they are to be others than the model's: small images for quick tests."""
     api: Literal["1.6.0", "1.8.0"] = "1.8.0"
@@ -50,6 +50,8 @@ class EigerOptions(Model):
     @field_validator("model")
     @classmethod
     def _known(cls, model: str) -> str:
+        if model in FAMILIES:
+            return f"{model}-1m"
         if model not in MODELS:
             raise ValueError(f"expected one of {', '.join(MODELS)}")
         return model
