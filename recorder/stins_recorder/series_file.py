@@ -27,7 +27,7 @@ from .layout import DatasetLayout
 from .nexus import DETECTOR
 from .running import Growth, RunningFile, show
 from .segment_views import create_views
-from .segments import Segments
+from .segments import Segments, named_in
 from .storage import (
     HDF5_ERRORS,
     Syncer,
@@ -181,7 +181,7 @@ class SeriesFile:
                 self._look.check(header)
             self._running.write(header, frame.packet.payload, row, frame.count)  # type: ignore[union-attr]  # _begin
         except HDF5_ERRORS as error:
-            raise storage_error("write", self.path, error) from error
+            raise storage_error("write", named_in(error, self.path), error) from error
         finally:
             self._watch("")
         if row == self.rows:
@@ -218,7 +218,7 @@ class SeriesFile:
         try:
             self._syncer.begin(self._running.descriptors, self._flushed)
         except OSError as error:
-            raise storage_error("sync", self.path, error) from error
+            raise storage_error("sync", named_in(error, self.path), error) from error
 
     @property
     def durable(self) -> int:
@@ -280,7 +280,7 @@ class SeriesFile:
         try:
             yield
         except HDF5_ERRORS as error:
-            raise storage_error(step, self.path, error) from error
+            raise storage_error(step, named_in(error, self.path), error) from error
         finally:
             self._watch("")
 
