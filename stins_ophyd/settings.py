@@ -22,7 +22,7 @@ class OwnSignal(Signal):
 
 
 class SettingSignal(OwnSignal):
-    """One setting, named as its attribute; left out of the readings while the acquirer has none of that name."""
+    """One setting, named as its attribute; left out of the readings while the acquirer has none of that name set."""
 
     def set(self, value: Any, **_: Any) -> DeviceStatus:
         """Sets it in the acquirer; the Status fails with what the acquirer refused, by name."""
@@ -35,7 +35,8 @@ class SettingSignal(OwnSignal):
 
     def heard(self, status: AcquirerStatus) -> None:
         """Takes over what the acquirer reports."""
-        known = self.attr_name in status.settings
+        # A document cannot describe what is not set.
+        known = _dtype(status.settings.get(self.attr_name)) is not None
         self.kind = Kind.config if known else Kind.omitted
         if known:
             super().put(status.settings[self.attr_name], force=True)

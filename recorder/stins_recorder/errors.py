@@ -41,6 +41,4 @@ def storage_error(step: str, path: object, error: BaseException) -> StorageError
     told = _NUMBER.search(str(error))
     number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
     remedy = _REMEDIES.get(number)
-    # It may be one of the series' data files.
-    where = getattr(error, "filename", None) or path
-    return StorageError(f"{step} {where}: {remedy or ' '.join(str(error).split())}")
+    return StorageError(f"{step} {path}: {remedy or ' '.join(str(error).split())}")

@@ -8,7 +8,7 @@ import msgspec
 
 from .errors import PathError
 
-__all__ = ["FRAMES", "MARK", "Segments", "refuse_standing", "series_of"]
+__all__ = ["FRAMES", "MARK", "Segments", "named_in", "refuse_standing", "series_of"]
 
 #: Where the frames stand in a data file.
 FRAMES = "/entry/data"
@@ -59,6 +59,13 @@ def series_of(path: Path) -> Path | None:
     """The file of the series that a data file is one of; None for a name that is none of a data file."""
     match = re.fullmatch(r"(.+)_data_[0-9]{6,}", path.stem)
     return None if match is None else path.with_name(match[1] + path.suffix)
+
+
+def named_in(error: BaseException, series: Path) -> Path:
+    """The data file that an error is about; the series' own file where it is about none."""
+    # Of a link it is the second name that stands in the way.
+    named = (Path(str(getattr(error, key, ""))) for key in ("filename", "filename2"))
+    return next((path for path in named if series_of(path) == series), series)
 
 
 def refuse_standing(series: Path) -> None:

@@ -14,19 +14,20 @@ from uuid import uuid4
 
 import h5py
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from stins import Data, FrameLayout, Part, SeriesResult, SeriesStart, Spans, StoreFrame
-from stins.messages import Payload, is_series_array
+from stins.messages import Payload
 
+from .appearance import Appearance
 from .beginning import begin, build
 from .ending import Ending, write_ending
 from .errors import RecorderError, storage_error
-from .layout import DatasetLayout, FrameWriterLayout, describe, frame_layout
+from .layout import DatasetLayout
 from .nexus import DETECTOR
 from .running import Growth, RunningFile, show
 from .segment_views import create_views
-from .segments import Segments
+from .segments import Segments, named_in
 from .storage import (
     HDF5_ERRORS,
     Syncer,
@@ -97,11 +98,7 @@ class SeriesFile:
         self._syncer = Syncer(path.parent)
         self._watch = watch
         self._segments = segments
-        frames = [part for part in start.data or () if not is_series_array(part.name)]
-        self._announced = frame_layout(frames, start.frame)
-        self._layout: FrameWriterLayout | None = None
-        self._described: tuple[Part, ...] | UnsetType = UNSET
-        self._frame: FrameLayout | UnsetType = UNSET
+        self._look = Appearance(start)
         self._unwritten = Spans()
         self._expected = min(_rows_expected(start), _ROWS_AHEAD)
         self._jump = _LONGEST_JUMP
@@ -124,20 +121,19 @@ class SeriesFile:
             with file._step("resume"):
                 file._descriptor = claim(path)
                 repair_open(file._descriptor, path)
-                file._restore(checkpoint)
+                file._restore(start, checkpoint)
         except RecorderError:
             file.abandon()
             raise
         return file
 
-    def _restore(self, checkpoint: FileCheckpoint) -> None:
+    def _restore(self, start: SeriesStart, checkpoint: FileCheckpoint) -> None:
         self.rows, self._unwritten = checkpoint.rows, Spans(checkpoint.unwritten)
         self._flushed = self.rows - self._unwritten.count
         if not checkpoint.begun:
             return
-        if checkpoint.parts:
-            self._described, self._frame = checkpoint.parts, checkpoint.frame or UNSET
-            self._layout = layout = frame_layout(self._described, self._frame)
+        self._look = Appearance.resume(start, checkpoint.parts, checkpoint.frame)
+        if layout := self._look.layout:
             shown = partial(show, layout=layout, expected=self._expected, segments=self._segments, path=self.path)
             change(self._descriptor, shown, synced=False)
         self._run(checkpoint.growth)
@@ -148,8 +144,8 @@ class SeriesFile:
             rows=self.rows,
             unwritten=self._unwritten.as_tuple(),
             begun=self._running is not None,
-            parts=None if isinstance(self._described, UnsetType) else self._described,
-            frame=None if isinstance(self._frame, UnsetType) else self._frame,
+            parts=self._look.parts or None,
+            frame=self._look.frame or None,
             growth=Growth() if self._running is None else self._running.growth,
             segments=self._segments,
         )
@@ -157,8 +153,7 @@ class SeriesFile:
     @property
     def frames_layout(self) -> DatasetLayout | None:
         """The dataset of the frames, once it is known what they look like."""
-        layout = self._layout or self._announced
-        return layout.datasets[0] if layout.datasets else None
+        return self._look.default
 
     @property
     def chunk_shape(self) -> tuple[int, ...] | None:
@@ -182,11 +177,11 @@ class SeriesFile:
         try:
             if self._running is None:
                 self._begin(header)
-            elif header.data != self._described:
-                self._check_described(header)
+            elif header.data != self._look.parts:
+                self._look.check(header)
             self._running.write(header, frame.packet.payload, row, frame.count)  # type: ignore[union-attr]  # _begin
         except HDF5_ERRORS as error:
-            raise storage_error("write", self.path, error) from error
+            raise storage_error("write", named_in(error, self.path), error) from error
         finally:
             self._watch("")
         if row == self.rows:
@@ -223,7 +218,7 @@ class SeriesFile:
         try:
             self._syncer.begin(self._running.descriptors, self._flushed)
         except OSError as error:
-            raise storage_error("sync", self.path, error) from error
+            raise storage_error("sync", named_in(error, self.path), error) from error
 
     @property
     def durable(self) -> int:
@@ -251,7 +246,7 @@ class SeriesFile:
 
                 def finish(file: h5py.File) -> None:
                     if running is None and ending is not None:
-                        begin(file, self._announced, None)
+                        begin(file, self._look.announced, None)
                     if ending is not None:
                         write_ending(file, ending)
                     if running is not None:
@@ -285,7 +280,7 @@ class SeriesFile:
         try:
             yield
         except HDF5_ERRORS as error:
-            raise storage_error(step, self.path, error) from error
+            raise storage_error(step, named_in(error, self.path), error) from error
         finally:
             self._watch("")
 
@@ -296,11 +291,7 @@ class SeriesFile:
 
         The datasets wait for it because a series-start doesn't say how frames will be compressed.
         """
-        layout = frame_layout(first.data or (), first.frame)
-        if layout.datasets and self._announced.datasets and _shapes(layout) != _shapes(self._announced):
-            raise RecorderError(
-                f"frame {first.frame_number}: got {_shapes(layout)}, expected {_shapes(self._announced)} as announced"
-            )
+        layout = self._look.expected_of(first)
         create = create_datasets
         if self._segments is not None:
             # A writer may have died before its first frame was flushed.
@@ -309,34 +300,21 @@ class SeriesFile:
         begun = partial(begin, layout=layout, first=first, ahead=self._expected > 0, create=create)
         change(self._descriptor, begun, synced=False)
         settle(self.path)
-        self._described = first.data
-        if first.data:
-            self._layout, self._frame = layout, first.frame
+        self._look.settle(first, layout)
         self._run(Growth())
 
     def _run(self, growth: Growth) -> None:
-        if self._layout is not None:
-            self._jump = _LONGEST_JUMP // self._layout.chunks_a_frame
+        if (layout := self._look.layout) is not None:
+            self._jump = _LONGEST_JUMP // layout.chunks_a_frame
         self._running = RunningFile(
             self.path,
             self._descriptor,
-            self._layout,
+            layout,
             self._expected,
             rows=self.rows,
             growth=growth,
             segments=self._segments,
         )
-
-    def _check_described(self, header: Data) -> None:
-        """Frames must look like the first one; one that doesn't is refused by name, before it is written."""
-        got = frame_layout(header.data or (), header.frame)
-        if self._layout is None and got.datasets:
-            raise RecorderError(f"frame {header.frame_number}: got an image, the frames before it had none")
-        if self._layout is not None and got != self._layout:
-            raise RecorderError(
-                f"frame {header.frame_number}: got {describe(got)}, expected {describe(self._layout)} as before"
-            )
-        self._described = header.data
 
 
 def _rows_expected(start: SeriesStart) -> int:
@@ -344,7 +322,3 @@ def _rows_expected(start: SeriesStart) -> int:
     if isinstance(series := start.series, UnsetType) or isinstance(frames := series.frames_expected, UnsetType):
         return 0
     return frames if isinstance(series.share, UnsetType) else series.share.before(frames)
-
-
-def _shapes(layout: FrameWriterLayout) -> str:
-    return ", ".join(f"{d.name} {list(d.shape)} {d.dtype}" for d in layout.datasets)

@@ -287,6 +287,21 @@ def stored_swmr(path: Path) -> "np.ndarray[object, np.dtype[np.uint16]]":
     return values
 
 
+def test_a_data_file_that_is_removed_is_a_fault_that_names_it_and_the_next_series_works(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, frames_per_file=3)
+    desk.start("a.h5", frames_expected=8)
+    desk.frames(*range(7))
+    (tmp_path / "a_data_000001.h5").unlink()
+    desk.frames(7)
+    desk.end()
+    assert (balanced(desk.account).state, desk.recording.state) == (SeriesState.FAILED, RecorderState.FAULT)
+    assert "a_data_000001.h5: the file or its folder is gone" in desk.recording.reason
+    with h5py.File(tmp_path / "a_data_000002.h5") as file:
+        np.testing.assert_array_equal(file["/entry/data/data"], [image(number) for number in (3, 4, 5)])
+    desk.series("b.h5", range(7))
+    assert desk.account.state is SeriesState.COMPLETE
+
+
 def test_after_a_failed_disk_the_next_series_works(desk: Desk) -> None:
     desk.start(data=(BIG,))
     fill(desk, 4 << 20)

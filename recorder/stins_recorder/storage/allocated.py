@@ -53,6 +53,7 @@ class AllocatedStore:
         self._room = Room(descriptor)
         self._large: LargeWriter | None = None
         chunk_bytes = [dataset.chunk_bytes for dataset in layout.datasets]
+        self._sizes = [chunk_bytes[target] for target in layout.targets]
         if min(chunk_bytes) >= _LARGE_BYTES:
             self._large = LargeWriter(descriptor, max(chunk_bytes), direct=on_a_disk(descriptor))
 
@@ -101,9 +102,9 @@ class AllocatedStore:
         """Gives back the room of what is behind so many rows, and hidden."""
         self.abandon()
         for run in self._runs:
-            self._room.give_back(run.extents(rows))
+            self._room.give_back(run.extents(self._sizes, rows))
             for first, last in hidden:
-                self._room.give_back(run.extents(first, last + 1))
+                self._room.give_back(run.extents(self._sizes, first, last + 1))
 
     def abandon(self) -> None:
         """Writes nothing any more."""
@@ -129,7 +130,7 @@ class AllocatedStore:
         self._allocate(rows if self._most is None else min(rows, self._most))
         datasets.file.flush()
         known = begin == 0 < self._expected
-        self._room.want([span for run in self._runs for span in run.extents(begin)], all_of_it=known)
+        self._room.want([span for run in self._runs for span in run.extents(self._sizes, begin)], all_of_it=known)
         self._block = max(1, min(2 * self._block, _LAST_BLOCK, _BLOCK_BYTES // datasets.layout.frame_bytes))
 
     def _allocate(self, rows: int) -> None:

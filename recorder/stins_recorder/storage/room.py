@@ -52,7 +52,7 @@ class Room:
                 release(self._descriptor, offset, min(size, _STEP_BYTES))
 
     def give_back(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Gives back room that was taken and not used."""
+        """Gives back room that was taken and not used; what stands there reads as zeros from now on."""
         if self._taking:
             for offset, size in spans:
                 release(self._descriptor, offset, size)

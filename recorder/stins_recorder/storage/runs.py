@@ -1,6 +1,7 @@
 """Rows whose chunks lie in the file one behind the other, so that each has an address that can be reckoned."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -23,16 +24,26 @@ class Run(msgspec.Struct, frozen=True):
     stop: int
     places: tuple[tuple[int, int], ...]
 
-    def extents(self, first: int, stop: int | None = None) -> list[tuple[int, int]]:
-        """(offset, size) of what its rows from `first` to `stop` take in the file, for each dataset."""
+    def extents(self, sizes: Sequence[int], first: int, stop: int | None = None) -> list[tuple[int, int]]:
+        """(offset, size) of what its rows from `first` to `stop` take in the file, for each dataset, to the byte.
+
+        `sizes` are those of a row's parts. Behind the last chunk HDF5 puts something else. Into the gap between two it
+        doesn't: a gap is smaller than a page, and all that is allocated while frames come are blocks of its index and
+        chunks of columns, of a page at least.
+        """
+        begin = max(first, self.first)
+        rows = (self.stop if stop is None else min(stop, self.stop)) - begin
+        if rows <= 0:
+            return []
         # Parts of one dataset lie within one step of its first.
-        starts: dict[int, int] = {}
-        for base, step in sorted(self.places):
-            if not any(start <= base < start + step for start, step in starts.items()):
-                starts[base] = step
-        skipped = max(0, first - self.first)
-        rows = (self.stop if stop is None else min(stop, self.stop)) - self.first - skipped
-        return [(base + skipped * step, rows * step) for base, step in starts.items()] if rows > 0 else []
+        ends: dict[int, int] = {}
+        start, within = -1, -1
+        for part in sorted(range(len(self.places)), key=lambda part: self.places[part]):
+            base, step = self.places[part]
+            if not start <= base < within:
+                start, within = base, base + step
+            ends[start + (begin - self.first) * step] = base + (begin - self.first + rows - 1) * step + sizes[part]
+        return [(offset, end - offset) for offset, end in ends.items()]
 
 
 class _Span(msgspec.Struct, frozen=True):

@@ -81,8 +81,9 @@ def begun(tmp_path: Path, kind: Kind, rows: int | None = None, per_file: int | N
 def check(path: Path, kind: Kind, expected: Sequence[int | None]) -> None:
     """The file has these frames, and is as long as that; None is a missing one."""
     with h5py.File(path) as file:
-        data = file[DATA]
-        assert len(data) == len(file[f"{DETECTOR}/sequence_number"]) == len(expected)
+        data, numbers = file[DATA], file[f"{DETECTOR}/sequence_number"][()]
+        assert len(data) == len(numbers) == len(expected)
+        assert [row for row, shown in enumerate(expected) if shown is not None and numbers[row] != row] == []
         assert file["/entry/series/rows"][()] == len(expected)
         for row, number in enumerate(expected):
             np.testing.assert_array_equal(data[row], FILL if number is None else kind.pixels(number), str(row))

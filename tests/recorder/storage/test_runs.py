@@ -96,8 +96,11 @@ def test_runs_that_go_on_are_one() -> None:
     assert merged(run, Run(11, 12, ((1080, 8), (5160, 16)))) is None
 
 
-def test_extents_are_those_of_the_datasets_behind_a_row() -> None:
-    run = Run(10, 20, ((1000, 100), (1050, 100), (9000, 8)))
-    assert run.extents(0) == [(1000, 1000), (9000, 80)]
-    assert run.extents(15) == [(1500, 500), (9040, 40)]
-    assert run.extents(20) == []
+def test_extents_are_those_of_the_datasets_behind_a_row_and_end_with_their_last_chunk() -> None:
+    run, sizes = Run(10, 20, ((1000, 100), (1050, 100), (9000, 8))), (45, 45, 8)
+    assert run.extents(sizes, 0) == [(1000, 995), (9000, 80)]
+    assert run.extents(sizes, 15) == [(1500, 495), (9040, 40)]
+    assert run.extents(sizes, 0, 12) == [(1000, 195), (9000, 16)]
+    assert run.extents(sizes, 20) == []
+    # As modules come: in an order of their own.
+    assert Run(0, 3, ((150, 100), (100, 100))).extents((45, 45), 1) == [(200, 195)]
