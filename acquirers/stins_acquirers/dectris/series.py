@@ -97,7 +97,7 @@ class EigerSeries:
     @property
     def triggered(self) -> bool:
         """Whether images are still to come; behind the last trigger, whether the end is."""
-        if self._over:
+        if self._over or self._stopped is not None:
             return False
         if not self._plan.by_command:
             return True

@@ -19,7 +19,7 @@ class EigerSettings(Model):
 
     # -- where it is ----------------------------------------------------------------------------
 
-    host: str = Field(min_length=1)
+    host: str = Field(pattern=r"^[A-Za-z0-9_.:-]+$")
     """Name or address of the DCU."""
     http_port: int = Field(default=80, ge=1, le=65_535)
     """TCP port of SIMPLON's HTTP interface."""
