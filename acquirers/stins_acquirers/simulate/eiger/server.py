@@ -43,18 +43,13 @@ class Server:
         app.add_api_route("/simulator/{rest:path}", self._hooked, methods=["GET", "POST", "DELETE"])
         app.add_api_route("/{rest:path}", self._simulated, methods=["GET", "PUT", "DELETE", "POST"])
         config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._serve, name="simulator-http", daemon=True)
 
     def start(self) -> None:
         """Returns once requests are answered."""
         self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(_START_DEADLINE_S / 0.01)):
-            if self._server.started or not self._thread.is_alive():
-                break
-            waited.wait(0.01)
-        if not self._server.started:
+        if not self._server.answers.wait(_START_DEADLINE_S):
             raise StinsError(f"the simulator's server did not start at {self.url} within {_START_DEADLINE_S:g} s")
 
     def stop(self) -> None:
@@ -117,6 +112,18 @@ class Server:
         body = await _body(request) or b""
         name = request.url.path.strip("/").partition("/")[2]
         return _response(await run_in_threadpool(self._hook.handle, request.method, name, body))
+
+
+class _Server(uvicorn.Server):
+    """`answers` is set once it does."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
 
 
 async def _body(request: Request) -> bytes | None:
