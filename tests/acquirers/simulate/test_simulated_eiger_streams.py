@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from eiger_reading import blobs, by_hdf5, loads, v1_image
 from simulate_kit import DEADLINE_S, RunningEiger, pulling, running_eiger
+from stins_acquirers.simulate.eiger.darray import to_json
 
 SHAPE = (64, 48)
 DEPTHS = {8: (0.0001, 0.0003), 16: (0.001, 0.002), 32: (0.03, 0.031)}
@@ -105,8 +106,6 @@ def test_only_gaps_are_flagged_where_the_mask_is_not_applied(eiger: RunningEiger
 
 
 def put_mask(eiger: RunningEiger, mask: Any) -> None:
-    from stins_acquirers.simulate.eiger.darray import to_json
-
     eiger.put("pixel_mask", to_json(mask))
 
 

@@ -17,8 +17,8 @@ __all__ = ["Armory", "channels", "region"]
 
 _GAP = 1
 _DISTANCE_M = 0.1
-#: Memory for pixels while they are computed: 7 images of 18 million uint32.
-_POOL_BYTES = 512 << 20
+#: Memory for pixels while they are computed: 3 images of 18 million uint32.
+_POOL_BYTES = 256 << 20
 
 
 def region(config: Mapping[str, Value]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Sources: SIMPLON API reference 1.8, section "arrays"; TIFF revision 6.0 (one unc
 
 import base64
 import binascii
+import struct
 from math import prod
 from struct import pack, unpack_from
 from typing import Any, Final
@@ -92,6 +93,8 @@ def from_tiff(content: bytes) -> NDArray[Any]:
         shape = (tags[_HEIGHT][0], tags[_WIDTH][0])
         bits, kind = tags[_BITS][0], tags.get(_FORMAT, (1,))[0]
         plain = tags.get(_COMPRESSION, (1,))[0] == _UNCOMPRESSED and tags.get(_SAMPLES, (1,))[0] == 1
+        if sum(tags[_COUNTS]) > len(content):
+            raise ValueError("its strips are longer than the file")
         strips = zip(tags[_OFFSETS], tags[_COUNTS], strict=True)
         raw = b"".join(content[at : at + count] for at, count in strips)
     except (KeyError, IndexError, ValueError) as error:
@@ -105,8 +108,6 @@ def from_tiff(content: bytes) -> NDArray[Any]:
 
 
 def _tags(content: bytes) -> dict[int, tuple[int, ...]]:
-    from struct import error
-
     try:
         mark, magic, at = unpack_from("<2sHI", content)
         if (mark, magic) != (b"II", 42):
@@ -118,7 +119,7 @@ def _tags(content: bytes) -> dict[int, tuple[int, ...]]:
             for tag, kind, number in [unpack_from("<HHI", content, at + 2 + 12 * index)]
             if kind in (_SHORT, _LONG)
         }
-    except error as problem:
+    except struct.error as problem:
         raise ValueError(str(problem)) from None
 
 

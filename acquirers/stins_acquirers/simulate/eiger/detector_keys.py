@@ -21,7 +21,7 @@ def detector_keys(model: Model, family: Family) -> dict[str, Key]:
     """All keys that hold numbers and texts, with the values that they have after `initialize`."""
     found = [*_identity(model, family), *_exposure(model, family), *_energies(family), *_corrections(), *_geometry()]
     if family.name != "EIGER1":
-        found += _second_generation(model)
+        found += _second_generation(model, family)
     return {key.name: key for key in found}
 
 
@@ -115,11 +115,8 @@ def _geometry() -> Iterator[Key]:
         yield Key(name=f"{axis}_increment", value=0.0, value_type="float", unit="degree")
 
 
-def _second_generation(model: Model) -> Iterator[Key]:
+def _second_generation(model: Model, family: Family) -> Iterator[Key]:
     """What came with EIGER2: several thresholds, gates, re-trigger, lines as region of interest."""
-    from .models import FAMILIES
-
-    family = FAMILIES[model.family]
     least, most = family.energy
     yield Key(name="incident_energy", value=_ENERGY, value_type="float", unit="eV", minimum=least, maximum=most)
     yield Key(name="counting_mode", value="normal", value_type="string", allowed=("normal", "retrigger"))
