@@ -41,10 +41,10 @@ def test_a_frame_offered_is_reported_once_and_a_broken_one_not_at_all() -> None:
     reader = PreviewReader(report)
     feed = PreviewFeed(reader.endpoint, context)
     try:
-        feed.offer(store(1, b"short"), "s")
+        feed.offer(store(1, b"short"), "s", 0.0)
         frame = store(2, image(2).tobytes())
-        for _ in range(100):
-            feed.offer(frame, "s")
+        for now in range(1, 101):
+            feed.offer(frame, "s", now)
             if changed.wait(0.05):
                 break
         assert [(series_id, preview.frame_number) for series_id, preview in reported] == [("s", 2)]
@@ -56,11 +56,32 @@ def test_a_frame_offered_is_reported_once_and_a_broken_one_not_at_all() -> None:
         context.term()
 
 
+def test_large_frames_are_offered_less_often_and_the_last_one_of_a_pause_always() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    taker = context.socket(zmq.PULL)
+    feed = PreviewFeed(f"tcp://127.0.0.1:{taker.bind_to_random_port('tcp://127.0.0.1')}", context)
+    try:
+        first, second, third = (store(number, bytes(8 << 20)) for number in range(3))
+        assert feed.offer(first, "s", 10.0) == 0
+        assert feed.offer(first, "s", 10.01) == 0  # it has gone
+        wait_s = feed.offer(second, "s", 10.02)
+        assert wait_s == pytest.approx(0.064, abs=0.001)
+        assert feed.offer(third, "s", 10.02 + wait_s) == 0
+        taken = []
+        while len(taken) < 2 and taker.poll(5000):
+            taken.append(taker.recv_multipart()[0])
+        assert taken == [b'[0,"s"]', b'[2,"s"]']
+    finally:
+        feed.close()
+        taker.close()
+        context.term()
+
+
 def test_nobody_who_takes_frames_is_no_reason_to_wait() -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     feed = PreviewFeed("ipc:///nonexistent/preview", context)
     for number in range(20):
-        feed.offer(store(number, encode(store(number, b"").header)), None)
+        feed.offer(store(number, encode(store(number, b"").header)), None, float(number))
     feed.close()
     feed.close()
     context.term()
