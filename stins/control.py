@@ -116,11 +116,16 @@ class JoinRequest(_Value, frozen=True, kw_only=True):
 
 
 class FrameDescription(_Value, frozen=True, kw_only=True):
-    """What the next frame will look like; `shape` is the whole frame's, slowest axis first."""
+    """What the next frame will look like; `shape` is the whole frame's, slowest axis first.
+
+    `channels` are the further images that each frame has beside the first (of a second threshold, say), alike in shape
+    and type; each is a dataset of that name beside the first one's.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     compression: str = "none"
+    channels: tuple[str, ...] = ()
 
 
 class AcquirerStatus(_Value, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .beamline import Beamline, find_controller, load_beamline
     from .catalog import open_catalog, record_runs
     from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
+    from .dectris import EigerDetector, PilatusDetector
+    from .detectors import find_detector, make_detector
     from .device import StinsDetector
     from .metadata import StoredMetadata
     from .paths import PathInfo, PathProvider, StaticPathProvider
@@ -26,8 +28,10 @@ __all__ = [
     "ControllerError",
     "DaemonProcess",
     "Deadlines",
+    "EigerDetector",
     "PathInfo",
     "PathProvider",
+    "PilatusDetector",
     "ProcessError",
     "ProgressStatus",
     "Snapshot",
@@ -36,8 +40,10 @@ __all__ = [
     "StoredMetadata",
     "TriggerInfo",
     "find_controller",
+    "find_detector",
     "fly_series",
     "load_beamline",
+    "make_detector",
     "open_catalog",
     "record_runs",
 ]
@@ -46,6 +52,8 @@ _MODULES = {
     "beamline": ("Beamline", "find_controller", "load_beamline"),
     "catalog": ("open_catalog", "record_runs"),
     "controller": ("CombinedState", "Controller", "ControllerError", "Deadlines", "Snapshot"),
+    "dectris": ("EigerDetector", "PilatusDetector"),
+    "detectors": ("find_detector", "make_detector"),
     "device": ("StinsDetector",),
     "metadata": ("StoredMetadata",),
     "paths": ("PathInfo", "PathProvider", "StaticPathProvider"),

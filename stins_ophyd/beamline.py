@@ -13,8 +13,9 @@ from pydantic import Field, StringConstraints, field_validator
 from stins import StinsError
 from stins.daemon import ConfigError, Model, Ready, load_config
 
-from .controller import Controller
+from .controller import Controller, deadlines_of
 from .processes import DaemonProcess, Kind, ProcessError
+from .simulators import SimulatorProcess
 
 __all__ = [
     "Beamline",
@@ -35,6 +36,9 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 class DetectorConfig(Model):
     """One detector: an acquirer beside its hardware and a recorder, or several that share each series."""
 
+    simulator: dict[str, Any] | None = None
+    """What stands in for the detector: `kind` (eiger or pilatus), and options as for `stins simulate KIND`. It is
+    started first, and its acquirer is led to it."""
     acquirer: dict[str, Any] = Field(min_length=1)
     """The configuration of its acquirer, as for `stins acquirer --config` (`name` is the detector's)."""
     recorder: dict[str, Any] = {}
@@ -80,13 +84,21 @@ def load_beamline(path: Path) -> BeamlineConfig:
 
 
 class DetectorProcesses:
-    """The acquirer and the recorders of one detector, as child processes of this one."""
+    """The acquirer and the recorders of one detector, and its simulator, as child processes of this one."""
 
     def __init__(self, name: str, config: DetectorConfig, data: Path, folder: Path | None) -> None:
         self.name = name
+        self.backend = str(config.acquirer.get("backend", ""))
         self._folder = folder
+        self.simulator = _simulator(name, config, folder)
         recorders = config.each_recorder
-        self.acquirer = _start(name, "acquirer", _acquirer(name, config.acquirer, len(recorders)), folder)
+        acquirer = self.simulator.acquirer if self.simulator else config.acquirer
+        try:
+            self.acquirer = _start(name, "acquirer", _acquirer(name, acquirer, len(recorders)), folder)
+        except StinsError:
+            if self.simulator is not None:
+                self.simulator.stop()
+            raise
         self.recorders: list[DaemonProcess] = []
         # All at once: a process needs a second or two until it is ready.
         with ThreadPoolExecutor(len(recorders), f"{name}-start") as pool:
@@ -106,7 +118,7 @@ class DetectorProcesses:
 
     @property
     def processes(self) -> list[DaemonProcess]:
-        """All of them, the acquirer first."""
+        """The acquirer, then the recorders."""
         return [self.acquirer, *self.recorders]
 
     @property
@@ -118,17 +130,18 @@ class DetectorProcesses:
 
     def controller(self) -> Controller:
         """A controller of this detector."""
-        return _controller(self.addresses)
+        return _controller(self.addresses, self.backend)
 
     def revive(self) -> list[str]:
         """Starts again, at the same addresses, what has ended by itself; says what that was."""
+        simulator = self.simulator.revive() if self.simulator is not None else None
         ended = [process.ended() for process in self.processes]
         if ended[0] is not None:
             self.acquirer = self._again(self.acquirer)
         for index, why in enumerate(ended[1:]):
             if why is not None:
                 self.recorders[index] = self._again(self.recorders[index])
-        return [why for why in ended if why is not None]
+        return [why for why in (simulator, *ended) if why is not None]
 
     def _again(self, process: DaemonProcess) -> DaemonProcess:
         process.stop()
@@ -139,6 +152,19 @@ class DetectorProcesses:
         # The acquirer first: its series-end lets the recorders close their files in good order.
         for process in self.processes:
             process.stop()
+        if self.simulator is not None:
+            self.simulator.stop()
+
+
+def _simulator(name: str, config: DetectorConfig, folder: Path | None) -> SimulatorProcess | None:
+    if config.simulator is None:
+        return None
+    try:
+        return SimulatorProcess(config.simulator, config.acquirer, folder)
+    except ConfigError as error:
+        raise ConfigError(f"detectors.{name}.{error}") from error
+    except ProcessError as error:
+        raise ProcessError(f"detectors.{name}.simulator: {error}") from error
 
 
 def _acquirer(name: str, config: Mapping[str, Any], recorders: int) -> dict[str, Any]:
@@ -163,8 +189,9 @@ def _source(acquirer: Ready, index: int, recorder: Mapping[str, Any]) -> dict[st
     return {"sources": [acquirer.streams[index]], "acks": list(acquirer.acks[index : index + 1])}
 
 
-def _controller(addresses: Mapping[str, str]) -> Controller:
-    return Controller(addresses["acquirer"], [url for key, url in addresses.items() if key != "acquirer"])
+def _controller(addresses: Mapping[str, str], backend: str) -> Controller:
+    recorders = [url for key, url in addresses.items() if key != "acquirer"]
+    return Controller(addresses["acquirer"], recorders, deadlines=deadlines_of(backend))
 
 
 def _start(detector: str, kind: Kind, config: Mapping[str, Any], folder: Path | None) -> DaemonProcess:
@@ -227,24 +254,35 @@ class RunFile:
         """
         if (owner := _owner(self.path)) is not None:
             raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
-        self._write({})
+        self._write({}, {})
 
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
-        self._write({name: detector.addresses for name, detector in beamline.detectors.items()})
+        detectors = beamline.detectors.items()
+        addresses = {name: detector.addresses for name, detector in detectors}
+        self._write(addresses, {name: detector.backend for name, detector in detectors})
 
-    def _write(self, detectors: Mapping[str, Mapping[str, str]]) -> None:
+    def _write(self, detectors: Mapping[str, Mapping[str, str]], backends: Mapping[str, str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.touch(mode=0o600)
-        self.path.write_text(json.dumps({"process": os.getpid(), "detectors": detectors}, indent=2))
+        content = {"process": os.getpid(), "detectors": detectors, "backends": backends}
+        self.path.write_text(json.dumps(content, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""
+        detectors: Mapping[str, Mapping[str, str]] = self._read()["detectors"]
+        return detectors
+
+    def backend(self, detector: str) -> str:
+        """What drives a detector. Raises as `read` does."""
+        return str(self._read()["backends"].get(detector, ""))
+
+    def _read(self) -> Mapping[str, Any]:
         if _owner(self.path) is None:
             running = ", ".join(running_beamlines()) or "none"
             raise StinsError(f"no beamline {self.path.stem!r} runs here (running: {running}); start it with stins up")
-        detectors: Mapping[str, Mapping[str, str]] = json.loads(self.path.read_text())["detectors"]
-        return detectors
+        content: Mapping[str, Any] = json.loads(self.path.read_text())
+        return content
 
     def remove(self) -> None:
         """The beamline has ended."""
@@ -267,10 +305,11 @@ def find_controller(beamline: str, detector: str) -> Controller:
     Raises:
         StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
     """
-    detectors = RunFile(beamline).read()
+    run_file = RunFile(beamline)
+    detectors = run_file.read()
     if detector not in detectors:
         raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")
-    return _controller(detectors[detector])
+    return _controller(detectors[detector], run_file.backend(detector))
 
 
 def running_beamlines() -> list[str]:

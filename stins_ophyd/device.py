@@ -11,7 +11,7 @@ from ophyd import Device, Kind
 from stins import StinsError
 from stins.control import AcquirerStatus, FrameDescription
 
-from .controller import Controller
+from .controller import Controller, deadlines_of
 from .documents import ImageStream, image_data_key
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
@@ -33,6 +33,9 @@ class StinsDetector(Device):
     own, and is refused by name once the first one has frames.
     """
 
+    #: Of the acquirers that this class is made for; the deadlines of a controller of its own are theirs.
+    backend = ""
+
     frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
     trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
     exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
@@ -53,7 +56,7 @@ class StinsDetector(Device):
         **keywords: Any,
     ) -> None:
         super().__init__(prefix, name=name, **keywords)
-        self.controller = controller or Controller(acquirer_url, recorder_url)
+        self.controller = controller or Controller(acquirer_url, recorder_url, deadlines=deadlines_of(self.backend))
         self.path_provider = path_provider or StaticPathProvider()
         self.image_key = f"{name}_image"
         self._worker = self._new_worker()
@@ -186,7 +189,8 @@ class StinsDetector(Device):
         staging = self._required("collect")
         ready = self.get_index()
         if staging.account is not None:
-            yield from self._images.documents(staging.account, ready if index is None else min(index, ready))
+            channels = {self._channel_key(channel): channel for channel in self._frame().channels}
+            yield from self._images.documents(staging.account, ready if index is None else min(index, ready), channels)
 
     def describe(self) -> dict[str, Any]:
         """The point's numbers and its image. The RunEngine asks once in each stream."""
@@ -199,11 +203,13 @@ class StinsDetector(Device):
         return {**super().describe(), **self.describe_collect()}
 
     def describe_collect(self) -> dict[str, Any]:
-        """The image of one event."""
+        """The image of one event, or the images, where each frame has several."""
         staging = self._staging
         flown = staging is not None and staging.flown
         frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
-        return {self.image_key: image_data_key(self._source(), self._frame(), frames)}
+        frame = self._frame()
+        keys = [self.image_key, *map(self._channel_key, frame.channels)]
+        return {key: image_data_key(self._source(), frame, frames) for key in keys}
 
     @property
     def hints(self) -> dict[str, Any]:
@@ -281,6 +287,9 @@ class StinsDetector(Device):
 
     def _skipped(self) -> frozenset[str]:
         return frozenset(self.component_names)
+
+    def _channel_key(self, channel: str) -> str:
+        return f"{self.name}_{channel}"
 
     def _frame(self) -> FrameDescription:
         if self.controller.snapshot.acquirer is None:

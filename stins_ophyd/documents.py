@@ -1,6 +1,6 @@
 """The documents that say where a detector's frames are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,41 +31,48 @@ def image_data_key(source: str, frame: FrameDescription, frames_per_event: int) 
 
 
 class ImageStream:
-    """The StreamResource of one file and the StreamDatum of its events, each told once and in order."""
+    """A StreamResource for each image that a frame has, and the StreamDatum of its events, each told once, in order."""
 
     def __init__(self, data_key: str) -> None:
         self._data_key = data_key
-        self._bundle: ComposeStreamResourceBundle | None = None
+        self._bundles: list[ComposeStreamResourceBundle] = []
         self.emitted = 0
 
-    def documents(self, account: SeriesStatus, index: int) -> Iterator[tuple[str, Any]]:
+    def documents(
+        self, account: SeriesStatus, index: int, channels: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """What is new up to event `index`; nothing at all where nothing is.
 
-        The resource comes with its first datum: one without frames would point at nothing.
+        `channels`: data keys of the further images, and the name that each one's dataset has beside the first's. The
+        resources come with their first datum: one without frames would point at nothing.
         """
         if index <= self.emitted:
             return
-        if self._bundle is None:
-            self._bundle = self._compose(account)
-            yield "stream_resource", self._bundle.stream_resource_doc
+        if not self._bundles:
+            self._bundles = list(self._compose(account, channels or {}))
+            yield from (("stream_resource", bundle.stream_resource_doc) for bundle in self._bundles)
         indices = StreamRange(start=self.emitted, stop=index)
         self.emitted = index
-        yield "stream_datum", self._bundle.compose_stream_datum(indices=indices)
+        for bundle in self._bundles:
+            yield "stream_datum", bundle.compose_stream_datum(indices=indices)
 
-    def _compose(self, account: SeriesStatus) -> ComposeStreamResourceBundle:
+    def _compose(self, account: SeriesStatus, channels: Mapping[str, str]) -> Iterator[ComposeStreamResourceBundle]:
         if account.file is None or account.dataset is None or not account.chunk_shape or 0 in account.chunk_shape:
             raise StinsError(
                 f"recorder: got file {account.file}, data set {account.dataset}, chunks {account.chunk_shape} "
                 f"for series {account.series_id}; expected all three, no chunk of length 0"
             )
-        return ComposeStreamResource()(
-            mimetype=_MIMETYPE,
-            uri=f"file://localhost{account.file}",
-            data_key=self._data_key,
-            parameters={
-                "dataset": account.dataset,
-                "chunk_shape": list(account.chunk_shape),
-                "swmr": True,
-                "join_method": "stack",
-            },
-        )
+        beside = account.dataset.rpartition("/")[0]
+        datasets = {self._data_key: account.dataset, **{key: f"{beside}/{name}" for key, name in channels.items()}}
+        for key, dataset in datasets.items():
+            yield ComposeStreamResource()(
+                mimetype=_MIMETYPE,
+                uri=f"file://localhost{account.file}",
+                data_key=key,
+                parameters={
+                    "dataset": dataset,
+                    "chunk_shape": list(account.chunk_shape),
+                    "swmr": True,
+                    "join_method": "stack",
+                },
+            )

@@ -1,5 +1,6 @@
 """Daemons as child processes: started from a configuration, watched, ended."""
 
+import json
 import os
 import queue
 import signal
@@ -19,7 +20,7 @@ from stins.daemon import Ready, read_ready
 
 __all__ = ["DaemonProcess", "Kind", "ProcessError"]
 
-Kind = Literal["acquirer", "recorder"]
+Kind = Literal["acquirer", "recorder", "simulator"]
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
@@ -32,9 +33,10 @@ class ProcessError(StinsError):
 
 
 class DaemonProcess:
-    """One `stins acquirer` or `stins recorder`; `ready` says where it is. Leaving the context ends it.
+    """One `stins acquirer` or `stins recorder`, or a `stins simulate KIND` where the configuration says `kind`.
 
-    Its configuration file and its messages (`NAME.log`) stand in `folder`; without one, in a temporary folder.
+    `ready` says where it is, `told` is all that it has said of that. Leaving the context ends it. Its configuration
+    file and its messages (`NAME.log`) stand in `folder`; without one, in a temporary folder.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class DaemonProcess:
         self.log_file = self._folder / f"{self.name}.log"
         # The log goes on from one start to the next; what is quoted is this process' own.
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
-        self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[tuple[Ready, dict[str, Any]] | None] = queue.SimpleQueue()
         self._process = self._spawn()
         self._reader = threading.Thread(target=self._read, name=f"{self.name}-stdout", daemon=True)
         self._reader.start()
-        self.ready = self._await_ready(deadline_s)
+        self.ready, self.told = self._await_ready(deadline_s)
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +130,10 @@ class DaemonProcess:
     def _spawn(self) -> subprocess.Popen[str]:
         self._folder.mkdir(parents=True, exist_ok=True)
         config_file = self._folder / f"{self.name}.yaml"
-        config_file.write_text(yaml.safe_dump(_plain(self.config), sort_keys=False))
+        words, content = _command(self.kind, self.config)
+        config_file.write_text(yaml.safe_dump(_plain(content), sort_keys=False))
         # It ends with us, however we end: its stdin is a pipe that closes then.
-        command = [sys.executable, "-m", "stins.cli", self.kind, "--config", str(config_file), "--end-with-stdin"]
+        command = [sys.executable, "-m", "stins.cli", *words, "--config", str(config_file), "--end-with-stdin"]
         with self.log_file.open("a") as log:
             # A group of its own: Ctrl-C pauses the scan in this process, it must not end the detector.
             return subprocess.Popen(
@@ -147,22 +150,29 @@ class DaemonProcess:
         assert self._process.stdout is not None  # noqa: S101  # it is a pipe
         for line in self._process.stdout:
             if (ready := read_ready(line)) is not None:
-                self._ready.put(ready)
+                self._ready.put((ready, json.loads(line)))
         self._ready.put(None)
 
-    def _await_ready(self, deadline_s: float) -> Ready:
+    def _await_ready(self, deadline_s: float) -> tuple[Ready, dict[str, Any]]:
         try:
-            ready = self._ready.get(timeout=deadline_s)
+            said = self._ready.get(timeout=deadline_s)
         except queue.Empty:
             problem = f"{self.kind} {self.name!r} was not ready within {deadline_s:g} s; its messages:\n{self.tail()}"
             self.stop()
             raise ProcessError(problem) from None
-        if ready is None:
+        if said is None:
             self._process.wait(_KILL_DEADLINE_S)
             problem = self.ended() or f"{self.kind} {self.name!r} closed its output"
             self.stop()
             raise ProcessError(problem)
-        return ready
+        return said
+
+
+def _command(kind: Kind, config: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
+    """What follows `stins`, and what stands in the configuration file."""
+    if kind != "simulator":
+        return [kind], config
+    return ["simulate", str(config["kind"])], {name: value for name, value in config.items() if name != "kind"}
 
 
 def _plain(value: Any) -> Any:

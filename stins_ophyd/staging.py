@@ -42,6 +42,7 @@ class Staging:
         self._goal: Goal | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
+        self._pulse_s: float | None = None
         self._stepping = threading.Lock()  # the worker takes steps, and the RunEngine ends them
         self.step = Step.STAGED
         self.why = ""
@@ -91,7 +92,7 @@ class Staging:
         self.check("complete", Step.FLYING)
         assert self._goal is not None  # noqa: S101  # start sets both
         with _EndOnFailure(self):
-            self.account = self._controller.wait_for(self._goal, progress)
+            self.account = self._controller.wait_for(self._goal, progress, pulse_s=self._pulse_s)
             self._advance(Step.FLOWN)
 
     @property
@@ -167,6 +168,7 @@ class Staging:
         per_trigger = info.frames if info.trigger == "internal" else info.frames_per_event
         self.frames_per_event = info.frames_per_event
         self._flown = info.trigger != "software"
+        self._pulse_s = info.pulse_timeout_s or None
         self.account = self._controller.arm(
             self._filename, trigger_mode=info.trigger, frames_per_trigger=per_trigger, triggers=triggers
         )

@@ -14,6 +14,8 @@ class TriggerInfo:
 
     `internal`: a fly series that runs by itself after kickoff. `external`: a cable triggers each event. `software`:
     only the times are set, the detector stays in step mode, where each trigger takes a point.
+
+    `pulse_timeout_s`: how long a cable may be silent before the plan fails; 0 leaves it at the controller's deadline.
     """
 
     number_of_events: int = 1
@@ -21,6 +23,7 @@ class TriggerInfo:
     frames_per_event: int = 1
     livetime: float = 0.0
     deadtime: float = 0.0
+    pulse_timeout_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("number_of_events", "frames_per_event"):

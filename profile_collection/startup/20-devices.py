@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ophyd.sim import SynAxis
 
-from stins_ophyd import Beamline, StinsDetector, load_beamline
+from stins_ophyd import Beamline, load_beamline, make_detector
 
 beamline_config = load_beamline(Path(__file__).parent.parent / "beamline.yaml")
 beamline = Beamline(beamline_config.model_copy(update={"data": folder / "data"}), folder / "log")
@@ -14,9 +14,7 @@ beamline.start()
 
 motor = SynAxis(name="motor", labels={"motors"})
 detectors = {
-    name: StinsDetector(name=name, controller=processes.controller(), labels={"detectors"})
+    name: make_detector(name, processes.controller(), labels={"detectors"})
     for name, processes in beamline.detectors.items()
 }
-for _detector in detectors.values():
-    _detector.controller.connect()
 globals().update(detectors)

@@ -20,6 +20,7 @@ _LOOK_S = 0.5
 _EPILOG = """\
 example:
   stins up examples/simulated.yaml       (in another terminal: stins status)
+  stins up examples/eiger.yaml           an EIGER that isn't there, with all that a real one has around it
 
 exit status: 0 ended by Ctrl-C or SIGTERM, 1 a detector could not be kept alive, 2 wrong usage or configuration"""
 #: A detector whose processes end more often than this within that time is not started again.
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
         with Beamline(config, folder) as beamline, ExitStack() as watched:
             run_file.write(beamline)
             for name, pair in beamline.detectors.items():
-                _say(f"{name}: {', '.join(f'{key} {address}' for key, address in pair.addresses.items())}")
+                _say(f"{name}: {_places(pair)}")
                 watched.enter_context(_watched(name, pair.controller()))
             _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
             given_up = _supervise(beamline, stop)
@@ -95,6 +96,11 @@ def _revive(detector: DetectorProcesses) -> str:
     except StinsError as error:
         return f"cannot be started again: {error}"
     return "\n".join([*ended, "  started again"]) if ended else ""
+
+
+def _places(detector: DetectorProcesses) -> str:
+    simulator = {"simulator": detector.simulator.address} if detector.simulator is not None else {}
+    return ", ".join(f"{key} {address}" for key, address in {**simulator, **detector.addresses}.items())
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,19 @@
 """The controller: one acquirer and one recorder driven as one detector. Plain Python, no framework."""
 
 from .controller import Controller
-from .deadlines import Deadlines
+from .deadlines import Deadlines, deadlines_of
 from .errors import ControllerError
 from .goal import Goal
 from .snapshot import Snapshot
 from .states import COMBINED, CombinedState
 
-__all__ = ["COMBINED", "CombinedState", "Controller", "ControllerError", "Deadlines", "Goal", "Snapshot"]
+__all__ = [
+    "COMBINED",
+    "CombinedState",
+    "Controller",
+    "ControllerError",
+    "Deadlines",
+    "Goal",
+    "Snapshot",
+    "deadlines_of",
+]

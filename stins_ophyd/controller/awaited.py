@@ -31,8 +31,9 @@ _BUSY = (RecorderState.RECORDING, RecorderState.RECOVERING)
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody waits for: `done` says when, `owed` who is behind with what.
 
-    `timeout_s` begins anew whenever `progress` changes. A FAULT ends the wait unless `despite_fault`, a process that
-    stays away unless `despite_offline`, and an interruption unless `despite_interruption`.
+    `timeout_s` begins anew whenever `progress` changes, and is longer by what `patience` says of the moment. A FAULT
+    ends the wait unless `despite_fault`, a process that stays away unless `despite_offline`, and an interruption unless
+    `despite_interruption`.
     """
 
     step: str
@@ -40,6 +41,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     owed: Callable[[Snapshot], tuple[Role, str]]
     timeout_s: float
     progress: Callable[[Snapshot], object] = lambda _: None
+    patience: Callable[[Snapshot], float] = lambda _: 0.0
     despite_fault: bool = False
     despite_offline: bool = False
     despite_interruption: bool = False
@@ -116,10 +118,15 @@ def until_settled(series_id: str, timeout_s: float) -> Awaited:
     )
 
 
-def until_recorded(goal: Goal, timeout_s: float) -> Awaited:
-    """Every frame of the goal is flushed."""
+def until_recorded(goal: Goal, timeout_s: float, pulse_s: float) -> Awaited:
+    """Every frame of the goal is flushed; `pulse_s` is how much longer a cable may be silent."""
     return Awaited(
-        step="record the frames", done=goal.reached, owed=goal.owed, timeout_s=timeout_s, progress=goal.progress
+        step="record the frames",
+        done=goal.reached,
+        owed=goal.owed,
+        timeout_s=timeout_s,
+        progress=goal.progress,
+        patience=lambda now: pulse_s if goal.awaits_pulses(now) else 0.0,
     )
 
 

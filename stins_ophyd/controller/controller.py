@@ -173,13 +173,15 @@ class Controller:
             self._next_frame = goal.first + goal.frames
             return goal
 
-    def wait_for(self, goal: Goal, progress: Callable[[int], None] | None = None) -> SeriesStatus:
+    def wait_for(
+        self, goal: Goal, progress: Callable[[int], None] | None = None, *, pulse_s: float | None = None
+    ) -> SeriesStatus:
         """Waits until every frame of the goal is flushed and returns the recorder's account of the series.
 
         `progress` is called with the number of frames that are flushed, each time it grows. There is no limit for
-        the whole; what is limited is how long nothing comes.
+        the whole; what is limited is how long nothing comes, with a cable `pulse_s` longer (None: the deadline's).
         """
-        awaited = until_recorded(goal, self._stall_s())
+        awaited = until_recorded(goal, self._stall_s(), self.deadlines.pulse_s if pulse_s is None else pulse_s)
         forget = self.subscribe(_growth(goal, progress)) if progress else lambda: None
         try:
             snapshot = self._observer.wait(awaited)
@@ -277,7 +279,7 @@ class Controller:
 
     def _goal(self, series: Series, first_frame: int | None) -> Goal:
         if series.trigger_mode == "external":  # a cable may have triggered already: there is nothing to wait for first
-            return Goal.whole(series.id, series.frames_expected or 0)
+            return Goal.whole(series.id, series.frames_expected or 0, cable=True)
         snapshot = self._settled(series)
         if series.trigger_mode == "internal":
             return Goal.whole(series.id, series.frames_expected or 0)
@@ -372,7 +374,7 @@ def _frame_bytes(frame: FrameDescription | None) -> int | None:
     """Room that a frame takes in the file, where that is known: compressed ones differ, and take less."""
     if frame is None or frame.compression != "none":
         return None
-    return part_bytes(Part(name="image", shape=frame.shape, dtype=frame.dtype))
+    return (1 + len(frame.channels)) * part_bytes(Part(name="image", shape=frame.shape, dtype=frame.dtype))
 
 
 def _growth(goal: Goal, progress: Callable[[int], None]) -> Callable[[Snapshot], None]:

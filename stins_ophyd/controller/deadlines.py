@@ -1,8 +1,10 @@
 """How long the controller waits for what."""
 
+from typing import Final
+
 import msgspec
 
-__all__ = ["Deadlines"]
+__all__ = ["Deadlines", "deadlines_of"]
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +18,8 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """Until the acquirer is armed, and again until the recorder has opened the file."""
     stall_s: float = 5.0
     """How long nothing may happen while frames are awaited, on top of twice the time between two frames."""
+    pulse_s: float = 60.0
+    """How much longer nothing may happen where a cable triggers, while pulses of it are awaited."""
     close_s: float = 15.0
     """Until a series that was told to end is closed in the recorder."""
     offline_s: float = 1.0
@@ -27,3 +31,13 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     def stall_of(self, interval_s: float) -> float:
         """How long no frame may come from a detector whose frames are so far apart, in seconds."""
         return self.stall_s + 2 * interval_s
+
+
+#: By the acquirer's backend, where the usual ones don't do. A DCU may take two minutes to arm, and seconds for each of
+#: several keys that depend on another; what is too long is said by the acquirer, whose own deadlines are shorter.
+_BY_BACKEND: Final = {"eiger": Deadlines(arm_s=150.0, command_s=20.0)}
+
+
+def deadlines_of(backend: str) -> Deadlines:
+    """The deadlines that a detector with an acquirer of that backend needs."""
+    return _BY_BACKEND.get(backend, Deadlines())

@@ -22,7 +22,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """The frames `first` to `first + frames - 1`, flushed, with none missing.
 
     `sent` and `received` are what the two processes will have counted then, in this series. `closes`: the series ends
-    with these frames, and its file has to be closed and complete.
+    with these frames, and its file has to be closed and complete. `cable`: pulses take the frames.
     """
 
     series_id: str
@@ -31,11 +31,19 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     sent: int
     received: int
     closes: bool = False
+    cable: bool = False
 
     @classmethod
-    def whole(cls, series_id: str, frames: int) -> "Goal":
+    def whole(cls, series_id: str, frames: int, *, cable: bool = False) -> "Goal":
         """Every frame of a series that ends by itself, also those that came before anybody asked."""
-        return cls(series_id=series_id, first=0, frames=frames, sent=frames, received=frames, closes=True)
+        return cls(series_id=series_id, first=0, frames=frames, sent=frames, received=frames, closes=True, cable=cable)
+
+    def awaits_pulses(self, snapshot: Snapshot) -> bool:
+        """Whether frames are still to be triggered by a cable."""
+        acquirer = snapshot.acquirer
+        if not self.cable or acquirer is None or acquirer.frames_sent >= self.sent:
+            return False
+        return acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
 
     def done(self, snapshot: Snapshot) -> int:
         """How many of the frames are flushed."""
@@ -80,7 +88,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         sent = acquirer.frames_sent if acquirer else 0
         due = f"{self.done(snapshot)} of {self.frames} frames are recorded"
         if sent < self.sent:
-            return "acquirer", f"{due}; it has sent {sent} of {self.sent}"
+            pulses = "; did the pulses come, and not too fast for it?" if self.cable else ""
+            return "acquirer", f"{due}; it has sent {sent} of {self.sent}{pulses}"
         if series is None:
             return "recorder", f"{due}; it does not have series {self.series_id}"
         lost = self.received - series.received

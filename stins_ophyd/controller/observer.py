@@ -126,12 +126,13 @@ class Observer:
         if offline_s >= self._offline_s(snapshot) and not awaited.despite_offline:
             problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
             raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
-        if still_s >= awaited.timeout_s:
+        if still_s >= (limit_s := awaited.timeout_s + awaited.patience(snapshot)):
             role, owed = awaited.owed(snapshot)
-            raise self.error(role, awaited.step, f"{owed}; nothing moved for {awaited.timeout_s:g} s")
+            raise self.error(role, awaited.step, f"{owed}; nothing moved for {limit_s:g} s")
 
     def _patience(self, awaited: Awaited, now: float, moved: float, offline: float | None) -> float:
-        ends = [moved + awaited.timeout_s] + ([offline + self._offline_s(self.snapshot)] if offline else [])
+        limit_s = awaited.timeout_s + awaited.patience(self.snapshot)
+        ends = [moved + limit_s] + ([offline + self._offline_s(self.snapshot)] if offline else [])
         return max(min(ends) - now, 0.001)
 
     def _offline_s(self, snapshot: Snapshot) -> float:

@@ -12,7 +12,7 @@ from stins.control import ArmRequest, FrameDescription, TriggerRequest
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
 from .config import channel_names, frame_description
 from .dcu import Dcu
-from .keys import read_back
+from .keys import read_back, wishes
 from .link import Link, Sought
 from .plan import plan_of
 from .series import EigerSeries
@@ -55,13 +55,20 @@ class EigerBackend:
         return read_back(self._wanted, self._dcu.configuration.values)
 
     def describe(self) -> FrameDescription | None:
-        """What the next frame will look like: one of its channels. None until the detector was there."""
+        """What the next frame will look like. None until the detector was there."""
         config = self._dcu.configuration.values
         parts = frame_description(config)
         if not parts:
             return None
         compression = str(config.get("compression") or "none")
-        return FrameDescription(shape=parts[0].shape, dtype=parts[0].dtype, compression=compression)
+        further = channel_names(config)[1:] if self._wanted.stream_version == "v2" else ()
+        return FrameDescription(shape=parts[0].shape, dtype=parts[0].dtype, compression=compression, channels=further)
+
+    @property
+    def interval_s(self) -> float:
+        """From a trigger to its first frame, or from frame to frame, as the detector has it."""
+        number = self._dcu.configuration.number
+        return max(number("frame_time", 0.0), number("count_time", 0.0)) + number("trigger_start_delay", 0.0)
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets some settings on the detector, or refuses them by name; what one of them changes is read back."""
@@ -88,7 +95,8 @@ class EigerBackend:
         state = self._dcu.make_ready(step, settings)
         if state == _IDLE:
             self._dcu.apply(step, settings)
-        elif step == "configure":
+        elif wishes(settings) != wishes(self._wanted) or settings.period_s != self._wanted.period_s:
+            # What only the acquirer needs to know can be set at any time.
             raise BackendError(
                 f"DCU at {self._dcu.simplon.url}: configure: the detector's state is {state!r}, expected 'idle'; "
                 "wait until whoever uses it is done"
@@ -112,7 +120,7 @@ class EigerBackend:
             identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
             self._series = EigerSeries(dcu, link, plan, identity, settings)
         except Exception:
-            self._withdraw(appendix)
+            self._withdraw()
             raise
         log.info("series %s of the detector is armed; %d messages of others were left out", identity, link.stale)
         return msgspec.structs.replace(opening, frames_expected=request.frames_expected)
@@ -136,10 +144,10 @@ class EigerBackend:
             )
         return self._link
 
-    def _withdraw(self, appendix: str) -> None:
+    def _withdraw(self) -> None:
         """Ends what was armed in vain, unless another client has set the detector up meanwhile."""
         try:
-            if self._dcu.is_ours(appendix):
+            if self._dcu.is_ours("arm"):
                 self._dcu.abort("arm")
         except BackendError as error:
             log.warning("%s", error)

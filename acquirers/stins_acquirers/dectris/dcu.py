@@ -36,6 +36,7 @@ class Dcu:
         self._settings = settings
         self._initializing: tuple[Errand, float] | None = None
         self._loaded = False
+        self._appendix = ""
 
     @property
     def loaded(self) -> bool:
@@ -112,7 +113,8 @@ class Dcu:
         """Makes sure that nobody has a series there, and that the sensor can be used."""
         state = self._wait_for_state(step, self._settings.end_timeout_s)
         if state != _IDLE:
-            if not self._settings.take_over:
+            # What we armed is ours, also where the DCU's answer came too late.
+            if not self._settings.take_over and not self.is_ours(step):
                 raise self._error(
                     step,
                     f"the detector's state is {state!r}, expected {_IDLE!r}: another client has armed it, or an "
@@ -142,6 +144,7 @@ class Dcu:
 
     def prepare(self, step: str, plan: Plan, appendix: str) -> None:
         """Everything that has to be set for this one series."""
+        self._appendix = appendix
         series = {"trigger_mode": plan.mode, "nimages": plan.images, "ntrigger": plan.triggers}
         self.configuration.apply(step, [Wish(key, (key,), value) for key, value in series.items()])
         settings = self._settings
@@ -178,10 +181,10 @@ class Dcu:
         self.configuration.reload(step)
         return number
 
-    def is_ours(self, appendix: str) -> bool:
+    def is_ours(self, step: str) -> bool:
         """Whether it was we who set the detector up last: the appendix is another one for each series."""
-        found = self.simplon.find("arm", "header_appendix", "stream")
-        return found is not None and found.is_set_to(appendix)
+        found = self.simplon.find(step, "header_appendix", "stream") if self._appendix else None
+        return found is not None and found.is_set_to(self._appendix)
 
     def trigger(self, plan: Plan) -> None:
         """One trigger of ours; returns when its images are taken. Blocks for as long."""

@@ -5,40 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from stins_acquirers.backend import BackendError, Ending, Frame, HardwareError
+from stins_acquirers.backend import BackendError, Ending, HardwareError
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.conformance import arm_request, read_frames
 from stins_acquirers.dectris import EigerBackend
 
 from stins.control import TriggerRequest
+from tests.acquirers.dectris.eiger_kit import DEADLINE_S, numbers, read, until_over
 from tests.acquirers.simulate_kit import RunningEiger
 
 Make = Callable[..., EigerBackend]
-DEADLINE_S = 20.0
-
-
-def numbers(frames: list[Frame]) -> list[int]:
-    return [frame.number for frame in frames]
-
-
-def read(backend: EigerBackend, count: int) -> list[Frame]:
-    """So many frames."""
-    frames: list[Frame] = []
-    deadline = time.monotonic() + DEADLINE_S
-    while len(frames) < count:
-        assert time.monotonic() < deadline, f"got {numbers(frames)}, expected {count} frames"
-        frames += backend.read(0.05)
-    return frames
-
-
-def until_over(backend: EigerBackend) -> tuple[list[Frame], Ending]:
-    """The rest of the series, and its end."""
-    frames: list[Frame] = []
-    deadline = time.monotonic() + DEADLINE_S
-    while (ending := backend.ending()) is None:
-        assert time.monotonic() < deadline, f"got {numbers(frames)} and no end"
-        frames += backend.read(0.05)
-    return frames, ending
 
 
 # -- triggers -----------------------------------------------------------------------------------

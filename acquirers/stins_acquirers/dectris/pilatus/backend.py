@@ -99,6 +99,13 @@ class PilatusBackend:
             return None
         return FrameDescription(shape=shape, dtype="int32", compression=self._wanted.compression)
 
+    @property
+    def interval_s(self) -> float:
+        """From a trigger to its first frame, or from frame to frame: a frame may be the sum of several exposures."""
+        settings = self._wanted
+        exposure_s = settings.exposure_s + (self._identity.readout_s if self._identity else 0.0)
+        return max(settings.period_s, exposure_s) * settings.exposures_per_frame + settings.delay_s
+
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets energies on the detector at once, without waiting for the end of it; all else when it is armed."""
         settings, before = with_changes(self._wanted, changes), self._wanted

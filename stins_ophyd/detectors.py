@@ -1,0 +1,33 @@
+"""Which device a detector is, by what drives it."""
+
+from typing import Any, Final
+
+from .beamline import find_controller
+from .controller import Controller
+from .dectris import EigerDetector, PilatusDetector
+from .device import StinsDetector
+
+__all__ = ["find_detector", "make_detector"]
+
+#: A facility's own backend, and everything else, is a StinsDetector: its settings stand in the configuration anyway.
+_CLASSES: Final[dict[str, type[StinsDetector]]] = {each.backend: each for each in (EigerDetector, PilatusDetector)}
+
+
+def make_detector(name: str, controller: Controller, **keywords: Any) -> StinsDetector:
+    """The device for the backend of the controller's acquirer; keywords are those of `StinsDetector`.
+
+    Raises:
+        ControllerError: acquirer or recorder isn't there.
+    """
+    acquirer = controller.connect().acquirer
+    kind = _CLASSES.get(acquirer.backend if acquirer else "", StinsDetector)
+    return kind(name=name, controller=controller, **keywords)
+
+
+def find_detector(beamline: str, detector: str, **keywords: Any) -> StinsDetector:
+    """The device for a detector of a beamline that `stins up` runs, under its name there.
+
+    Raises:
+        StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
+    """
+    return make_detector(detector, find_controller(beamline, detector), **keywords)

@@ -1,0 +1,115 @@
+"""Simulators of vendors' detectors as child processes: where one is, and what leads an acquirer to it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from stins.daemon import ConfigError
+
+from .processes import DaemonProcess
+
+__all__ = ["SimulatorProcess"]
+
+Told = Mapping[str, Any]
+
+
+class _Vendor(msgspec.Struct, frozen=True):
+    """`backend` drives it. `pins`: options that keep it where it says that it is; `leads`: the backend's settings that
+    lead there, by what it says and what is set already.
+    """
+
+    backend: str
+    pins: Callable[[Told], dict[str, Any]]
+    leads: Callable[[Told, Mapping[str, Any]], dict[str, Any]]
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    return host, int(port)
+
+
+def _eiger_pins(told: Told) -> dict[str, Any]:
+    addresses = zip(("port", "stream_port", "stream2_port"), (told["control"], *told["streams"]), strict=True)
+    return {option: _host_port(address)[1] for option, address in addresses}
+
+
+def _eiger_leads(told: Told, settings: Mapping[str, Any]) -> dict[str, Any]:
+    v1, v2 = told["streams"]
+    host, port = _host_port(told["control"])
+    stream = v1 if settings.get("stream_version") == "v1" else v2
+    return {"host": host, "http_port": port, "stream_port": _host_port(stream)[1]}
+
+
+def _pilatus_pins(told: Told) -> dict[str, Any]:
+    ports = {"port": _host_port(told["control"])[1], "hook_port": _host_port(told["hook"])[1]}
+    return {**ports, "folder": told["folder"]}
+
+
+def _pilatus_leads(told: Told, _settings: Mapping[str, Any]) -> dict[str, Any]:
+    host, port = _host_port(told["control"])
+    return {"host": host, "port": port, "folder": told["folder"]}
+
+
+_VENDORS: Final = {
+    "eiger": _Vendor("eiger", _eiger_pins, _eiger_leads),
+    "pilatus": _Vendor("pilatus", _pilatus_pins, _pilatus_leads),
+}
+
+
+class SimulatorProcess:
+    """`stins simulate KIND` for an acquirer with that configuration; `acquirer` is the configuration that leads to it.
+
+    `options` are those of the command, and `kind`.
+    """
+
+    def __init__(self, options: Mapping[str, Any], acquirer: Mapping[str, Any], folder: Path | None) -> None:
+        self._vendor = _vendor(options, acquirer)
+        self._folder = folder
+        self.process = DaemonProcess("simulator", options, folder=folder)
+        self._told = self.process.told
+        try:
+            self.acquirer = self._leading(acquirer)
+        except ConfigError:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where it is, as the vendor's detector would be."""
+        return self.process.ready.control
+
+    def revive(self) -> str | None:
+        """Starts it again where it was, if it has ended; says how it did."""
+        if (why := self.process.ended()) is None:
+            return None
+        self.process.stop()
+        options = {**self.process.config, **self._vendor.pins(self._told)}
+        self.process = DaemonProcess("simulator", options, folder=self._folder)
+        return why
+
+    def stop(self) -> None:
+        """Ends it. Stopping twice does no harm."""
+        self.process.stop()
+
+    def _leading(self, acquirer: Mapping[str, Any]) -> dict[str, Any]:
+        settings = acquirer.get("settings") or {}
+        leads = self._vendor.leads(self._told, settings)
+        if given := sorted(leads.keys() & settings.keys()):
+            raise ConfigError(
+                f"acquirer.settings: got {', '.join(given)} beside a simulator, expected none of them: the simulator's "
+                "are taken; for the real detector remove `simulator`"
+            )
+        return {**acquirer, "settings": {**settings, **leads}}
+
+
+def _vendor(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> _Vendor:
+    vendor = _VENDORS.get(str(options.get("kind")))
+    if vendor is None:
+        raise ConfigError(f"simulator.kind: got {options.get('kind')!r}, expected one of {', '.join(_VENDORS)}")
+    if acquirer.get("backend") != vendor.backend:
+        raise ConfigError(
+            f"simulator.kind: the acquirer's backend is {acquirer.get('backend')!r}, expected {vendor.backend!r}"
+        )
+    return vendor
