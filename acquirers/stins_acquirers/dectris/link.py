@@ -103,8 +103,11 @@ class Link:
 
     def receive(self, timeout_s: float) -> Incoming | None:
         """The next message, waiting at most so long for it."""
-        # Asking first costs 1 us; receiving in vain, and the exception that tells so, 20.
-        if not self._has_message and (timeout_s <= 0 or not self._poller.poll(max(1, round(timeout_s * 1000)))):
+        if timeout_s > 0:
+            if not self._poller.poll(max(1, round(timeout_s * 1000))):
+                return None
+        # Asking costs 1 us; receiving in vain, and the exception that tells so, 20.
+        elif not self._has_message:
             return None
         parts = self._receiver.receive()
         return self._stream.read(parts) if parts is not None else None

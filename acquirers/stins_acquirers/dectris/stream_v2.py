@@ -16,16 +16,15 @@ from ..backend import BackendError, Ending, Frame
 from .arrays import array_part, plain
 from .cbor import DateTime, read_cbor
 from .incoming import Identity, Incoming
+from .mould import Mould
 from .opening_v2 import opening
+from .times import NS_A_SECOND, TIMES, nanoseconds
 
 __all__ = ["StreamV2"]
 
-_S = 1_000_000_000
-_TIMES = ("start_time", "stop_time", "real_time")
-
 
 class StreamV2:
-    """Reads message by message and keeps nothing of them.
+    """Reads message by message, and keeps what the images of a series have in common.
 
     `config` is what the detector's configuration says, by SIMPLON's names: a series begins with it and the start
     message together.
@@ -33,18 +32,28 @@ class StreamV2:
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.config: Mapping[str, Any] = config or {}
+        self._mould: Mould | None = None
+        self._moulded: Identity | None = None
 
     def read(self, parts: Sequence[Payload]) -> Incoming:
         """The message as one of our values; raises `BackendError` that names the key and the value."""
         if len(parts) != 1:
             raise BackendError(f"stream v2: got a message of {len(parts)} parts, expected 1; is it stream v1?")
+        incoming = self._mould.read(parts[0]) if self._mould is not None else None
+        return incoming if incoming is not None else self._read(parts)
+
+    def _read(self, parts: Sequence[Payload]) -> Incoming:
         message = read_cbor(parts[0])
         if not isinstance(message, dict):
             raise BackendError(f"stream v2: got {type(message).__name__}, expected a map")
         try:
-            return self._incoming(message)
+            incoming = self._incoming(message)
         except KeyError as error:
             raise BackendError(f"stream v2: {message.get('type', 'message')}: no key {error}") from None
+        if isinstance(incoming.value, Frame) and incoming.series != self._moulded:
+            # Tried once in a series: images of several channels have none.
+            self._mould, self._moulded = Mould.of(parts[0], incoming), incoming.series
+        return incoming
 
     def _incoming(self, message: dict[str, Any]) -> Incoming:
         kind, number, unique_id = message["type"], message["series_id"], message.get("series_unique_id", "")
@@ -70,7 +79,7 @@ def _frame(message: Mapping[str, Any]) -> Frame:
         )
     where = f"stream v2: image {number}"
     found = [array_part(f"{where}: {name}", name, array) for name, array in channels.items()]
-    times = {key: _nanoseconds(where, key, message[key]) for key in _TIMES if key in message}
+    times = {key: _nanoseconds(where, key, message[key]) for key in TIMES if key in message}
     specific: dict[str, Any] = dict(times)
     if message.get("user_data") not in (None, ""):
         specific["user_data"] = plain(message["user_data"])
@@ -79,17 +88,17 @@ def _frame(message: Mapping[str, Any]) -> Frame:
         number=number,
         parts=tuple([part for part, _ in found]),
         payload=tuple([payload for _, payload in found]),
-        timestamp=UNSET if start is None else start / _S,
+        timestamp=UNSET if start is None else start / NS_A_SECOND,
         acquisition_timestamp=_acquired(message.get("series_date"), start),
         detector_specific=specific,
     )
 
 
 def _nanoseconds(where: str, key: str, value: Any) -> int:
-    """A ratio of two integers, in s; the detectors count in 20 ns, so that nothing is rounded."""
+    """A ratio of two integers, in s."""
     match value:
         case [int(count), int(frequency)] if frequency > 0:
-            return (count * _S + frequency // 2) // frequency
+            return nanoseconds(count, frequency)
     raise BackendError(f"{where}: {key}: got {value!r}, expected [numerator, denominator] in s")
 
 
@@ -107,4 +116,4 @@ def _epoch_ns(text: str) -> int | None:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * _S + since.microseconds * 1000
+    return (since.days * 86_400 + since.seconds) * NS_A_SECOND + since.microseconds * 1000

@@ -8,6 +8,8 @@ import hdf5plugin
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stins_acquirers.backend import BackendError, Ending
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.dectris import StreamV2
@@ -182,3 +184,73 @@ def test_a_message_that_is_not_as_it_should_be_is_refused_with_what_it_is(raw: b
 def test_a_message_of_stream_v1_is_recognised() -> None:
     with pytest.raises(BackendError, match="got a message of 4 parts, expected 1; is it stream v1"):
         StreamV2().read([b"", b"", b"", b""])
+
+
+# -- images that are like the first -------------------------------------------------------------
+
+
+NUMBERS = st.one_of(st.integers(0, 30), st.integers(0, 2**16 + 5), st.integers(0, 2**40))
+
+
+def one_image(number: int = 5, start: int = 0, compression: str = "none", **more: Any) -> bytes:
+    times = {"start_time": [start, 50_000_000], "stop_time": [start + 7, 50_000_000]}
+    data = more.pop("data", {"threshold_1": array(pixels(), compression)})
+    return image(data, number, **{**times, **more})
+
+
+def looks(incoming: Any) -> Any:
+    frame = incoming.value
+    return incoming.series, [bytes(blob) for blob in frame.payload], msgspec.structs.replace(frame, payload=())
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, st.sampled_from(["none", "bslz4"])), min_size=2, max_size=6))
+def test_images_that_are_like_the_first_are_read_alike(images: list[tuple[int, int, str]]) -> None:
+    stream = StreamV2()
+    for number, start_time, compression in images:
+        raw = one_image(number, start_time, compression)
+        assert looks(stream.read([raw])) == looks(StreamV2().read([raw]))
+
+
+def test_an_image_that_is_like_the_first_is_not_read_as_cbor_again() -> None:
+    stream = StreamV2()
+    stream.read([one_image(1)])
+    # Not CBOR any more, and nobody looks: the pixels stand where they stood.
+    raw = bytearray(one_image(2))
+    end = len(raw) - len(pixels().tobytes())
+    raw[end:] = bytes(len(raw) - end)
+    assert stream.read([bytes(raw)]).value.number == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"series_id": 4},
+        {"series_unique_id": "another"},
+        {"series_date": cbor2.CBORTag(0, "2023-10-03T17:47:50.434+02:00")},
+        {"user_data": "omega"},
+        {"real_time": [1, 1000]},
+        {"data": {"threshold_2": array(pixels())}},
+        {"data": {"threshold_1": array(pixels("uint32"))}},
+        {"data": {"threshold_1": array(pixels()), "difference": array(pixels())}},
+    ],
+    ids=["series", "unique id", "date", "appendix", "time base", "channel", "type", "two channels"],
+)
+def test_an_image_that_is_otherwise_is_read_as_it_is(change: dict[str, Any]) -> None:
+    stream = StreamV2()
+    stream.read([one_image(1)])
+    raw = one_image(2, **change)
+    assert looks(stream.read([raw])) == looks(StreamV2().read([raw]))
+
+
+def test_an_image_of_the_first_kind_that_is_cut_short_is_refused() -> None:
+    stream = StreamV2()
+    stream.read([one_image(1)])
+    with pytest.raises(BackendError, match="CBOR at byte"):
+        stream.read([one_image(2)[:-1]])
+
+
+def test_numbers_in_the_texts_of_a_message_are_not_taken_for_its_own() -> None:
+    stream = StreamV2()
+    for number in (1, 2):
+        raw = one_image(number, series_unique_id="himage_id\x05", user_data="istart_time\x82\x01\x02")
+        assert looks(stream.read([raw])) == looks(StreamV2().read([raw]))
