@@ -9,12 +9,12 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from stins import StinsError
+from stins.findings import Report, Severity
 
 from .file import check_file
 from .listen import check_stream
 from .reader import Step
 from .report import as_json, print_report, print_rules
-from .rules import Report, Severity
 
 __all__ = ["main"]
 

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stins.findings import Finding, Report, Rule, Severity
+
 from .opening import FILE_RULES
 from .reader import FILE_CHECKS
-from .rules import Finding, Report, Rule, Severity
 from .stream_rules import STREAM_RULES
 
 __all__ = ["ALL_RULES", "as_json", "print_report", "print_rules"]
