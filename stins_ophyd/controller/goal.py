@@ -104,7 +104,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         if series.missing:
             raise SeriesProblem("recorder", _missing(series, dropped, notes))
         if dropped:
-            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: nobody took them in time")
+            why = "its detector did not give them, or nobody took them in time"
+            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: {why}")
         if series.state is SeriesState.OPEN:
             return
         if series.state is not SeriesState.COMPLETE or not self.closes:

@@ -15,7 +15,6 @@ import psutil
 import pytest
 from recorder_kit import DATA, IMAGE, NUMBERS, SHAPE, Chain, Desk, compressed, image
 from stins_recorder.check.file import check_file
-from stins_recorder.check.rules import Severity
 from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
 from stins_recorder.records import RECORDS, Begun, Record
 from stins_recorder.salvage import Salvaged
@@ -24,6 +23,7 @@ from stins_recorder.salvage.work import salvage
 
 from stins import Part
 from stins.control import SeriesState
+from stins.findings import Severity
 
 StartChain = Callable[..., Chain]
 BSLZ4 = Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")

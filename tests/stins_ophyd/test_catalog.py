@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import bluesky.plans as bp
+import h5py
+import hdf5plugin  # noqa: F401  # registers the filters
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -18,6 +20,7 @@ from ophyd.sim import SynAxis
 from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs
 from stins_ophyd.catalog import RunWriter
 from tests.stins_ophyd.chain import SHAPE, Chain, Documents
+from tests.stins_ophyd.dectris_kit import EIGER, device, running
 
 # Tiled's own: nothing that we could act on.
 pytestmark = [
@@ -78,6 +81,19 @@ def test_a_fly_series_is_read_back(engine: RunEngine, detector: StinsDetector, c
     (grouped,) = engine(fly_series(detector, 40, frames_per_event=4))
     assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), sent(chain, 40))
     assert np.array_equal(catalog[grouped]["primary"]["det_image"].read(), sent(chain, 40).reshape(10, 4, *SHAPE))
+
+
+@pytest.mark.usefixtures("recording")
+def test_each_threshold_of_an_eiger_is_read_back(engine: RunEngine, catalog: Any, chain: Chain) -> None:
+    settings = {"threshold_2_enabled": True, "threshold_2_energy": 9000.0}
+    with running("eiger", chain.root / "eiger", EIGER, **settings) as processes, device(processes) as eiger:
+        (uid,) = engine(bp.count([eiger], 2))
+        path = eiger.controller.snapshot.recorder.series.file
+    run = catalog[uid]["primary"]
+    with h5py.File(path, swmr=True) as file:
+        recorded = file["/entry/instrument/detector"]
+        assert np.array_equal(run["eiger_image"].read(), recorded["data"])
+        assert np.array_equal(run["eiger_threshold_2"].read(), recorded["threshold_2"])
 
 
 def test_a_catalogue_opens_again_with_its_runs(

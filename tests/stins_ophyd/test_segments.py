@@ -20,9 +20,9 @@ import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynAxis
 from stins_recorder.check.reader import FileReader
-from stins_recorder.check.rules import Finding
 
 from stins.control import SeriesState, SeriesStatus
+from stins.findings import Finding
 from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series, open_catalog, record_runs
 from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
 

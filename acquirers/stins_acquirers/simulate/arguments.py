@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from pydantic import RootModel
 
 from stins import StinsError
 from stins.daemon import Model, check_config, load_config
@@ -15,6 +16,10 @@ __all__ = ["add_options", "read_options"]
 M = TypeVar("M", bound=Model)
 #: What stands on the command line beside the model's fields.
 _OWN = ("config", "fault", "end_with_stdin", "log_level")
+
+
+class _Content(RootModel[dict[str, Any]]):
+    """A file before it is known what may stand in it."""
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[Model], defaults: Mapping[str, str] | None = None) -> None:
@@ -45,7 +50,9 @@ def read_options(given: argparse.Namespace, model: type[M], where: str, **first:
     """
     chosen = dict(first)
     if given.config is not None:
-        chosen |= load_config(given.config, model).model_dump(exclude_unset=True)
+        # What has no default in the model may have one here, so that the file need not say it.
+        content = {**first, **load_config(given.config, _Content).root}
+        chosen |= check_config(content, model, str(given.config)).model_dump(exclude_unset=True)
     chosen |= {name: value for name, value in vars(given).items() if name not in _OWN and value is not None}
     if given.fault:
         chosen["faults"] = [*chosen.get("faults", ()), *(_fault(text) for text in given.fault)]

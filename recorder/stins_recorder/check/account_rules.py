@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 
 from stins.control import SeriesState
+from stins.findings import Fault, Severity
 
 from ..nexus import DETECTOR, SERIES
 from .file_rule import FileCheck, file_rule
 from .recorded_file import Account, RecordedFile
-from .rules import Fault, Severity
 
 __all__ = ["ACCOUNT_CHECKS"]
 

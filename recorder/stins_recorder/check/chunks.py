@@ -12,8 +12,9 @@ import h5py
 import msgspec
 import numpy as np
 
+from stins.findings import Fault
+
 from ..layout import FILTERS
-from .rules import Fault
 
 __all__ = ["ChunkScan", "filter_of", "scan_chunks"]
 

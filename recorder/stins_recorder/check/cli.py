@@ -3,25 +3,26 @@
 import argparse
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NoReturn
 
 from tqdm import tqdm
 
 from stins import StinsError
+from stins.findings import Checker, Report, Severity
 
 from .file import check_file
 from .listen import check_stream
 from .reader import Step
 from .report import as_json, print_report, print_rules
-from .rules import Report, Severity
 
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Says whether a recorded file, or a live stream, is as it should be; if not, which rule it breaks, where, what
-was got and what was expected. A file is only read, never changed; it may be one that is being written. A
-damaged file cannot hang the checker."""
+Says whether a recorded file, a live stream, or the connection to a detector is as it should be; if not, which
+rule it breaks, where, what was got and what was expected. A file is only read, never changed; it may be one that
+is being written. A damaged file cannot hang the checker. A detector is only asked, never told."""
 _EPILOG = """\
 examples:
   stins check scan_0001.h5                        one file; a second or two, however large its frames are
@@ -29,6 +30,7 @@ examples:
   stins check --json scan_0001.h5                 for a program: one JSON object
   stins check tcp://127.0.0.1:43053 --seconds 60  the recorder's live stream ("live" in `stins status`), until
                                                   one series has ended, at most for 60 s
+  stins check http://DCU                          the detector behind it; what it says of itself, and what is wrong
   stins check --rules                             what is checked
 
 exit status: 0 no errors (there may be warnings), 1 errors, 2 wrong usage"""
@@ -39,7 +41,7 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.rules:
-        print_rules()
+        print_rules(rule for name in _connections() for rule in _checker(name).rules)
         return 0
     if options.target is None:
         parser.error("got no target, expected a FILE or an ENDPOINT such as tcp://127.0.0.1:43053")
@@ -55,13 +57,24 @@ def main(argv: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Report:
-    if "://" in options.target:
-        return _check_stream(options)
+    scheme, mark, _ = options.target.partition("://")
+    if mark:
+        return _checker(scheme).check(options.target) if scheme in _connections() else _check_stream(options)
     path = Path(options.target)
     if not path.is_file():
         what = "something that is no file" if path.exists() else "no such file"
         parser.error(f"{options.target}: got {what}, expected a recorded file, or an endpoint such as tcp://HOST:PORT")
     return _check_file(path, options)
+
+
+def _connections() -> dict[str, EntryPoint]:
+    """What can be checked beside files and streams, by the scheme of its address."""
+    return {point.name: point for point in entry_points(group="stins.checks")}
+
+
+def _checker(scheme: str) -> Checker:
+    checker: Checker = _connections()[scheme].load()
+    return checker
 
 
 def _check_file(path: Path, options: argparse.Namespace) -> Report:
@@ -107,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("target", nargs="?", metavar="FILE|ENDPOINT", help="a recorded file, or tcp://HOST:PORT")
+    target = "a recorded file, tcp://HOST:PORT, or a detector"
+    parser.add_argument("target", nargs="?", metavar="FILE|ENDPOINT", help=target)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--rules", action="store_true", help="list all rules with what they ask for, and end")
     file = parser.add_argument_group("a file")

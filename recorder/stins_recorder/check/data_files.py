@@ -8,10 +8,11 @@ import h5py
 import msgspec
 import numpy as np
 
+from stins.findings import Fault
+
 from ..segments import FRAMES, MARK, Segments
 from .chunks import ChunkScan, filter_of, scan_chunks
 from .opening import is_open, open_unlocked
-from .rules import Fault
 
 __all__ = ["DataFile", "StoredFrames", "look_at", "shown_rows", "stored_in"]
 

@@ -7,11 +7,12 @@ import h5py
 import hdf5plugin  # noqa: F401  # registers the filters that decoding needs
 import numpy as np
 
+from stins.findings import Fault, Severity
+
 from ..layout import FILTERS
 from .data_files import DataFile, StoredFrames, shown_rows
 from .file_rule import FileCheck, file_rule
 from .recorded_file import FRAMES_PER_FILE, RecordedFile, spans_text
-from .rules import Fault, Severity
 
 __all__ = ["DATA_CHECKS"]
 

@@ -13,9 +13,10 @@ from typing import IO
 
 import msgspec
 
+from stins.findings import Finding, Findings, Report
+
 from .opening import SILENT
 from .reader import Counts, Line, Step
-from .rules import Finding, Findings, Report
 
 __all__ = ["check_file"]
 

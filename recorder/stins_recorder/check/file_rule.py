@@ -5,8 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from stins.findings import Fault, Rule, Severity
+
 from .recorded_file import RecordedFile
-from .rules import Fault, Rule, Severity
 
 __all__ = ["FileCheck", "file_rule"]
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import zmq
 
+from stins.findings import Report
 from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
 from stins.transport.sockets import connect, harden
 
-from .rules import Report
 from .stream import StreamCheck
 
 __all__ = ["check_stream"]

@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 from stins import SeriesStart, Spans
+from stins.findings import Findings
 from stins.messages import Header
 
-from .rules import Findings
 from .stream_rules import DISORDER, DUPLICATE, GAP, RESTARTED
 
 __all__ = ["MessageIds"]

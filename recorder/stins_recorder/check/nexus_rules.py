@@ -11,10 +11,11 @@ from typing import Final
 import h5py
 import numpy as np
 
+from stins.findings import Fault, Severity
+
 from ..nexus import DATA, DETECTOR, ENTRY
 from .file_rule import FileCheck, file_rule
 from .recorded_file import RecordedFile
-from .rules import Fault, Severity
 
 __all__ = ["NEXUS_CHECKS"]
 

@@ -9,10 +9,11 @@ from typing import Any, Final, TypeAlias
 import h5py
 import numpy as np
 
+from stins.findings import Fault, Severity
+
 from ..nexus import DETECTOR, ENTRY
 from .file_rule import FileCheck, file_rule
 from .recorded_file import RecordedFile
-from .rules import Fault, Severity
 
 __all__ = ["NXMX_CHECKS"]
 

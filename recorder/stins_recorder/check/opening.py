@@ -9,9 +9,10 @@ from typing import Final
 
 import h5py
 
+from stins.findings import Fault, Rule, Severity
+
 from ..nexus import SERIES
 from ..segments import MARK, series_of
-from .rules import Fault, Rule, Severity
 
 __all__ = [
     "DATA_FILE",

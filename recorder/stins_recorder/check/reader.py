@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from stins.findings import Fault, Finding, finding
+
 from .account_rules import ACCOUNT_CHECKS
 from .data_rules import DATA_CHECKS
 from .file_rule import FileCheck
@@ -19,7 +21,6 @@ from .nexus_rules import NEXUS_CHECKS
 from .nxmx_rules import NXMX_CHECKS
 from .opening import UNCHECKED, UNREADABLE, as_data_file, open_unlocked, series_with, state_of
 from .recorded_file import RecordedFile
-from .rules import Fault, Finding, finding
 
 __all__ = ["FILE_CHECKS", "Counts", "FileReader", "Line", "Step", "main"]
 

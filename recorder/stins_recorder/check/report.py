@@ -1,5 +1,6 @@
 """A report for people (a table a severity) and for programs (one JSON object)."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -7,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stins.findings import Finding, Report, Rule, Severity, shown
+
 from .opening import FILE_RULES
 from .reader import FILE_CHECKS
-from .rules import Finding, Report, Rule, Severity
 from .stream_rules import STREAM_RULES
 
 __all__ = ["ALL_RULES", "as_json", "print_report", "print_rules"]
@@ -34,6 +36,7 @@ def as_json(report: Report) -> str:
             "notes": findings.count(Severity.NOTE),
             "unlisted": sum(findings.unlisted.values()),
         },
+        **({"facts": dict(report.facts)} if report.facts else {}),
     }
     return msgspec.json.encode(content).decode()
 
@@ -44,6 +47,7 @@ def _as_mapping(finding: Finding) -> dict[str, str]:
         "severity": finding.severity.value,
         "where": finding.where,
         "message": finding.message,
+        **({"remedy": finding.remedy} if finding.remedy else {}),
     }
 
 
@@ -55,6 +59,8 @@ def print_report(report: Report) -> None:
             console.print(_table(severity, listed))
     for rule, count in report.findings.unlisted.items():
         console.print(f"… and {count} more of {rule}", markup=False)
+    for fact, value in report.facts.items():
+        console.print(Text(f"{fact}: {shown(value)}"), soft_wrap=True)
     looked = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in report.counts.items())
     console.print(Text(f"{report.kind} {report.target}: {looked or 'nothing was checked'}"), soft_wrap=True)
     console.print(_sum(report), highlight=False)
@@ -68,20 +74,22 @@ def _sum(report: Report) -> str:
 
 def _table(severity: Severity, findings: list[Finding]) -> Table:
     table = Table(title=f"{severity.value}s", title_justify="left", title_style=_STYLES[severity])
-    for column in ("rule", "where", "got", "expected"):
-        table.add_column(column, overflow="fold", no_wrap=column == "rule")
+    columns = ["rule", "where", "got", "expected"]
+    columns += ["remedy"] if any(finding.remedy for finding in findings) else []
+    for column in columns:
+        table.add_column("what to do" if column == "remedy" else column, overflow="fold", no_wrap=column == "rule")
     for finding in findings:
         # Text: what a file or a stream says is never read as markup.
-        table.add_row(finding.rule, Text(finding.where), Text(finding.got), Text(finding.expected))
+        table.add_row(finding.rule, *(Text(getattr(finding, column)) for column in columns[1:]))
     return table
 
 
-def print_rules() -> None:
-    """All rules, with what they ask for."""
+def print_rules(further: Iterable[Rule] = ()) -> None:
+    """All rules of files and streams, and those of other checks, with what they ask for."""
     table = Table(title="rules", title_justify="left")
     for column in ("rule", "severity", "how it should be"):
         table.add_column(column, overflow="fold", no_wrap=column == "rule")
-    for rule in ALL_RULES:
+    for rule in (*ALL_RULES, *further):
         table.add_row(rule.id, Text(rule.severity.value, _STYLES[rule.severity]), rule.description)
     _console().print(table)
 

@@ -20,6 +20,7 @@ from stins import (
     Spans,
     StoreFrame,
 )
+from stins.findings import Findings
 from stins.messages import Payload, frame_count
 from stins.receiver import DiscardFrame, Instruction
 from stins.share import ALL
@@ -27,7 +28,6 @@ from stins.share import ALL
 from ..errors import RecorderError
 from ..layout import FrameWriterLayout, frame_layout
 from .message_ids import MessageIds
-from .rules import Findings
 from .stream_rules import (
     ABORTED,
     CHUNK_HEADER,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .rules import Rule, Severity
+from stins.findings import Rule, Severity
 
 __all__ = [
     "ABORTED", "CHUNK_HEADER", "DISORDER", "DROPPED", "DUPLICATE", "GAP", "INCOMPLETE", "JOINED", "LAYOUT", "MISSING",

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stins_recorder.check.reader import FileReader
-from stins_recorder.check.rules import Finding
 from stins_recorder.recording import Recording
 
 from stins import (
@@ -20,6 +19,7 @@ from stins import (
     SeriesSender,
     encode,
 )
+from stins.findings import Finding
 from stins.messages import Header, Payload
 from stins.receiver import Instruction
 

@@ -17,9 +17,9 @@ import pytest
 import zmq
 from stins_recorder.check.cli import main
 from stins_recorder.check.report import ALL_RULES
-from stins_recorder.check.rules import Findings, Rule, Severity
 
 from stins import SeriesHeader, SeriesSender, encode
+from stins.findings import Findings, Rule, Severity
 from stins.transport import LivePublisher, Publisher
 
 Make = Callable[..., Path]

@@ -10,8 +10,9 @@ import h5py
 import pytest
 from msgspec import UNSET
 from stins_recorder.check.reader import FileReader, Step
-from stins_recorder.check.rules import Finding
 from stins_recorder.storage.superblock import mark_open
+
+from stins.findings import Finding
 
 DATA, SHOWN = "/entry/data/data", "/entry/instrument/detector/data"
 PER_FILE = 2

@@ -10,7 +10,8 @@ import psutil
 import pytest
 from stins_recorder.check.file import check_file
 from stins_recorder.check.reader import Step
-from stins_recorder.check.rules import Report, Severity
+
+from stins.findings import Report, Severity
 
 Make = Callable[..., Path]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from nxmx_kit import scan
 from stins_recorder.check.report import ALL_RULES
-from stins_recorder.check.rules import Finding, Severity
 from stins_recorder.check.stream_rules import STREAM_RULES
 
 from stins import Axis, FrameLayout, Part
+from stins.findings import Finding, Severity
 
 ARM = Axis(name="two_theta", start=20.0, vector=(0.0, -1.0, 0.0))
 DETECTOR, SERIES, DATA = "/entry/instrument/detector", "/entry/series", "/entry/data"

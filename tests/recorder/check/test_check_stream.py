@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import zmq
 from stins_recorder.check.listen import check_stream
-from stins_recorder.check.rules import Finding, Report, Severity
 from stins_recorder.check.stream_rules import STREAM_RULES
 
 from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, Share, encode
+from stins.findings import Finding, Report, Severity
 from stins.transport import LivePublisher, Publisher, TransportError
 
 PART = (Part(name="image", shape=(4, 6), dtype="uint16"),)

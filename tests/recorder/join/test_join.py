@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorder_kit import IMAGE, NUMBERS, SHAPE, image, module_parts
 from stins_recorder.check.reader import FileReader
-from stins_recorder.check.rules import Finding
 from stins_recorder.errors import RecorderError
 from stins_recorder.join import run_join
 
 from stins import Part
 from stins.control import JoinRequest, SeriesState
+from stins.findings import Finding
 
 REASON, PLOTTED = "/entry/series/reason", "/entry/data/frame_number"
 FILL = np.iinfo("<u2").max

@@ -1,11 +1,12 @@
 """Rules, what they find, and the list of it. Pure values."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import msgspec
 
-__all__ = ["Fault", "Finding", "Findings", "Report", "Rule", "Severity", "finding", "shown"]
+__all__ = ["Checker", "Fault", "Finding", "Findings", "Report", "Rule", "Severity", "finding", "shown"]
 
 #: So many findings of one rule are listed, the rest is counted: a broken file of a million frames stays readable.
 _LISTED_PER_RULE = 50
@@ -21,11 +22,12 @@ class Severity(Enum):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One thing that is checked: `description` says how it should be."""
+    """One thing that is checked: `description` says how it should be, `remedy` what to do where it isn't."""
 
     id: str
     severity: Severity
     description: str
+    remedy: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Finding(msgspec.Struct, frozen=True, tag=True):
     where: str
     got: str
     expected: str
+    remedy: str = ""
 
     @property
     def message(self) -> str:
@@ -81,17 +84,32 @@ class Findings:
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The result of one check: `kind` is file or stream, `counts` what was looked at."""
+    """The result of one check: `kind` is file or stream, or what else was checked, `counts` what was looked at.
+
+    `facts` is what was seen there, for somebody who looks.
+    """
 
     target: str
     kind: str
     findings: Findings
-    counts: dict[str, int]
+    counts: Mapping[str, int]
+    facts: Mapping[str, str] = {}
+
+
+class Checker(msgspec.Struct, frozen=True):
+    """How a connection is checked: an entry point of the group `stins.checks`, named as the scheme of its addresses.
+
+    `check` gets the whole address, and raises `StinsError` for one that is none; `example` is one.
+    """
+
+    example: str
+    rules: tuple[Rule, ...]
+    check: Callable[[str], Report]
 
 
 def finding(rule: Rule, fault: Fault) -> Finding:
     """The fault under the name and severity of its rule, safe to be printed."""
-    return Finding(rule.id, rule.severity, shown(fault.where), shown(fault.got), shown(fault.expected))
+    return Finding(rule.id, rule.severity, shown(fault.where), shown(fault.got), shown(fault.expected), rule.remedy)
 
 
 def shown(text: str) -> str:
