@@ -16,11 +16,13 @@ Told = Mapping[str, Any]
 
 
 class _Vendor(msgspec.Struct, frozen=True):
-    """`backend` drives it. `pins`: options that keep it where it says that it is; `leads`: the backend's settings that
-    lead there, by what it says and what is set already.
+    """`backend` drives it, whose `settings` lead there: `leads` gives them, by what it says and what is set already.
+
+    `pins`: options that keep it where it says that it is.
     """
 
     backend: str
+    settings: tuple[str, ...]
     pins: Callable[[Told], dict[str, Any]]
     leads: Callable[[Told, Mapping[str, Any]], dict[str, Any]]
 
@@ -53,8 +55,8 @@ def _pilatus_leads(told: Told, _settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _VENDORS: Final = {
-    "eiger": _Vendor("eiger", _eiger_pins, _eiger_leads),
-    "pilatus": _Vendor("pilatus", _pilatus_pins, _pilatus_leads),
+    "eiger": _Vendor("eiger", ("host", "http_port", "stream_port"), _eiger_pins, _eiger_leads),
+    "pilatus": _Vendor("pilatus", ("host", "port", "folder"), _pilatus_pins, _pilatus_leads),
 }
 
 
@@ -69,11 +71,8 @@ class SimulatorProcess:
         self._folder = folder
         self.process = DaemonProcess("simulator", options, folder=folder)
         self._told = self.process.told
-        try:
-            self.acquirer = self._leading(acquirer)
-        except ConfigError:
-            self.stop()
-            raise
+        settings = acquirer.get("settings") or {}
+        self.acquirer = {**acquirer, "settings": {**settings, **self._vendor.leads(self._told, settings)}}
 
     @property
     def address(self) -> str:
@@ -93,16 +92,6 @@ class SimulatorProcess:
         """Ends it. Stopping twice does no harm."""
         self.process.stop()
 
-    def _leading(self, acquirer: Mapping[str, Any]) -> dict[str, Any]:
-        settings = acquirer.get("settings") or {}
-        leads = self._vendor.leads(self._told, settings)
-        if given := sorted(leads.keys() & settings.keys()):
-            raise ConfigError(
-                f"acquirer.settings: got {', '.join(given)} beside a simulator, expected none of them: the simulator's "
-                "are taken; for the real detector remove `simulator`"
-            )
-        return {**acquirer, "settings": {**settings, **leads}}
-
 
 def _vendor(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> _Vendor:
     vendor = _VENDORS.get(str(options.get("kind")))
@@ -111,5 +100,10 @@ def _vendor(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> _Vendor:
     if acquirer.get("backend") != vendor.backend:
         raise ConfigError(
             f"simulator.kind: the acquirer's backend is {acquirer.get('backend')!r}, expected {vendor.backend!r}"
+        )
+    if given := sorted(set(vendor.settings) & (acquirer.get("settings") or {}).keys()):
+        raise ConfigError(
+            f"acquirer.settings: got {', '.join(given)} beside a simulator, expected none of them: the simulator's are "
+            "taken; for the real detector remove `simulator`"
         )
     return vendor

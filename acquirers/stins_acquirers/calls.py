@@ -73,6 +73,9 @@ class CallQueue(Generic[R]):
 
     def next(self, timeout_s: float) -> Call[R] | None:
         """The next command, waiting at most `timeout_s` for one; None without, or after `close`."""
+        if timeout_s <= 0 and self._calls.empty():
+            # Asked with each frame: the exception would cost more than the rest of it.
+            return None
         try:
             call = self._calls.get(timeout=timeout_s) if timeout_s else self._calls.get_nowait()
         except queue.Empty:

@@ -9,6 +9,7 @@ from stins_acquirers.dectris import EigerBackend
 
 from stins import StinsError
 from stins.control import FrameDescription, TriggerRequest
+from tests.acquirers.dectris.eiger_kit import until_over
 from tests.acquirers.simulate_kit import RunningEiger, running_eiger
 
 Make = Callable[..., EigerBackend]
@@ -99,6 +100,19 @@ def test_a_value_that_the_detector_refuses_puts_the_others_back(make: Make, eige
     eiger2.clear_faults()
     assert backend.settings == before
     assert eiger2.value("incident_energy") == before.incident_energy
+
+
+def test_a_region_of_interest_makes_smaller_frames(make: Make) -> None:
+    backend = make(roi_mode="lines", roi_y_size=32)
+    described = backend.describe()
+    opening = backend.arm(arm_request())
+    backend.trigger(TriggerRequest())
+    (frame,), _ = until_over(backend)
+    backend.disarm()
+    backend.configure({"roi_mode": "disabled", "roi_y_size": None})
+    assert described is not None
+    assert described.shape == opening.header.data[0].shape == frame.parts[0].shape == (32, 48)
+    assert opening.header.acquisition.roi == "lines"
 
 
 def test_other_keys_go_by_simplons_names_and_reach_the_series(make: Make) -> None:
