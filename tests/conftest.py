@@ -12,11 +12,23 @@ import psutil
 import pytest
 from zmq.utils.garbage import GarbageCollectorThread
 
+from tests.sweeps import LONG
+
 CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
 
 # Libraries keep these for the life of the process; they are nobody's leak.
 _LASTING_THREADS = ("bluesky-run-engine", "AnyIO worker", "asyncio_", "ophyd", "pyzmq", "ThreadPoolExecutor", "tqdm")
 _DEADLINE_S = 5.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="sweeps at full length: some ten minutes more")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Test modules read it when they are imported, in the workers too."""
+    if config.getoption("--long"):
+        os.environ[LONG] = "1"
 
 
 def pytest_collection_finish() -> None:

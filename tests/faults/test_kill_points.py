@@ -7,8 +7,10 @@ from kill_driver import Job, Point
 from killing import kill
 from short_series import SERIES
 
+from tests.sweeps import sweep
+
 #: With a different place to begin for each way of storing, so that together they come by every phase of a series.
-STRIDE, TORN_STRIDE = 29, 43
+STRIDE, TORN_STRIDE = sweep(97, 11), sweep(131, 17)
 #: In the middle of the first life.
 RESUMED_AT = 100
 

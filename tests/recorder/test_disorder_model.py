@@ -15,6 +15,7 @@ from stins_recorder.recording import Recording
 from stins import Decoder, EndSeries, MessageError, ReorderWindow, SeriesReceiver
 from stins.control import SeriesState, SeriesStatus
 from stins.receiver import Instruction
+from tests.sweeps import sweep
 
 WINDOW = 4
 GAP_S = 1.0
@@ -86,7 +87,11 @@ DISCARDED_AND_THEN_TAKEN = told([("strange", 1), ("discard", 1), ("retake", 1), 
 @example(LATE_BETWEEN_DISCARDED)
 @example(LATE_FROM_BEFORE_A_RETAKE)
 @given(scripts())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=sweep(60, 2000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 def test_what_is_recorded_is_what_the_model_says_whatever_happens_to_the_messages(events: list[Event]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recorder, model = Recorder(Path(folder)), Model(WINDOW)

@@ -18,6 +18,7 @@ from stins_recorder.join import run_join
 from stins import Part
 from stins.control import JoinRequest, SeriesState
 from stins.findings import Finding
+from tests.sweeps import sweep
 
 REASON, PLOTTED = "/entry/series/reason", "/entry/data/frame_number"
 FILL = np.iinfo("<u2").max
@@ -137,7 +138,7 @@ STEPS = st.lists(st.sampled_from(["frame"] * 4 + ["discard", "lost", "dropped"])
 
 
 @given(STEPS, st.integers(2, 4), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sweep(25, 500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_was_lost_it_reads_as_from_one_recorder(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], count: int, known: bool
 ) -> None:
