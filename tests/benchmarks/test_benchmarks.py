@@ -26,7 +26,10 @@ def test_the_recorder_is_compared_with_the_limits_of_the_machine(tmp_path):
     small, packed, large = measured = run("recorder", *options)["cases"]
     assert [case["case"] for case in measured] == cases
     assert [case["compression"] for case in measured] == ["none", "bslz4", "none"]
-    assert packed["frame_bytes"] < small["frame_bytes"] == small["pixel_bytes"] == packed["pixel_bytes"]
+    # Compressed frames are as large as the others where it counts: on their way.
+    assert packed["frame_bytes"] == pytest.approx(small["frame_bytes"], rel=0.05)
+    assert packed["frame_bytes"] < packed["pixel_bytes"]
+    assert small["frame_bytes"] == small["pixel_bytes"]
     keys = {"frames_per_s", "limit_frames_per_s", "ratio", "target_ratio", "cpu_s", "peak_rss_mb"}
     assert all(keys <= case.keys() and case["ratio"] > 0 for case in measured)
     assert {"durable_mb_per_s", "limit_durable_mb_per_s", "durable_ratio"} <= large.keys() - small.keys()
