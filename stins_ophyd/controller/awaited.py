@@ -33,7 +33,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout_s` begins anew whenever `progress` changes, and is longer by what `patience` says of the moment. A FAULT
     ends the wait unless `despite_fault`, a process that stays away unless `despite_offline`, and an interruption unless
-    `despite_interruption`.
+    `despite_interruption`. `journaled`: a recorder that comes back says it, even if the acquirer keeps nothing for it.
     """
 
     step: str
@@ -45,6 +45,14 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     despite_fault: bool = False
     despite_offline: bool = False
     despite_interruption: bool = False
+    journaled: bool = False
+
+    def is_coming_back(self, snapshot: Snapshot) -> bool:
+        """Whether the recorder is being started again, or may be, and this wait with it."""
+        acquirer = snapshot.acquirer
+        if self.journaled and snapshot.recorder is None and acquirer is not None and acquirer.replay:
+            return True
+        return is_coming_back(snapshot)
 
 
 def is_armed(acquirer: AcquirerStatus | None) -> bool:
@@ -127,6 +135,7 @@ def until_recorded(goal: Goal, timeout_s: float, pulse_s: float) -> Awaited:
         timeout_s=timeout_s,
         progress=goal.progress,
         patience=lambda now: pulse_s if goal.awaits_pulses(now) else 0.0,
+        journaled=True,
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from stins.control import AcquirerStatus, RecorderStatus
 from stins.daemon.client import DaemonClient, Watch
 
-from .awaited import Awaited, is_coming_back
+from .awaited import Awaited
 from .deadlines import Deadlines
 from .errors import ControllerError
 from .goal import SeriesProblem
@@ -96,7 +96,7 @@ class Observer:
                 if self._is_done(awaited):
                     return self.snapshot
                 snapshot, now = self.snapshot, time.monotonic()
-                if (latest := awaited.progress(snapshot)) != progress or is_coming_back(snapshot):
+                if (latest := awaited.progress(snapshot)) != progress or awaited.is_coming_back(snapshot):
                     progress, moved = latest, now
                 offline = (offline or now) if snapshot.state is CombinedState.OFFLINE else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
@@ -123,7 +123,7 @@ class Observer:
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
         if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:
             raise self.error(snapshot.culprit or "acquirer", awaited.step, f"{snapshot.reason}; reset() leaves FAULT")
-        if offline_s >= self._offline_s(snapshot) and not awaited.despite_offline:
+        if offline_s >= self._offline_s(awaited, snapshot) and not awaited.despite_offline:
             problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
             raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
         if still_s >= (limit_s := awaited.timeout_s + awaited.patience(snapshot)):
@@ -132,11 +132,11 @@ class Observer:
 
     def _patience(self, awaited: Awaited, now: float, moved: float, offline: float | None) -> float:
         limit_s = awaited.timeout_s + awaited.patience(self.snapshot)
-        ends = [moved + limit_s] + ([offline + self._offline_s(self.snapshot)] if offline else [])
+        ends = [moved + limit_s] + ([offline + self._offline_s(awaited, self.snapshot)] if offline else [])
         return max(min(ends) - now, 0.001)
 
-    def _offline_s(self, snapshot: Snapshot) -> float:
-        return self._deadlines.away_s if is_coming_back(snapshot) else self._deadlines.offline_s
+    def _offline_s(self, awaited: Awaited, snapshot: Snapshot) -> float:
+        return self._deadlines.away_s if awaited.is_coming_back(snapshot) else self._deadlines.offline_s
 
     def _watch(self, role: Role, client: DaemonClient[Any] | RecorderGroup) -> Watch[Any] | GroupWatch:
         return client.watch(

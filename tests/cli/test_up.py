@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 from pathlib import Path
 
 import psutil
@@ -58,6 +59,10 @@ def test_status_says_that_replay_is_off_where_the_recorder_does_not_ack(start, s
     up.line("sim: ARMED")
     client.post("/disarm")
     up.line("sim: IDLE")
+    settled = threading.Event()
+    watch = client.watch(lambda status: None if status.unacked else settled.set(), lambda _: None)
+    assert settled.wait(30)
+    watch.close()
     client.close()
     assert said in [row["frames"] for row in status_of(stins)[1]]
 

@@ -216,3 +216,40 @@ def test_a_recorder_that_comes_back_when_the_detector_is_long_done_loses_no_fram
     assert documents.stop["exit_status"] == "success"
     series = account(detector)
     assert (series.state, series.written) == (SeriesState.COMPLETE, 200)
+
+
+def test_a_recorder_that_dies_with_everything_acked_is_waited_for_as_its_account_stands(
+    fragile: Chain, engine: RunEngine, patient: Controller, documents: Documents
+) -> None:
+    detector = StinsDetector(name="det", controller=patient)
+    detector.configure({"exposure_s": 0.005, "period_s": 0.005})
+    stopped, done = threading.Event(), threading.Event()
+
+    def stop(name: str, _: object) -> None:
+        # The supervisor, which tells how far it is: its writer goes on.
+        if name == "stream_datum" and not stopped.is_set():
+            fragile.recorder.send_signal(signal.SIGSTOP)
+            stopped.set()
+
+    def look(snapshot: Snapshot) -> None:
+        acquirer = snapshot.acquirer
+        if stopped.is_set() and acquirer and acquirer.state is AcquirerState.IDLE and not acquirer.unacked:
+            done.set()
+
+    def revive() -> None:
+        if done.wait(30):
+            fragile.recorder.send_signal(signal.SIGKILL)
+            fragile.recorder.wait(5)
+            fragile.revive()
+
+    reviving = threading.Thread(target=revive, name="revive")
+    reviving.start()
+    token, forget = engine.subscribe(stop), patient.subscribe(look)
+    engine(fly_series(detector, 200, flush_period_s=0.05))
+    engine.unsubscribe(token)
+    forget()
+    reviving.join()
+    assert done.is_set()
+    assert documents.stop["exit_status"] == "success"
+    series = account(detector)
+    assert (series.state, series.written) == (SeriesState.COMPLETE, 200)

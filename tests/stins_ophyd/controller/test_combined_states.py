@@ -7,7 +7,8 @@ import pytest
 
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins_ophyd.controller import COMBINED, CombinedState
-from stins_ophyd.controller.awaited import is_coming_back
+from stins_ophyd.controller.awaited import is_coming_back, until_idle, until_recorded
+from stins_ophyd.controller.goal import Goal
 from stins_ophyd.controller.series import Series, fault_of
 from stins_ophyd.controller.snapshot import UNHEARD, Heard, combine
 
@@ -118,3 +119,11 @@ def test_a_recorder_is_waited_for_while_the_acquirer_keeps_something_for_it(
 ) -> None:
     acquirer = msgspec.structs.replace(ACQUIRER, **changes)
     assert is_coming_back(combine(Heard(acquirer, None))) is coming
+
+
+@pytest.mark.parametrize("replay", [True, False])
+def test_who_waits_for_the_recorders_account_waits_for_it_though_all_was_acked(replay: bool) -> None:
+    goal = Goal.whole("s", 3)
+    acquirer = msgspec.structs.replace(ACQUIRER, state=AcquirerState.IDLE, replay=replay)
+    assert until_recorded(goal, 1.0, 0.0).is_coming_back(combine(Heard(acquirer, None))) is replay
+    assert not until_idle("arm", 1.0).is_coming_back(combine(Heard(acquirer, None)))
