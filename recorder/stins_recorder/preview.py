@@ -1,6 +1,7 @@
 """The supervisor's side of the preview: small numbers of a frame, computed where they cannot slow the writer."""
 
 import logging
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -22,6 +23,8 @@ __all__ = ["PreviewReader"]
 log = logging.getLogger(__name__)
 
 _POLL_MS = 200
+#: Frames go to the disk first: on a busy machine this thread has the time that others leave.
+_NICE = 15
 
 
 class PreviewReader:
@@ -51,6 +54,7 @@ class PreviewReader:
         self._folder.cleanup()
 
     def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._closed.is_set():
             if self._socket.poll(_POLL_MS):
                 first, *parts = self._latest()

@@ -9,7 +9,7 @@ from recorder_kit import IMAGE, image
 from stins_recorder.preview import PreviewReader, summary
 from stins_recorder.preview_feed import PreviewFeed
 
-from stins import Data, Packet, StoreFrame, encode
+from stins import Data, Packet, Part, StoreFrame, encode
 from stins.control import Preview
 
 
@@ -24,8 +24,8 @@ def test_pixels_that_are_no_number_do_not_count(bad: float) -> None:
     assert summary(0, 0, [np.array([bad])]) == Preview(frame_number=0, row=0, total=0, maximum=0, mean=0)
 
 
-def store(number: int, content: bytes) -> StoreFrame:
-    header = Data(version=1, message_id=number, frame_number=number, data=(IMAGE,))
+def store(number: int, content: bytes, part: Part = IMAGE) -> StoreFrame:
+    header = Data(version=1, message_id=number, frame_number=number, data=(part,))
     return StoreFrame(Packet(header, (content,)), header, number, 1)
 
 
@@ -61,7 +61,9 @@ def test_large_frames_are_offered_less_often_and_the_last_one_of_a_pause_always(
     taker = context.socket(zmq.PULL)
     feed = PreviewFeed(f"tcp://127.0.0.1:{taker.bind_to_random_port('tcp://127.0.0.1')}", context)
     try:
-        first, second, third = (store(number, bytes(8 << 20)) for number in range(3))
+        # What counts is the pixels, however small they are on their way.
+        large = Part(name="image", shape=(2048, 2048), dtype="uint16", compression="bslz4")
+        first, second, third = (store(number, bytes(100), large) for number in range(3))
         assert feed.offer(first, "s", 10.0) == 0
         assert feed.offer(first, "s", 10.01) == 0  # it has gone
         wait_s = feed.offer(second, "s", 10.02)
