@@ -133,6 +133,8 @@ SERIES = {
         ShortSeries("eventful, compressed, segments", eventful=True, compression="bslz4", frames_per_file=_PER_FILE),
         # Frames of 2 MiB go to the disk in threads, past the page cache.
         ShortSeries("large frames", frames=12, side=1024, flush_every=3),
+        # So do those that are larger than 1 MiB when they are compressed; HDF5 gives them their place.
+        ShortSeries("large frames, compressed", compression="bslz4", frames=9, side=1900, flush_every=3),
     )
 }
 

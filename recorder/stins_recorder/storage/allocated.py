@@ -8,7 +8,7 @@ from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
-from .large import LargeWriter
+from .large import LARGE_BYTES, LargeWriter
 from .room import Room
 from .runs import Run, allocate, confirmed, merged
 from .space import on_a_disk
@@ -24,8 +24,6 @@ _BYTES_AHEAD = 1 << 40
 _FIRST_BLOCK, _LAST_BLOCK, _BLOCK_BYTES = 16, 1 << 14, 256 << 20
 #: HDF5 takes room for its index in between now and then; so many rows at most are then not in a run.
 _STEP = 1 << 12
-#: From here on receiving and writing at once is worth a thread.
-_LARGE_BYTES = 1 << 20
 _NOWHERE = Run(0, 0, ())
 
 
@@ -54,7 +52,7 @@ class AllocatedStore:
         self._large: LargeWriter | None = None
         chunk_bytes = [dataset.chunk_bytes for dataset in layout.datasets]
         self._sizes = [chunk_bytes[target] for target in layout.targets]
-        if min(chunk_bytes) >= _LARGE_BYTES:
+        if min(chunk_bytes) >= LARGE_BYTES:
             self._large = LargeWriter(descriptor, max(chunk_bytes), direct=on_a_disk(descriptor))
 
     @property

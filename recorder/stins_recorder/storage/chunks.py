@@ -6,7 +6,9 @@ from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
+from .large import LARGE_BYTES, LargeWriter
 from .runs import Run
+from .space import on_a_disk
 
 __all__ = ["ChunkStore"]
 
@@ -18,10 +20,12 @@ _CHUNKS_AHEAD = 1 << 20
 
 
 class ChunkStore:
-    """Each frame is written by HDF5, and safe when the file is flushed."""
+    """Each frame is safe when the file is flushed: HDF5 finds its place, and writes it unless it is large."""
 
-    def __init__(self, datasets: FrameDatasets, expected: int, *, most: int | None = None) -> None:
+    def __init__(self, datasets: FrameDatasets, descriptor: int, expected: int, *, most: int | None = None) -> None:
         self._datasets = datasets
+        self._descriptor = descriptor
+        self._large: LargeWriter | None = None
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
         self._most = most
@@ -34,7 +38,18 @@ class ChunkStore:
             rows = max(row + 1, self._expected)
             rows = -(-rows // self._block) * self._block
             self._datasets.extend(rows if self._most is None else min(rows, self._most))
-        self._datasets.write(row, contents)
+        for part, content in enumerate(contents):
+            if len(content) < LARGE_BYTES:
+                self._datasets.write_part(row, part, content)
+            elif (place := self._datasets.place_part(row, part, content)) is not None:
+                self._writer.write(content, place)
+
+    @property
+    def _writer(self) -> LargeWriter:
+        if self._large is None:
+            size = max(dataset.chunk_bytes for dataset in self._datasets.layout.datasets)
+            self._large = LargeWriter(self._descriptor, size, direct=on_a_disk(self._descriptor))
+        return self._large
 
     @property
     def extent(self) -> int:
@@ -48,13 +63,19 @@ class ChunkStore:
 
     def blank(self, row: int) -> None:
         """Lets a row read as missing."""
+        self.flush()
         self._datasets.blank(row)
 
     def flush(self) -> None:
-        """Nothing is held back here."""
+        """Waits for what is being written."""
+        if self._large is not None:
+            self._large.flush()
 
-    def close(self, rows: int, hidden: Spans) -> None:
+    def close(self, rows: int, hidden: Spans) -> None:  # noqa: ARG002
         """Chunks that were not written take no room."""
+        self.abandon()
 
     def abandon(self) -> None:
-        """Nothing is on its way."""
+        """Writes nothing any more."""
+        if self._large is not None:
+            self._large.close()

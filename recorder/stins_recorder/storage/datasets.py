@@ -10,6 +10,7 @@ from stins.messages import Payload
 
 from ..errors import RecorderError
 from ..layout import DatasetLayout, FrameWriterLayout
+from .driver import place
 
 __all__ = ["FrameDatasets", "create_dataset", "create_datasets", "fill_value"]
 
@@ -76,9 +77,18 @@ class FrameDatasets:
 
     def write(self, row: int, contents: Sequence[Payload]) -> None:
         """Stores the parts of a frame as they are."""
+        for part, content in enumerate(contents):
+            self.write_part(row, part, content)
+
+    def write_part(self, row: int, part: int, content: Payload) -> None:
+        """Stores one of them."""
         layout = self.layout
-        for target, offset, content in zip(layout.targets, layout.offsets, contents, strict=True):
-            self.handles[target].write_direct_chunk((row, *offset), content)
+        self.handles[layout.targets[part]].write_direct_chunk((row, *layout.offsets[part]), content)
+
+    def place_part(self, row: int, part: int, content: Payload) -> int | None:
+        """Gives it its place in the file, for the caller to write it; None: it is written."""
+        layout = self.layout
+        return place(self.handles[layout.targets[part]], (row, *layout.offsets[part]), content)
 
     def blank(self, row: int) -> None:
         """Fills a row with the fill value, uncompressed: what stood there is gone."""

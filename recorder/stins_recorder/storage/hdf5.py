@@ -6,6 +6,8 @@ from typing import Any
 import h5py
 import hdf5plugin  # noqa: F401  # registers the filters that stored chunks name
 
+from .driver import file_driver
+
 __all__ = ["ALIGNED_FROM", "ALIGNMENT", "HDF5_ERRORS", "LIBVER", "create", "meta_bytes", "open_swmr", "options"]
 
 #: HDF5 1.10 reads it.
@@ -46,6 +48,6 @@ def create(path: Path) -> h5py.File:
 
 def open_swmr(path: Path, chunks: int = 0) -> h5py.File:
     """Opens a file that is whole, so that others can read it while it is written."""
-    file = h5py.File(path, "r+", **options(chunks))
+    file = h5py.File(path, "r+", driver=file_driver(), **options(chunks))
     file.swmr_mode = True
     return file

@@ -18,8 +18,10 @@ from stins.messages import Payload
 
 from .transaction import write_all
 
-__all__ = ["LargeWriter"]
+__all__ = ["LARGE_BYTES", "LargeWriter"]
 
+#: From here on receiving and writing at once is worth a thread.
+LARGE_BYTES = 1 << 20
 _THREADS = 2
 #: Two are being written, two wait: 4 x 8 MiB, so that memory stays bounded.
 _IN_FLIGHT = 4
@@ -110,7 +112,8 @@ class LargeWriter:
 
     def _store_direct(self, buffer: mmap.mmap, content: Payload, offset: int) -> int:
         """How many bytes were written past the page cache. The copy: a message lies anywhere, the disk wants pages."""
-        size = len(content) // _PAGE * _PAGE
+        # One that compression made larger than its pixels goes past the page cache as far as the buffer reaches.
+        size = min(len(content), len(buffer)) // _PAGE * _PAGE
         # numpy copies without the interpreter's lock.
         np.copyto(np.frombuffer(buffer, np.uint8, size), np.frombuffer(content, np.uint8, size))
         return os.pwrite(self._direct, memoryview(buffer)[:size], offset)

@@ -68,4 +68,4 @@ def open_store(
     """
     if datasets.layout.fixed:
         return AllocatedStore(datasets, descriptor, expected, rows=rows, runs=runs, most=most)
-    return ChunkStore(datasets, expected, most=most)
+    return ChunkStore(datasets, descriptor, expected, most=most)

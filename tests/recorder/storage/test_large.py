@@ -68,3 +68,11 @@ def test_no_thread_is_left(descriptor: int) -> None:
     assert threading.active_count() > before
     writer.close()
     assert threading.active_count() == before
+
+
+def test_a_content_that_is_larger_than_the_buffer_is_written_too(descriptor: int) -> None:
+    writer = LargeWriter(descriptor, 8192, direct=on_a_disk(descriptor))
+    writer.write(content(1), 4096)
+    writer.flush()
+    writer.close()
+    assert os.pread(descriptor, SIZE, 4096) == content(1)
