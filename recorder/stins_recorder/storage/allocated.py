@@ -1,6 +1,5 @@
 """Index first, pixels after: frames of one size are written past HDF5, to places that its index has already."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -8,11 +7,9 @@ from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
-from .large import LARGE_BYTES, LargeWriter
+from .pixels import pixel_writer
 from .room import Room
 from .runs import Run, allocate, confirmed, merged
-from .space import on_a_disk
-from .transaction import write_all
 
 __all__ = ["AllocatedStore"]
 
@@ -28,7 +25,7 @@ _NOWHERE = Run(0, 0, ())
 
 
 class AllocatedStore:
-    """A frame is one `pwrite` for each part, and safe from the death of this process when that returns."""
+    """A frame is safe from the death of this process when it is written to its places, at a flush at the latest."""
 
     def __init__(
         self,
@@ -49,11 +46,8 @@ class AllocatedStore:
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame, _BYTES_AHEAD // layout.frame_bytes)
         self._room = Room(descriptor)
-        self._large: LargeWriter | None = None
-        chunk_bytes = [dataset.chunk_bytes for dataset in layout.datasets]
-        self._sizes = [chunk_bytes[target] for target in layout.targets]
-        if min(chunk_bytes) >= LARGE_BYTES:
-            self._large = LargeWriter(descriptor, max(chunk_bytes), direct=on_a_disk(descriptor))
+        self._sizes = [layout.datasets[target].chunk_bytes for target in layout.targets]
+        self._pixels = pixel_writer(descriptor, self._sizes)
 
     @property
     def extent(self) -> int:
@@ -78,13 +72,9 @@ class AllocatedStore:
             if run is _NOWHERE:
                 self._datasets.write(row, contents)
                 return
-        at, descriptor, large = row - run.first, self._descriptor, self._large
+        at, write = row - run.first, self._pixels.write
         for (base, step), content in zip(run.places, contents, strict=True):
-            if large is not None:
-                large.write(content, base + at * step)
-            elif os.pwrite(descriptor, content, base + at * step) != len(content):
-                # It ends in the error that stopped it, as a rule.
-                write_all(descriptor, content, base + at * step)
+            write(content, base + at * step)
 
     def blank(self, row: int) -> None:
         """Lets a row read as missing."""
@@ -92,8 +82,7 @@ class AllocatedStore:
 
     def flush(self) -> None:
         """Waits for what is being written, and takes more of the room for what is to come."""
-        if self._large is not None:
-            self._large.flush()
+        self._pixels.flush()
         self._room.take()
 
     def close(self, rows: int, hidden: Spans) -> None:
@@ -106,8 +95,7 @@ class AllocatedStore:
 
     def abandon(self) -> None:
         """Writes nothing any more."""
-        if self._large is not None:
-            self._large.close()
+        self._pixels.close()
 
     # -- allocation -----------------------------------------------------------------------------
 

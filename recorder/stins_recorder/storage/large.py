@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,17 +19,25 @@ from stins.messages import Payload
 
 from .transaction import write_all
 
-__all__ = ["LARGE_BYTES", "LargeWriter"]
+__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter"]
 
 #: From here on receiving and writing at once is worth a thread.
 LARGE_BYTES = 1 << 20
 _THREADS = 2
 #: Two are being written, two wait: 4 x 8 MiB, so that memory stays bounded.
-_IN_FLIGHT = 4
+IN_FLIGHT = 4
 #: Where, and how much, a write past the page cache begins and ends.
-_PAGE = 4096
+PAGE = 4096
 #: A disk that takes longer has failed; the supervisor says long before that it hangs.
 _LIMIT_S = 600.0
+
+
+class _Job(NamedTuple):
+    """A content on its way; `give_back`: whole pages in memory that begins with one, which somebody waits for."""
+
+    content: Payload
+    offset: int
+    give_back: Callable[[], None] | None = None
 
 
 class LargeWriter:
@@ -42,7 +51,7 @@ class LargeWriter:
         # By its number: the file may have been renamed.
         path = f"/proc/self/fd/{descriptor}"
         self._direct = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC) if direct else -1
-        self._jobs: SimpleQueue[tuple[Payload, int] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._pending: set[int] = set()
         self._changed = threading.Condition()
         self._error: OSError | None = None
@@ -55,10 +64,17 @@ class LargeWriter:
 
     def write(self, content: Payload, offset: int) -> None:
         """Takes the content, once there is room for it, and once what is on its way to the same place has arrived."""
+        self._take(_Job(content, offset))
+
+    def write_pages(self, pages: memoryview, offset: int, give_back: Callable[[], None]) -> None:
+        """The same for whole pages in memory of pages, which needs no copy; when it is written they are given back."""
+        self._take(_Job(pages, offset, give_back))
+
+    def _take(self, job: _Job) -> None:
         with self._changed:
-            self._wait(lambda: len(self._pending) < _IN_FLIGHT and offset not in self._pending)
-            self._pending.add(offset)
-        self._jobs.put((content, offset))
+            self._wait(lambda: len(self._pending) < IN_FLIGHT and job.offset not in self._pending)
+            self._pending.add(job.offset)
+        self._jobs.put(job)
 
     def flush(self) -> None:
         """Waits until everything is with the operating system."""
@@ -87,25 +103,30 @@ class LargeWriter:
 
     def _work(self, size_bytes: int) -> None:
         # One buffer for ever: fresh pages would cost more than the copy.
-        buffer = mmap.mmap(-1, -(-size_bytes // _PAGE) * _PAGE)
+        buffer = mmap.mmap(-1, -(-size_bytes // PAGE) * PAGE)
         while (job := self._jobs.get()) is not None:
-            content, offset = job
+            offset, give_back = job.offset, job.give_back
             try:
                 if self._error is None:
-                    self._store(buffer, content, offset)
+                    self._store(buffer, job)
             except OSError as error:
                 self._error = error
-            # Not before the next job comes: it is a frame.
-            del job, content
+            # Not when the next job comes: it is a frame.
+            del job
+            if give_back is not None:
+                give_back()
             with self._changed:
                 self._pending.discard(offset)
                 self._changed.notify_all()
 
-    def _store(self, buffer: mmap.mmap, content: Payload, offset: int) -> None:
-        done = 0
+    def _store(self, buffer: mmap.mmap, job: _Job) -> None:
+        content, offset, done = job.content, job.offset, 0
         if self._direct >= 0:
             with suppress(OSError):
-                done = self._store_direct(buffer, content, offset)
+                if job.give_back is not None:
+                    done = os.pwrite(self._direct, content, offset)
+                else:
+                    done = self._store_direct(buffer, content, offset)
         # What is not a whole page, or didn't get through, goes by the page cache; there it ends in the error, if any.
         if done < len(content):
             write_all(self._descriptor, memoryview(content)[done:], offset + done)
@@ -113,7 +134,7 @@ class LargeWriter:
     def _store_direct(self, buffer: mmap.mmap, content: Payload, offset: int) -> int:
         """How many bytes were written past the page cache. The copy: a message lies anywhere, the disk wants pages."""
         # One that compression made larger than its pixels goes past the page cache as far as the buffer reaches.
-        size = min(len(content), len(buffer)) // _PAGE * _PAGE
+        size = min(len(content), len(buffer)) // PAGE * PAGE
         # numpy copies without the interpreter's lock.
         np.copyto(np.frombuffer(buffer, np.uint8, size), np.frombuffer(content, np.uint8, size))
         return os.pwrite(self._direct, memoryview(buffer)[:size], offset)
