@@ -20,6 +20,8 @@ __all__ = ["Link", "Sought"]
 log = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.05
+#: A connection takes a millisecond, and each series makes one.
+_CONNECT_TICK_S: Final = 0.002
 #: A start that says nothing of whose it is may be an old one: so long it is waited for a better one.
 _DOUBT_S: Final = 0.3
 #: Pixel mask and flat field of each channel, 4 bytes each a pixel, come in one message; so do the channels of an image.
@@ -37,7 +39,10 @@ class Sought(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """A PULL socket connected to the DCU. It belongs to the thread that uses it."""
+    """A PULL socket connected to the DCU, for one series whose images have so many `pixels`, all channels together.
+
+    It belongs to the thread that uses it.
+    """
 
     def __init__(self, host: str, port: int, version: str, pixels: int, queue_bytes: int) -> None:
         self.endpoint = f"tcp://{host}:{port}" if ":" not in host else f"tcp://[{host}]:{port}"
@@ -63,8 +68,7 @@ class Link:
         while not self.connected:
             if time.monotonic() > deadline:
                 return False
-            # What waits of an older series must not turn this into a busy loop.
-            time.sleep(_TICK_S)
+            time.sleep(_CONNECT_TICK_S)
         return True
 
     # -- the start ------------------------------------------------------------------------------

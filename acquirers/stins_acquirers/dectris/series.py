@@ -95,6 +95,11 @@ class EigerSeries:
         return self._plan.allowed is not None and self._triggers >= self._plan.allowed
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more is read from the stream."""
+        return self._over
+
+    @property
     def triggered(self) -> bool:
         """Whether images are still to come; behind the last trigger, whether the end is."""
         if self._over or self._stopped is not None:
