@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _IDLE: Final = "idle"
 _ACQUIRE: Final = "acquire"
+#: Nothing but the state is told then, and an abort would leave the detector half initialized.
+_INITIALIZE: Final = "initialize"
 #: Switched on or restarted, and in an error that only this ends.
 _NEEDS_INITIALIZE: Final = ("na", "error")
 _TICK_S: Final = 0.05
@@ -51,6 +53,7 @@ class Dcu:
         Raises `HardwareError` with what is in the way.
         """
         self._settings = settings
+        self.simplon.answer_s = settings.answer_timeout_s
         if self._initializing is not None:
             self._wait_initialized(step)
         elif not self.simplon.version:
@@ -58,6 +61,9 @@ class Dcu:
         if (state := self.simplon.state(step)) in _NEEDS_INITIALIZE:
             self._initialize(step, state)
             state = self.simplon.state(step)
+        if state == _INITIALIZE:
+            self._loaded = False
+            raise self._error(step, "the detector is initializing, which may take minutes; try again when it is done")
         if not self._loaded:
             self.configuration.load(step)
             self._loaded = True

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from stins_acquirers.backend import BackendError, Ending, HardwareError
@@ -80,6 +81,39 @@ def test_a_dcu_that_does_not_answer_is_told_by_its_deadline(make: Make, eiger: R
     assert time.monotonic() - began < 2
     eiger.clear_faults()
     assert take(backend) == [0, 1]
+
+
+def test_how_long_the_dcu_may_take_can_be_set_while_it_is_connected(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=60)
+    backend.configure({"answer_timeout_s": 0.3})
+    eiger.fault("silence", key="detector/config/count_time")
+    with pytest.raises(HardwareError, match="no answer within 0.3 s"):
+        backend.arm(arm_request())
+
+
+def test_a_dcu_that_fails_when_it_is_set_up_does_not_end_the_acquirer(make: Make, eiger: RunningEiger) -> None:
+    eiger.fault("http", key="detector/config/count_time", status=503)
+    backend = make(eiger)
+    with pytest.raises(HardwareError, match=r"arm: GET .*/config/count_time: HTTP 503: .*; look at it, restart its se"):
+        backend.arm(arm_request())
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
+def test_what_another_client_initializes_is_waited_for_and_never_taken_over(make: Make) -> None:
+    with running_eiger(initialize_s=600) as eiger, ThreadPoolExecutor() as background:
+        initialized = background.submit(eiger.client.put, eiger.address("detector", "command", "initialize"))
+        deadline = time.monotonic() + DEADLINE_S
+        while eiger.state != "initialize":
+            assert time.monotonic() < deadline
+        assert eiger.client.get(eiger.address("detector", "config", "count_time")).status_code == 400
+        backend = make(eiger, take_over=True)
+        with pytest.raises(HardwareError, match="arm: the detector is initializing, .*try again when it is done"):
+            backend.arm(arm_request())
+        assert eiger.state == "initialize"
+        backend.close()
+        eiger.process.terminate()
+        initialized.exception(DEADLINE_S)
 
 
 def test_a_slow_dcu_is_waited_for(make: Make, eiger: RunningEiger) -> None:
