@@ -133,7 +133,7 @@ class EigerBackend:
         return int(found.max) if found is not None and found.max is not None else None
 
     def _connect(self) -> Link:
-        """A link for this one series: the size of its messages is known now, and who is idle must take none of others'."""
+        """A link for this series, whose largest message is known now. Who is idle must take nobody's messages."""
         settings, config = self._wanted, self._dcu.configuration.values
         rows, columns = (int(config.get(f"{axis}_pixels_in_detector") or 1) for axis in ("y", "x"))
         pixels = rows * columns * (len(channel_names(config)) + 1)

@@ -48,4 +48,4 @@ class Errand:
 def in_time(waits: Iterable[Callable[[float], bool]], timeout_s: float) -> bool:
     """Whether all of these, one after the other, are over within that time together."""
     deadline = time.monotonic() + timeout_s
-    return all([wait(max(0.0, deadline - time.monotonic())) for wait in waits])
+    return all(wait(max(0.0, deadline - time.monotonic())) for wait in waits)

@@ -70,17 +70,17 @@ class Simplon:
         if told.get("value") in _VERSIONS:
             self.version = str(told["value"])
             return self.version
-        for self.version in _VERSIONS:
+        for version in _VERSIONS:
+            self.version = version
             try:
                 self.state(step)
             except SimplonError as error:
+                # A service that still starts may know nothing yet: it is asked again.
+                self.version = ""
                 if error.status != httpx.codes.NOT_FOUND:
-                    self.version = ""
                     raise
             else:
-                return self.version
-        # A service that still starts may know nothing yet: it is asked again.
-        self.version = ""
+                return version
         raise SimplonError(
             f"DCU at {self.url}: {step}: it speaks none of SIMPLON {', '.join(_VERSIONS)}; is this the address of a "
             "detector's DCU?"
