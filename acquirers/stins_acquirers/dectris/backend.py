@@ -13,7 +13,7 @@ from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_
 from .config import channel_names, frame_description
 from .dcu import Dcu
 from .keys import read_back, wishes
-from .link import Link, Sought
+from .link import Link, MixedUpError, Sought
 from .plan import plan_of
 from .series import EigerSeries
 from .settings import EigerSettings
@@ -121,9 +121,9 @@ class EigerBackend:
             config = dcu.configuration.values
             identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
             self._series = EigerSeries(dcu, link, plan, identity, settings)
-        except Exception:
+        except Exception as error:
             self._close_link()
-            self._withdraw()
+            self._withdraw(armed_here=isinstance(error, MixedUpError))
             raise
         log.info("series %s of the detector is armed; %d messages of others were left out", identity, link.stale)
         return msgspec.structs.replace(opening, frames_expected=request.frames_expected)
@@ -147,10 +147,10 @@ class EigerBackend:
             )
         return self._link
 
-    def _withdraw(self) -> None:
-        """Ends what was armed in vain, unless another client has set the detector up meanwhile."""
+    def _withdraw(self, *, armed_here: bool) -> None:
+        """Ends what was armed in vain, unless another client has set the detector up, and perhaps armed it, since."""
         try:
-            if self._dcu.is_ours("arm"):
+            if armed_here or self._dcu.is_ours("arm"):
                 self._dcu.abort("arm")
         except BackendError as error:
             log.warning("%s", error)

@@ -1,6 +1,8 @@
 """What can be wrong with the DCU: a deadline, an error that says what to do, and the next series works."""
 
+import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -211,9 +213,65 @@ def test_of_two_clients_that_arm_at_once_one_is_told_and_the_other_goes_on(make:
         second.arm(arm_request(frames=2))
 
 
-def test_a_start_that_another_receiver_took_is_told(make: Make, eiger: RunningEiger) -> None:
+def test_what_another_client_set_up_while_it_was_armed_is_told_and_ended(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=5.0)
+    before = eiger.value("header_appendix", "stream")
+    # The last key that is read before the detector is armed.
+    eiger.fault("silence", key="filewriter/config/mode")
+    with ThreadPoolExecutor() as background:
+        armed = background.submit(backend.arm, arm_request(frames=2))
+        deadline = time.monotonic() + DEADLINE_S
+        while eiger.value("header_appendix", "stream") == before:
+            assert time.monotonic() < deadline
+        eiger.put("header_appendix", "of another client", "stream")
+        eiger.clear_faults()
+        with pytest.raises(
+            HardwareError, match=r"another client set the detector up .*: series \d+ came with that cli"
+        ):
+            armed.result(DEADLINE_S)
+    assert eiger.state == "idle"
+    assert take(backend) == [0, 1]
+
+
+def test_two_acquirers_that_race_for_the_detector_both_get_it_one_after_the_other(
+    make: Make, eiger: RunningEiger
+) -> None:
+    backends = [make(eiger, end_timeout_s=0.2, answer_timeout_s=2.0) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def race(backend: EigerBackend) -> str:
+        barrier.wait()
+        try:
+            backend.arm(arm_request(frames=2))
+        except BackendError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as threads:
+        told = [problem for problem in threads.map(race, backends) if problem]
+    assert told
+    assert all(re.search("another|state is '?(ready|configure)", problem) for problem in told), told
+    for backend in backends:
+        backend.abort()
+    waiting, taken, deadline = backends, 0, time.monotonic() + DEADLINE_S
+    while waiting:
+        assert time.monotonic() < deadline
+        backend, *waiting = waiting
+        try:
+            backend.arm(arm_request(frames=2))
+        except HardwareError:
+            # What the other had set up, that one ends when its turn comes.
+            waiting.append(backend)
+            continue
+        backend.trigger(TriggerRequest())
+        assert [frame.number for frame in until_over(backend)[0]] == [0, 1]
+        backend.disarm()
+        taken += 1
+    assert taken == 2
+
+
+def test_a_stream_without_a_start_is_told_with_its_most_likely_reason(make: Make, eiger: RunningEiger) -> None:
     backend = make(eiger, answer_timeout_s=0.5)
-    eiger.fault("slow", key="detector/command/arm", seconds=0.1)
     eiger.command("initialize", module="stream")
     eiger.fault("http", key="stream/config/mode", status=404)
     with pytest.raises(
