@@ -93,6 +93,13 @@ def test_how_long_the_dcu_may_take_can_be_set_while_it_is_connected(make: Make, 
         backend.arm(arm_request())
 
 
+def test_a_dcu_that_cannot_list_its_keys_is_asked_for_those_that_are_known(make: Make, eiger: RunningEiger) -> None:
+    eiger.fault("http", key="detector/config/keys", status=404)
+    backend = make(eiger, exposure_s=0.003)
+    assert (backend.settings.exposure_s, backend.settings.roi_mode) == (0.003, "disabled")
+    assert take(backend) == [0, 1]
+
+
 def test_a_dcu_that_fails_when_it_is_set_up_does_not_end_the_acquirer(make: Make, eiger: RunningEiger) -> None:
     eiger.fault("http", key="detector/config/count_time", status=503)
     backend = make(eiger)

@@ -13,7 +13,7 @@ from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.conformance import arm_request
 from stins_acquirers.dectris import EigerBackend
 from stins_acquirers.dectris.dcu import Dcu
-from stins_acquirers.dectris.link import Link, Sought
+from stins_acquirers.dectris.link import Link, MixedUpError, Sought
 from stins_acquirers.dectris.plan import plan_of
 from stins_acquirers.dectris.series import EigerSeries
 from stins_acquirers.replay.capture import read_messages
@@ -22,6 +22,7 @@ from stins.control import TriggerRequest
 from stins.transport import Receiver
 from tests.acquirers.dectris.conftest import settings_for
 from tests.acquirers.dectris.eiger_kit import DEADLINE_S, numbers, until_over
+from tests.acquirers.dectris.messages_v2 import SERIES, start
 from tests.acquirers.simulate_kit import RunningEiger, pulling, running_eiger
 
 Make = Callable[..., EigerBackend]
@@ -119,6 +120,23 @@ def test_images_that_another_receiver_took_are_declared_and_it_is_told_by_name(
     assert sorted(lost + numbers(frames)) == list(range(frames[-1].number + 1))
     assert ending.status == "failed"
     assert "images did not come (the DCU's stream says that it dropped none): does another receiver" in ending.reason
+
+
+def test_an_old_start_with_our_number_does_not_pass_for_ours_nor_for_another_clients() -> None:
+    """Numbers begin anew when the detector is initialized."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as detector:
+        detector.linger = 0
+        link = Link("127.0.0.1", detector.bind_to_random_port("tcp://127.0.0.1"), "v2", 6000, 1 << 24)
+        detector.send(start(user_data='{"armed": "then"}'))
+        detector.send(start(user_data='{"armed": "now"}', beam_center_x=7.0))
+        sought = Sought('{"armed": "now"}', SERIES["series_id"])
+        _, opening = link.wait_for_start(sought, {}, DEADLINE_S)
+        assert (opening.header.acquisition.beam_center_x, link.stale) == (7.0, 1)
+        detector.send(start(user_data='{"armed": "then"}'))
+        with pytest.raises(MixedUpError, match="series 3 came with that client's appendix, expected ours"):
+            link.wait_for_start(sought, {}, 0.5)
+        link.close()
+        link.close()
 
 
 def test_the_captured_stream_of_an_eiger1_is_taken_like_that_of_a_detector(
