@@ -35,7 +35,11 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
 
 #: By the acquirer's backend, where the usual ones don't do. A DCU may take two minutes to arm, and seconds for each of
 #: several keys that depend on another; what is too long is said by the acquirer, whose own deadlines are shorter.
-_BY_BACKEND: Final = {"eiger": Deadlines(arm_s=150.0, command_s=20.0)}
+#: A camserver has 5 s for each answer, and the refusal of a threshold is waited for 2 s more.
+_BY_BACKEND: Final = {
+    "eiger": Deadlines(arm_s=150.0, command_s=20.0),
+    "pilatus": Deadlines(command_s=10.0),
+}
 
 
 def deadlines_of(backend: str) -> Deadlines:

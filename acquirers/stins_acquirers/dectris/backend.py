@@ -13,7 +13,7 @@ from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_
 from .config import channel_names, frame_description
 from .dcu import Dcu
 from .keys import read_back, wishes
-from .link import Link, Sought
+from .link import Link, MixedUpError, Sought
 from .plan import plan_of
 from .series import EigerSeries
 from .settings import EigerSettings
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 _IDLE: Final = "idle"
 _ADDRESS: Final = ("host", "http_port")
-_STREAM: Final = (*_ADDRESS, "stream_version", "stream_port", "queue_bytes")
 
 
 class EigerBackend:
@@ -87,8 +86,6 @@ class EigerBackend:
             raise
         if self._dcu is not before:
             before.close()
-        if _differ(settings, self._wanted, _STREAM):
-            self._close_link()
         self._wanted = settings
 
     def _set_up(self, step: str, settings: EigerSettings) -> None:
@@ -107,20 +104,26 @@ class EigerBackend:
     def arm(self, request: ArmRequest) -> Opening:
         """Sets the detector up, arms it, and waits for its start message."""
         settings, dcu = self._wanted, self._dcu
+        self._close_link()
         dcu.make_ready("arm", settings)
         dcu.make_free("arm")
         dcu.apply("arm", settings)
         plan = plan_of(request, settings, self._most())
         appendix = _appendix(request)
         dcu.prepare("arm", plan, appendix)
-        link = self._connected_link()
-        number = dcu.arm("arm")
+        link = self._connect()
+        try:
+            number = dcu.arm("arm")
+        except Exception:
+            self._close_link()
+            raise
         try:
             config = dcu.configuration.values
             identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
             self._series = EigerSeries(dcu, link, plan, identity, settings)
-        except Exception:
-            self._withdraw()
+        except Exception as error:
+            self._close_link()
+            self._withdraw(armed_here=isinstance(error, MixedUpError))
             raise
         log.info("series %s of the detector is armed; %d messages of others were left out", identity, link.stale)
         return msgspec.structs.replace(opening, frames_expected=request.frames_expected)
@@ -129,12 +132,12 @@ class EigerBackend:
         found = self._dcu.configuration.get("ntrigger")
         return int(found.max) if found is not None and found.max is not None else None
 
-    def _connected_link(self) -> Link:
+    def _connect(self) -> Link:
+        """A link for this series, whose largest message is known now. Who is idle must take nobody's messages."""
         settings, config = self._wanted, self._dcu.configuration.values
-        if self._link is None:
-            rows, columns = (int(config.get(f"{axis}_pixels_in_detector") or 1) for axis in ("y", "x"))
-            pixels = rows * columns * (len(channel_names(config)) + 1)
-            self._link = Link(settings.host, settings.port, settings.stream_version, pixels, settings.queue_bytes)
+        rows, columns = (int(config.get(f"{axis}_pixels_in_detector") or 1) for axis in ("y", "x"))
+        pixels = rows * columns * (len(channel_names(config)) + 1)
+        self._link = Link(settings.host, settings.port, settings.stream_version, pixels, settings.queue_bytes)
         if not self._link.wait_connected(settings.answer_timeout_s):
             endpoint = self._link.endpoint
             self._close_link()
@@ -144,10 +147,10 @@ class EigerBackend:
             )
         return self._link
 
-    def _withdraw(self) -> None:
-        """Ends what was armed in vain, unless another client has set the detector up meanwhile."""
+    def _withdraw(self, *, armed_here: bool) -> None:
+        """Ends what was armed in vain, unless another client has set the detector up, and perhaps armed it, since."""
         try:
-            if self._dcu.is_ours("arm"):
+            if armed_here or self._dcu.is_ours("arm"):
                 self._dcu.abort("arm")
         except BackendError as error:
             log.warning("%s", error)
@@ -160,7 +163,12 @@ class EigerBackend:
 
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """The frames that have come."""
-        return self._series.read(timeout_s) if self._series else ()
+        if self._series is None:
+            return ()
+        frames = self._series.read(timeout_s)
+        if self._series.over:
+            self._close_link()
+        return frames
 
     def triggered(self) -> bool:
         """Whether frames are still to come."""
@@ -174,12 +182,18 @@ class EigerBackend:
         """Ends the series in good order; `read` gives what is left of it. Twice does no harm."""
         if self._series is not None:
             self._series.stop()
+            # Else there is something left to be read.
+            if self._series.over:
+                self._close_link()
 
     def abort(self) -> None:
         """Ends the series now. Twice does no harm."""
         series, self._series = self._series, None
-        if series is not None:
-            series.abort()
+        try:
+            if series is not None:
+                series.abort()
+        finally:
+            self._close_link()
 
     def close(self) -> None:
         """Ends a series that is armed, and lets the DCU go. Twice does no harm."""
@@ -187,7 +201,6 @@ class EigerBackend:
             self.abort()
         except BackendError as error:
             log.warning("%s", error)
-        self._close_link()
         self._dcu.close()
 
     def _close_link(self) -> None:

@@ -21,9 +21,14 @@ log = logging.getLogger(__name__)
 
 _IDLE: Final = "idle"
 _ACQUIRE: Final = "acquire"
+#: Nothing but the state is told then, and an abort would leave the detector half initialized.
+_INITIALIZE: Final = "initialize"
 #: Switched on or restarted, and in an error that only this ends.
 _NEEDS_INITIALIZE: Final = ("na", "error")
 _TICK_S: Final = 0.05
+#: The longest wait of a socket is 24 days (2^31 ms). A series without end may go on for as long: it is the watch that
+#: finds out whether the DCU is gone.
+_LONGEST_S: Final = 20 * 86_400.0
 _READY: Final = ("READY", "NA", "")
 
 
@@ -51,6 +56,7 @@ class Dcu:
         Raises `HardwareError` with what is in the way.
         """
         self._settings = settings
+        self.simplon.answer_s = settings.answer_timeout_s
         if self._initializing is not None:
             self._wait_initialized(step)
         elif not self.simplon.version:
@@ -58,6 +64,9 @@ class Dcu:
         if (state := self.simplon.state(step)) in _NEEDS_INITIALIZE:
             self._initialize(step, state)
             state = self.simplon.state(step)
+        if state == _INITIALIZE:
+            self._loaded = False
+            raise self._error(step, "the detector is initializing, which may take minutes; try again when it is done")
         if not self._loaded:
             self.configuration.load(step)
             self._loaded = True
@@ -190,7 +199,7 @@ class Dcu:
         """One trigger of ours; returns when its images are taken. Blocks for as long."""
         frame_s = self.configuration.number("frame_time", 0.0)
         delay_s = self.configuration.number("trigger_start_delay", 0.0)
-        timeout_s = frame_s * plan.images + delay_s + self._settings.trigger_margin_s
+        timeout_s = min(frame_s * plan.images + delay_s + self._settings.trigger_margin_s, _LONGEST_S)
         exposure_s = self.configuration.number("count_time", 0.0) if plan.mode == "inte" else None
         for _ in range(plan.starts):
             self.simplon.command("trigger", "trigger", timeout_s, exposure_s)

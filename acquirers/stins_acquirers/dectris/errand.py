@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 from stins import StinsError
 
-__all__ = ["Errand"]
+__all__ = ["Errand", "in_time"]
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +43,9 @@ class Errand:
             self.error = StinsError(f"{self._thread.name}: bug: {error!r}")
         finally:
             self._done.set()
+
+
+def in_time(waits: Iterable[Callable[[float], bool]], timeout_s: float) -> bool:
+    """Whether all of these, one after the other, are over within that time together."""
+    deadline = time.monotonic() + timeout_s
+    return all(wait(max(0.0, deadline - time.monotonic())) for wait in waits)

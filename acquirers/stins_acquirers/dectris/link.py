@@ -8,18 +8,20 @@ from typing import Any, Final
 import msgspec
 import zmq
 
-from stins.transport import Receiver
+from stins.transport import Receiver, TransportError
 
 from ..backend import HardwareError, Opening
 from .incoming import Identity, Incoming, Stream
 from .stream_v1 import StreamV1
 from .stream_v2 import StreamV2
 
-__all__ = ["Link", "Sought"]
+__all__ = ["Link", "MixedUpError", "Sought"]
 
 log = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.05
+#: A connection takes a millisecond, and each series makes one.
+_CONNECT_TICK_S: Final = 0.002
 #: A start that says nothing of whose it is may be an old one: so long it is waited for a better one.
 _DOUBT_S: Final = 0.3
 #: Pixel mask and flat field of each channel, 4 bytes each a pixel, come in one message; so do the channels of an image.
@@ -36,8 +38,15 @@ class Sought(msgspec.Struct, frozen=True):
     number: int | None
 
 
+class MixedUpError(HardwareError):
+    """What was armed here is a series that another client had set up: it is nobody's."""
+
+
 class Link:
-    """A PULL socket connected to the DCU. It belongs to the thread that uses it."""
+    """A PULL socket connected to the DCU, for one series whose images have so many `pixels`, all channels together.
+
+    It belongs to the thread that uses it.
+    """
 
     def __init__(self, host: str, port: int, version: str, pixels: int, queue_bytes: int) -> None:
         self.endpoint = f"tcp://{host}:{port}" if ":" not in host else f"tcp://[{host}]:{port}"
@@ -45,7 +54,16 @@ class Link:
         largest = pixels * _START_BYTES_A_PIXEL + _SPARE_BYTES
         # Both arms of the queue hold as many images as fit into the memory; a start is never alone in it for long.
         held = max(2, min(1000, queue_bytes // max(1, pixels * _IMAGE_BYTES_A_PIXEL)))
-        self._receiver = Receiver([self.endpoint], budget_bytes=largest * held, max_message_bytes=largest)
+        # A context of its own: only when that has ended is the connection closed for sure. The start of the next series
+        # could be dealt to one that is still there.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            self._receiver = Receiver(
+                [self.endpoint], budget_bytes=largest * held, max_message_bytes=largest, context=self._context
+            )
+        except TransportError:
+            self._context.term()
+            raise
         self._poller = zmq.Poller()
         self._poller.register(self._receiver.socket, zmq.POLLIN)
         self._stream: Stream = _STREAMS[version]({})
@@ -63,8 +81,7 @@ class Link:
         while not self.connected:
             if time.monotonic() > deadline:
                 return False
-            # What waits of an older series must not turn this into a busy loop.
-            time.sleep(_TICK_S)
+            time.sleep(_CONNECT_TICK_S)
         return True
 
     # -- the start ------------------------------------------------------------------------------
@@ -72,12 +89,13 @@ class Link:
     def wait_for_start(self, sought: Sought, config: Mapping[str, Any], timeout_s: float) -> tuple[Identity, Opening]:
         """How the series begins that was just armed; what comes before belongs to others, and is counted in `stale`.
 
-        Raises `HardwareError` when it doesn't come.
+        Raises `HardwareError` when it doesn't come; `MixedUpError` when it came with the appendix of another client.
         """
         self._stream = _STREAMS[self._version](config)
         self.stale = 0
         deadline = time.monotonic() + timeout_s
         doubtful: tuple[Identity, Opening] | None = None
+        mixed_up = False
         while (now := time.monotonic()) < deadline:
             incoming = self.receive(min(_TICK_S, deadline - now))
             if incoming is None:
@@ -90,9 +108,17 @@ class Link:
                 if ours is None and doubtful is None:
                     deadline = min(deadline, now + _DOUBT_S)
                 doubtful = found if ours is None else doubtful
+                # Or it is an old one: numbers begin anew with each `initialize`.
+                mixed_up |= ours is False and incoming.series.number == sought.number
             self.stale += 1
         if doubtful is not None:
             return doubtful
+        if mixed_up:
+            raise MixedUpError(
+                f"stream {self.endpoint}: another client set the detector up at the moment when it was armed here: "
+                f"series {sought.number} came with that client's appendix, expected ours; one of them has to wait for "
+                "the other, then arm again"
+            )
         others = f" ({self.stale} messages of other series came)" if self.stale else ""
         raise HardwareError(
             f"stream {self.endpoint}: the series was armed, but its start did not come within {timeout_s:g} s{others}; "
@@ -117,8 +143,9 @@ class Link:
         return bool(int(self._receiver.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def close(self) -> None:
-        """Closes the socket. Closing twice does no harm."""
+        """Closes the connection; returns when it is closed. Closing twice does no harm."""
         self._receiver.close()
+        self._context.term()
 
 
 def _is_ours(incoming: Incoming, sought: Sought) -> bool | None:

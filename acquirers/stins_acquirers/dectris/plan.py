@@ -11,8 +11,10 @@ from .settings import EigerSettings
 
 __all__ = ["Plan", "plan_of"]
 
-#: A series without end, until it is disarmed: this many triggers, where the detector takes that many.
-_WITHOUT_END: Final = 1_000_000
+#: A series without end, until it is disarmed, has as many images as there can be: 2^48 in all (SIMPLON 1.8), and of
+#: images and triggers what the detector takes; this many where it does not say.
+_MOST_IMAGES: Final = 1 << 48
+_UNTOLD: Final = 2_000_000_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ def plan_of(request: ArmRequest, settings: EigerSettings, most: int | None) -> P
     Raises `BackendError` for more than that.
     """
     per_trigger, expected = request.frames_per_trigger, request.frames_expected
-    limit = _WITHOUT_END if most is None else min(most, _WITHOUT_END)
+    limit = min(_UNTOLD if most is None else most, max(1, _MOST_IMAGES // per_trigger))
     triggers = request.triggers if request.triggers is not None else limit
     mode = settings.cable_mode if request.trigger_mode == "external" else settings.command_mode
     if request.trigger_mode == "internal":

@@ -9,7 +9,7 @@ import msgspec
 
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening
 from .dcu import Dcu
-from .errand import Errand
+from .errand import Errand, in_time
 from .incoming import Identity, Incoming
 from .link import Link
 from .losses import Conclusion, Losses, conclude
@@ -93,6 +93,11 @@ class EigerSeries:
     @property
     def _last_is_given(self) -> bool:
         return self._plan.allowed is not None and self._triggers >= self._plan.allowed
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is read from the stream."""
+        return self._over
 
     @property
     def triggered(self) -> bool:
@@ -216,7 +221,11 @@ class EigerSeries:
 
     @property
     def _is_complete(self) -> bool:
-        return self._plan.expected is not None and self._numbering.next_image >= self._plan.expected
+        """Whether all images have come, or are known to be lost: those that were dropped behind the last that came."""
+        seen = self._watch.seen
+        told = seen.dropped if seen is not None and seen.at >= self._armed else 0
+        gone = self._numbering.next_image + max(0, told - self._losses.images)
+        return self._plan.expected is not None and gone >= self._plan.expected
 
     def _give_up_images(self, now: float, quiet_s: float) -> None:
         """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow."""
@@ -281,9 +290,9 @@ class EigerSeries:
 
     def _join(self) -> None:
         self._watch.close()
-        errand = self._errand
-        if not self._watch.join(_TICK_S) or (errand is not None and not errand.wait(_JOIN_S)):
+        waits = [self._watch.join] if self._errand is None else [self._errand.wait, self._watch.join]
+        # The trigger is answered when the series has ended; it is cut short only where it isn't.
+        if not in_time(waits, _JOIN_S):
             self._dcu.simplon.interrupt()
-        self._watch.join(_JOIN_S)
-        if errand is not None and not errand.wait(_JOIN_S):
-            log.warning("%s: the DCU holds up a command still", self._dcu.simplon.url)
+            if not in_time(waits, _JOIN_S):
+                log.warning("%s: the DCU holds up a command still", self._dcu.simplon.url)

@@ -22,6 +22,8 @@ __all__ = ["NoAnswerError", "Simplon", "SimplonError"]
 #: The newest first; an EIGER 1 with its old server has the other.
 _VERSIONS = ("1.8.0", "1.6.0")
 _CONNECT_S = 3.0
+#: Servers close a connection that was idle for 5 s; whoever sends at that moment has no answer.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
 #: What the DCU answers is a value or a list of names; arrays of pixels are never asked for.
 _ANSWER_BYTES = 8 << 20
 
@@ -35,20 +37,22 @@ class SimplonError(BackendError):
 
 
 class NoAnswerError(SimplonError, HardwareError):
-    """The DCU did not answer, or not in time."""
+    """The DCU did not answer, not in time, or that it is not able to (HTTP 5xx)."""
 
 
 class Simplon:
-    """One DCU, at `host`:`port`. Every call raises `SimplonError`, which names DCU, step, key and value.
+    """One DCU, at `host`:`port`, that has `answer_s` for an answer unless it is told otherwise.
+
+    Every call raises `SimplonError`, which names DCU, step, key and value.
 
     May be used from any thread; `interrupt` ends what other threads wait for.
     """
 
     def __init__(self, host: str, port: int, answer_s: float) -> None:
         self.url = f"http://{host}:{port}" if ":" not in host else f"http://[{host}]:{port}"
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         # A proxy of the environment has no business between an acquirer and its detector.
-        self._http = httpx.Client(base_url=self.url, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, limits=_LIMITS)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
         self.version = ""
@@ -66,14 +70,17 @@ class Simplon:
         if told.get("value") in _VERSIONS:
             self.version = str(told["value"])
             return self.version
-        for self.version in _VERSIONS:
+        for version in _VERSIONS:
+            self.version = version
             try:
                 self.state(step)
             except SimplonError as error:
+                # A service that still starts may know nothing yet: it is asked again.
+                self.version = ""
                 if error.status != httpx.codes.NOT_FOUND:
                     raise
             else:
-                return self.version
+                return version
         raise SimplonError(
             f"DCU at {self.url}: {step}: it speaks none of SIMPLON {', '.join(_VERSIONS)}; is this the address of a "
             "detector's DCU?"
@@ -106,7 +113,7 @@ class Simplon:
     def put(self, step: str, key: str, value: Any, module: str = "detector", expected: str = "") -> tuple[str, ...]:
         """Sets a key; the names of the keys that have changed, or may have."""
         path = self._path(module, f"config/{key}")
-        raw = self._call(step, "PUT", path, self._answer_s, body={"value": value}, expected=expected)
+        raw = self._call(step, "PUT", path, self.answer_s, body={"value": value}, expected=expected)
         # Some answer with nothing, or with an object: then only this key is known to have changed.
         with suppress(msgspec.DecodeError):
             return msgspec.json.decode(raw, type=tuple[str, ...])
@@ -116,7 +123,7 @@ class Simplon:
         """The detector's state: na, idle, ready, initialize, configure, acquire, test or error."""
         if self.version == _VERSIONS[-1]:
             # The old server reads the hardware only when it is told to.
-            self._call(step, "PUT", self._path("detector", "command/status_update"), self._answer_s)
+            self._call(step, "PUT", self._path("detector", "command/status_update"), self.answer_s)
         return str(self.get(step, "state", task="status").value)
 
     # -- commands -------------------------------------------------------------------------------
@@ -150,7 +157,7 @@ class Simplon:
         return f"/{module}/api/{self.version}/{rest}"
 
     def _json(self, step: str, method: str, path: str, kind: Any) -> Any:
-        raw = self._call(step, method, path, self._answer_s)
+        raw = self._call(step, method, path, self.answer_s)
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.DecodeError as error:
@@ -182,7 +189,10 @@ class Simplon:
             return content
         told = " ".join(content.decode("utf-8", "replace").split())[:300]
         hint = f"; expected {expected}" if expected else ""
-        raise self._error(step, f"{what}: HTTP {status}: {told or 'without a reason'}{hint}", status)
+        problem = f"{what}: HTTP {status}: {told or 'without a reason'}{hint}"
+        if httpx.codes.is_server_error(status):
+            raise NoAnswerError(f"DCU at {self.url}: {step}: {problem}; look at it, restart its service", status)
+        raise self._error(step, problem, status)
 
     def _exchange(self, method: str, path: str, timeout_s: float, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
         """Status and body; httpx' own time-out is for each read, so that a trickle would never end."""

@@ -1,5 +1,6 @@
 """Looks at the detector's status while a series runs: what the stream doesn't tell, and that the DCU is still there."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ import msgspec
 from stins import StinsError
 
 __all__ = ["Seen", "Watch"]
+
+log = logging.getLogger(__name__)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -57,4 +60,7 @@ class Watch:
                 self.problem, self._heard = "", time.monotonic()
             except StinsError as error:
                 self.problem = str(error)
+            except Exception as error:  # a bug must not pass for a DCU that is well
+                log.exception("%s", self._thread.name)
+                self.problem = f"{self._thread.name}: bug: {error!r}"
             self._closed.wait(self._period_s)

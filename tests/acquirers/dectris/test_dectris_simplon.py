@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from stins_acquirers.backend import HardwareError
 from stins_acquirers.dectris.errand import Errand
 from stins_acquirers.dectris.simplon import NoAnswerError, Simplon, SimplonError
 
@@ -69,9 +70,23 @@ def test_something_that_is_no_dcu_is_told_by_what_it_answered(serve: Serve) -> N
         simplon.state("arm")
 
 
-def test_a_server_without_simplon_is_told(serve: Serve) -> None:
+def test_a_server_without_simplon_is_told_and_asked_again_the_next_time(serve: Serve) -> None:
+    simplon = serve(text(b"", 404))
     with pytest.raises(SimplonError, match=r"connect: it speaks none of SIMPLON 1.8.0, 1.6.0; is this the address"):
-        serve(text(b"", 404)).find_version("connect")
+        simplon.find_version("connect")
+    assert simplon.version == ""
+
+
+def test_a_version_that_was_only_tried_when_the_dcu_refused_is_none(serve: Serve) -> None:
+    simplon = serve(text(b"", 403))
+    with pytest.raises(SimplonError, match="HTTP 403"):
+        simplon.find_version("connect")
+    assert simplon.version == ""
+
+
+def test_a_dcu_that_is_not_able_to_answer_is_at_fault_and_not_who_asked(serve: Serve) -> None:
+    with pytest.raises(HardwareError, match=r"GET .*count_time: HTTP 502: Bad Gateway; look at it, restart its serv"):
+        serve(text(b"Bad Gateway", 502)).get("arm", "count_time")
 
 
 def test_a_dcu_that_does_not_tell_its_version_is_tried(eiger2: RunningEiger) -> None:

@@ -1,8 +1,11 @@
 """What can be wrong with the DCU: a deadline, an error that says what to do, and the next series works."""
 
+import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from stins_acquirers.backend import BackendError, Ending, HardwareError
@@ -80,6 +83,46 @@ def test_a_dcu_that_does_not_answer_is_told_by_its_deadline(make: Make, eiger: R
     assert time.monotonic() - began < 2
     eiger.clear_faults()
     assert take(backend) == [0, 1]
+
+
+def test_how_long_the_dcu_may_take_can_be_set_while_it_is_connected(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=60)
+    backend.configure({"answer_timeout_s": 0.3})
+    eiger.fault("silence", key="detector/config/count_time")
+    with pytest.raises(HardwareError, match=r"no answer within 0\.3 s"):
+        backend.arm(arm_request())
+
+
+def test_a_dcu_that_cannot_list_its_keys_is_asked_for_those_that_are_known(make: Make, eiger: RunningEiger) -> None:
+    eiger.fault("http", key="detector/config/keys", status=404)
+    backend = make(eiger, exposure_s=0.003)
+    assert (backend.settings.exposure_s, backend.settings.roi_mode) == (0.003, "disabled")
+    assert take(backend) == [0, 1]
+
+
+def test_a_dcu_that_fails_when_it_is_set_up_does_not_end_the_acquirer(make: Make, eiger: RunningEiger) -> None:
+    eiger.fault("http", key="detector/config/count_time", status=503)
+    backend = make(eiger)
+    with pytest.raises(HardwareError, match=r"arm: GET .*/config/count_time: HTTP 503: .*; look at it, restart its se"):
+        backend.arm(arm_request())
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
+def test_what_another_client_initializes_is_waited_for_and_never_taken_over(make: Make) -> None:
+    with running_eiger(initialize_s=600) as eiger, ThreadPoolExecutor() as background:
+        initialized = background.submit(eiger.client.put, eiger.address("detector", "command", "initialize"))
+        deadline = time.monotonic() + DEADLINE_S
+        while eiger.state != "initialize":
+            assert time.monotonic() < deadline
+        assert eiger.client.get(eiger.address("detector", "config", "count_time")).status_code == 400
+        backend = make(eiger, take_over=True)
+        with pytest.raises(HardwareError, match=r"arm: the detector is initializing, .*try again when it is done"):
+            backend.arm(arm_request())
+        assert eiger.state == "initialize"
+        backend.close()
+        eiger.process.terminate()
+        initialized.exception(DEADLINE_S)
 
 
 def test_a_slow_dcu_is_waited_for(make: Make, eiger: RunningEiger) -> None:
@@ -177,9 +220,65 @@ def test_of_two_clients_that_arm_at_once_one_is_told_and_the_other_goes_on(make:
         second.arm(arm_request(frames=2))
 
 
-def test_a_start_that_another_receiver_took_is_told(make: Make, eiger: RunningEiger) -> None:
+def test_what_another_client_set_up_while_it_was_armed_is_told_and_ended(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger, answer_timeout_s=5.0)
+    before = eiger.value("header_appendix", "stream")
+    # The last key that is read before the detector is armed.
+    eiger.fault("silence", key="filewriter/config/mode")
+    with ThreadPoolExecutor() as background:
+        armed = background.submit(backend.arm, arm_request(frames=2))
+        deadline = time.monotonic() + DEADLINE_S
+        while eiger.value("header_appendix", "stream") == before:
+            assert time.monotonic() < deadline
+        eiger.put("header_appendix", "of another client", "stream")
+        eiger.clear_faults()
+        with pytest.raises(
+            HardwareError, match=r"another client set the detector up .*: series \d+ came with that cli"
+        ):
+            armed.result(DEADLINE_S)
+    assert eiger.state == "idle"
+    assert take(backend) == [0, 1]
+
+
+def test_two_acquirers_that_race_for_the_detector_both_get_it_one_after_the_other(
+    make: Make, eiger: RunningEiger
+) -> None:
+    backends = [make(eiger, end_timeout_s=0.2, answer_timeout_s=2.0) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def race(backend: EigerBackend) -> str:
+        barrier.wait()
+        try:
+            backend.arm(arm_request(frames=2))
+        except BackendError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as threads:
+        told = [problem for problem in threads.map(race, backends) if problem]
+    assert told
+    assert all(re.search("another|state is '?(ready|configure)", problem) for problem in told), told
+    for backend in backends:
+        backend.abort()
+    waiting, taken, deadline = backends, 0, time.monotonic() + DEADLINE_S
+    while waiting:
+        assert time.monotonic() < deadline
+        backend, *waiting = waiting
+        try:
+            backend.arm(arm_request(frames=2))
+        except HardwareError:
+            # What the other had set up, that one ends when its turn comes.
+            waiting.append(backend)
+            continue
+        backend.trigger(TriggerRequest())
+        assert [frame.number for frame in until_over(backend)[0]] == [0, 1]
+        backend.disarm()
+        taken += 1
+    assert taken == 2
+
+
+def test_a_stream_without_a_start_is_told_with_its_most_likely_reason(make: Make, eiger: RunningEiger) -> None:
     backend = make(eiger, answer_timeout_s=0.5)
-    eiger.fault("slow", key="detector/command/arm", seconds=0.1)
     eiger.command("initialize", module="stream")
     eiger.fault("http", key="stream/config/mode", status=404)
     with pytest.raises(

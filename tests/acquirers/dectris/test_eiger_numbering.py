@@ -97,7 +97,10 @@ def test_gaps_account_for_what_was_dropped() -> None:
 
 
 def test_gaps_that_the_detector_knows_nothing_of_were_another_receivers() -> None:
-    assert "the DCU's stream says that it dropped none): nobody took them" in end(10, gaps=2).reason
+    none, some, all_ = (end(10, gaps=2, dropped=dropped).reason for dropped in (0, 1, 2))
+    assert none.endswith("dropped none): does another receiver take messages from this stream, too?")
+    assert some.endswith("dropped 1): nobody took them in time, or another receiver did")
+    assert all_.endswith("dropped 2): nobody took them in time")
 
 
 def test_an_early_end_says_how_far_it_came() -> None:
@@ -131,10 +134,6 @@ def test_a_request_becomes_images_and_triggers_of_the_detector(
 ) -> None:
     made = plan(**modes, **request_)
     assert (made.mode, made.images, made.triggers, made.starts) == expected
-
-
-def test_a_series_without_end_has_a_million_triggers_where_the_detector_takes_more() -> None:
-    assert plan(most=2**40, trigger_mode="software", triggers=None).triggers == 1_000_000
 
 
 def test_more_triggers_than_the_detector_takes_are_refused() -> None:

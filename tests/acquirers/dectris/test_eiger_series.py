@@ -103,6 +103,17 @@ def test_a_series_without_end_ends_when_it_is_disarmed(make: Make) -> None:
     assert backend.ending() is None
 
 
+def test_a_series_without_end_may_last_longer_than_a_socket_can_wait(make: Make, eiger2: RunningEiger) -> None:
+    backend = make(exposure_s=5.0)
+    backend.arm(arm_request(frames=1, triggers=None))
+    backend.trigger(TriggerRequest())
+    deadline = time.monotonic() + DEADLINE_S
+    while eiger2.state != "acquire":
+        assert list(backend.read(0.05)) == []
+        assert time.monotonic() < deadline
+    backend.abort()
+
+
 def test_frames_that_the_dcu_still_holds_come_after_disarming(make: Make, eiger2: RunningEiger) -> None:
     backend = make()
     backend.arm(arm_request("software", frames=5, triggers=None))
@@ -195,6 +206,17 @@ def test_images_that_were_dropped_at_the_end_are_declared_with_the_end(make: Mak
     eiger2.clear_faults()
     assert numbers(frames) == [0, 1, 2, 3]
     assert (ending.status, ending.frames_dropped) == ("failed", ((4, 5),))
+
+
+def test_a_gated_series_whose_last_image_was_dropped_ends_all_the_same(make: Make, eiger2: RunningEiger) -> None:
+    backend = make(cable_mode="extg", exposures_per_image=1)
+    backend.arm(arm_request("external", frames=1, triggers=3))
+    eiger2.fault("drop_images", image=2)
+    eiger2.pulse(count=3, width_s=0.001, period_s=0.002)
+    frames, ending = until_over(backend)
+    eiger2.clear_faults()
+    assert numbers(frames) == [0, 1]
+    assert (ending.status, ending.frames_dropped) == ("failed", ((2, 2),))
 
 
 def test_images_of_a_trigger_that_do_not_come_are_not_waited_for(make: Make, eiger2: RunningEiger) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stins_acquirers.dectris import EigerBackend
 
-from stins import Outcome, StinsError
+from stins import EndSeries, Outcome, StinsError, StoreFrame
 from stins.control import AcquirerState, ArmRequest, TriggerRequest
 from tests.acquirers.simulate_kit import RunningEiger
 
@@ -110,14 +110,20 @@ def test_a_dcu_that_restarts_in_the_middle_ends_the_series_as_failed_and_the_nex
     assert consumer.series()[2].result.outcome is Outcome.COMPLETE
 
 
-def test_an_abort_is_told_to_the_detector(make: Make, start: Started, consume: Started, eiger2: RunningEiger) -> None:
-    running = start(make(exposure_s=0.5))
+def test_an_abort_is_told_to_the_detector_and_what_did_not_come_is_missing_with_the_reason(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make(exposure_s=0.1))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(frames_per_trigger=100))
+    running.service.arm(request(frames_per_trigger=10_000))
     running.service.trigger(TriggerRequest())
+    consumer.until(StoreFrame)
     running.service.abort()
     assert eiger2.state == "idle"
-    assert consumer.series()[2].result.end.status == "aborted"
+    result = consumer.until(EndSeries)[-1].result
+    sent = running.status.frames_sent
+    assert (result.end.status, result.outcome, result.missing) == ("aborted", Outcome.INCOMPLETE, ((sent, 9999),))
+    assert any("aborted on request" in reason for reason in result.reasons)
 
 
 def test_a_refused_setting_is_no_fault(make: Make, start: Started) -> None:

@@ -34,4 +34,5 @@ def test_a_cable_may_be_silent_as_long_as_pulses_are_awaited(goal: Goal, moment:
 
 def test_a_dcu_has_more_time_to_arm_than_its_acquirer_gives_it() -> None:
     assert deadlines_of("eiger").arm_s > 120 + 3 * 5
+    assert deadlines_of("pilatus").command_s > 5 + 2
     assert deadlines_of("simulated").arm_s == 15

@@ -96,8 +96,9 @@ class _Look:
         self.facts |= {name: str(value) for name, value in seen.items() if value is not None}
         self.looked = len(SIMPLON_RULES)
         self._detector(seen)
-        self._stream(seen)
+        # First, before ports are tried: one that is filtered takes seconds.
         self._clock(seen["time"])
+        self._stream(seen)
 
     def _value(self, module: str, task: str, key: str) -> Any:
         if (module, task, key) == ("detector", "status", "state"):

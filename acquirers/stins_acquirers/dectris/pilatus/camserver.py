@@ -9,14 +9,15 @@ from contextlib import suppress
 from typing import Final
 
 from ...backend import BackendError, HardwareError
-from .replies import Reply, ReplyBuffer
+from .plan import STARTS
+from .replies import END_OF_SERIES, Reply, ReplyBuffer
 
 __all__ = ["INTERRUPTS", "Camserver", "RefusedError"]
 
 log = logging.getLogger(__name__)
 
 #: What ends a series: the first also the exposure that is under way, where camserver knows it, the second any series.
-INTERRUPTS: Final = ("camcmd k", "k")
+INTERRUPTS: Final = ("camcmd k", "K")
 #: A command that changes nothing, and the number of its answers, which no other has; an old camserver does not know it.
 _MARK: Final = "version"
 _MARK_CODE: Final = 24
@@ -203,7 +204,12 @@ class Camserver:
             raise self._fault(step, f"{error}; does something else listen there?") from error
         for reply in replies:
             log.debug("camserver at %s: %s", self.address, reply)
-            (self._unasked if reply.unasked else self._answers).append(reply)
+            (self._unasked if self._is_unasked(reply) else self._answers).append(reply)
+
+    def _is_unasked(self, reply: Reply) -> bool:
+        """A start that is refused has the number of the end of a series."""
+        starts = self.pending.partition(" ")[0] in STARTS
+        return reply.unasked and not (starts and reply.code == END_OF_SERIES and not reply.good)
 
     def _fault(self, step: str, problem: object) -> HardwareError:
         return HardwareError(f"camserver at {self.address}: {step}: {problem}")

@@ -98,9 +98,10 @@ class ImageFolder:
 
     def keep(self) -> None:
         """Nothing that is still held is deleted when it is let go of: it may be given up, not recorded."""
-        while self._held:
-            _, release = self._held.popitem()
-            release.detach()
+        # Another thread may let go of the last one meanwhile.
+        with suppress(KeyError):
+            while True:
+                self._held.popitem()[1].detach()
 
     def _release(self, name: str) -> None:
         """May be called from any thread: from that of ZeroMQ, which frees what it has sent."""
@@ -117,7 +118,9 @@ class ImageFolder:
 
     def room(self) -> Room:
         """How full it is. Raises `HardwareError` if it can't be read."""
-        own = sum(_size(entry) for entry in self._entries() if _OWN.fullmatch(entry.name))
+        return self._room(sum(_size(entry) for entry in self._entries() if _OWN.fullmatch(entry.name)))
+
+    def _room(self, own: int) -> Room:
         try:
             usage = os.statvfs(self.path)
         except OSError as error:
@@ -137,8 +140,12 @@ class ImageFolder:
             return room
         deleted = 0
         for entry in self.leftovers(run):
-            deleted += self._delete(entry)
-            if _enough(room := self.room(), reserve_bytes, limit_bytes):
+            size = _size(entry)
+            if not self._delete(entry):
+                continue
+            deleted += 1
+            # Not looked through again: there may be many thousands.
+            if _enough(room := self._room(room.own - size), reserve_bytes, limit_bytes):
                 break
         if deleted:
             log.warning("%s: %d images of earlier series that nobody has recorded had to make room", self.path, deleted)

@@ -1,6 +1,6 @@
 """How a series is taken: with which of camserver's commands, how many times, how many images each. No I/O."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -9,9 +9,11 @@ from stins.control import ArmRequest
 from ...backend import BackendError, refuse_trigger_mode
 from .settings import PilatusSettings
 
-__all__ = ["Plan", "Start", "plan_of"]
+__all__ = ["STARTS", "Plan", "Start", "plan_of"]
 
 Start = Literal["exposure", "exttrigger", "extmtrigger", "extenable"]
+#: The commands that start exposures.
+STARTS: Final[tuple[Start, ...]] = get_args(Start)
 _MODES = ("internal", "software", "external")
 #: More than six digits number no image.
 _MOST_IMAGES = 999_999

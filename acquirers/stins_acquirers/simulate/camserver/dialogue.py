@@ -13,7 +13,9 @@ from .folder import Folder
 __all__ = ["Dialogue"]
 
 _SERIES: Final[tuple[Kind, ...]] = get_args(Kind)
-_OWN: Final = {"imgpath", "df", "k", "camcmd", *_SERIES}
+_OWN: Final = {"imgpath", "df", "camcmd", *_SERIES}
+#: The one word that is taken as it is written.
+_KILL: Final = "K"
 #: What is answered while images are taken.
 _ANY_TIME: Final = {"k", "camcmd", "camsetup", "df", "telemetry", "thread", "version"}
 _TRIMS: Final = {"setthreshold", "setenergy"}
@@ -31,6 +33,7 @@ class Dialogue:
         threshold_s: float,
         *,
         twice: bool,
+        second_s: float,
     ) -> None:
         self._camera = camera
         self._folder = folder
@@ -38,11 +41,12 @@ class Dialogue:
         self._faults = faults
         self._threshold_s = threshold_s
         self._twice = twice
+        self._second_s = second_s
 
     async def answer(self, line: str, *, in_control: bool) -> list[Answer]:
         """Carries out one command."""
         word, _, argument = line.strip().partition(" ")
-        name, argument = full_name(word, _OWN | COMMANDS.keys()), argument.strip()
+        name, argument = "k" if word == _KILL else full_name(word, _OWN | COMMANDS.keys()), argument.strip()
         if name is None:
             return [error(f"*** Unrecognized command: {word}", code=1)]
         if (argument or name in _SERIES or name == "k") and not in_control:
@@ -76,8 +80,13 @@ class Dialogue:
     async def _kill(self) -> list[Answer]:
         if not await self._exposures.kill():
             return [ok(code=1)]
-        twice = [error("kill", code=7)] if self._twice else []
-        return [error("kill", code=13), *twice, ok(self._exposures.last, code=7)]
+        killed, last = error("kill", code=13), ok(self._exposures.last, code=7)
+        if not self._twice:
+            return [killed, last]
+        if self._second_s:
+            self._exposures.say_later(last, self._second_s)
+            return [killed, error("kill", code=7)]
+        return [killed, error("kill", code=7), last]
 
     def _imgpath(self, text: str) -> Answer:
         if text:

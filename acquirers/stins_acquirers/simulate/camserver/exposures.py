@@ -130,6 +130,10 @@ class Exposures:
         await asyncio.gather(self._task, return_exceptions=True)
         return True
 
+    def say_later(self, answer: Answer, after_s: float) -> None:
+        """Says it unasked, whatever else is said meanwhile."""
+        asyncio.get_running_loop().call_later(after_s, self._say, answer)
+
     async def _run(self, kind: Kind, names: _Names) -> None:
         try:
             await self._series(kind, names)

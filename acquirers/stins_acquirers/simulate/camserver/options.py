@@ -43,6 +43,8 @@ class PilatusOptions(Model):
     """How many bytes of images find room in the folder; null: as many as its file system has."""
     twice: bool = True
     """Whether an abort is answered with both `7 ERR` and `7 OK`, as some PILATUS3 do."""
+    second_s: float = Field(default=0.0, ge=0, le=600, json_schema_extra={"unit": "s"})
+    """How much later than `7 ERR` that `7 OK` comes, whatever else is answered meanwhile."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong, on request."""
 

@@ -42,7 +42,15 @@ class Server:
         camera.path = folder.root
         self.pool = ImagePool(options, camera.shape)
         self.exposures = Exposures(camera, self.pool, folder, self.faults, say=self._say, vanish=self._vanish)
-        self._dialogue = Dialogue(camera, folder, self.exposures, self.faults, options.threshold_s, twice=options.twice)
+        self._dialogue = Dialogue(
+            camera,
+            folder,
+            self.exposures,
+            self.faults,
+            options.threshold_s,
+            twice=options.twice,
+            second_s=options.second_s,
+        )
         self._hook = Hook(self.exposures, self.faults)
         self._clients: list[asyncio.StreamWriter] = []
         self._listening: list[asyncio.Server] = []
@@ -84,8 +92,8 @@ class Server:
             raise StinsError(f"cannot listen on {self._options.host}:{port}: {error.strerror}") from error
 
     async def interrupt(self) -> None:
-        """As if `k` had been typed in camserver's own window: the client in control hears of it."""
-        for answer in await self._dialogue.answer("k", in_control=True):
+        """As if `K` had been typed in camserver's own window: the client in control hears of it."""
+        for answer in await self._dialogue.answer("K", in_control=True):
             self._say(answer)
 
     async def close(self) -> None:

@@ -85,8 +85,8 @@ class ConfigRequests:
         return json_reply(sorted([*alike, *counts]))
 
     def _check_initialized(self, request: Request) -> None:
-        if self._detector.state is State.NA:
-            raise RefusedError(f"{request.path}: before initializing the detector only its state is available")
+        if self._detector.state in (State.NA, State.INITIALIZE):
+            raise RefusedError(f"{request.path}: before the detector is initialized only its state is available")
 
 
 def _value(request: Request, content: Value) -> Value:

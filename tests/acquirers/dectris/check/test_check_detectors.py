@@ -46,6 +46,11 @@ def test_a_dcu_that_is_well_says_what_there_is_to_know(eiger: RunningEiger) -> N
     assert report.facts["clock"].endswith("s against this computer's")
 
 
+def test_the_clock_is_compared_before_ports_are_tried_which_may_take_seconds(eiger: RunningEiger) -> None:
+    facts = list(check(eiger).facts)
+    assert facts.index("clock") < facts.index(f"stream v2 (port {eiger.v2_port})")
+
+
 def test_what_is_wrong_with_a_dcu_is_named_with_its_remedy(eiger: RunningEiger) -> None:
     eiger.fault("high_voltage_off")
     (finding,) = check(eiger).findings.listed

@@ -108,6 +108,21 @@ def test_camserver_refuses_to_expose(acquirer: Acquirer, camserver: Simulator) -
     assert acquirer.works()
 
 
+def test_a_start_that_is_refused_as_a_series_would_end_is_told_at_once(
+    make: Make, camserver: Simulator, run: Callable[..., Acquirer], tmp_path: Path
+) -> None:
+    backend = make(camserver, camserver_folder=str(tmp_path / "ramdisk" / "gone"))
+    acquirer = run(backend)
+    acquirer.service.arm(ArmRequest(series_id="s", triggers=1))
+    (tmp_path / "ramdisk" / "gone").rmdir()
+    with pytest.raises(StinsError, match=r"'exposure stins_.*cbf': got '7 ERR cannot write images to stins_.*cbf'"):
+        acquirer.service.trigger(TriggerRequest())
+    acquirer.service.abort()
+    acquirer.outcome()
+    backend.configure({"camserver_folder": None})
+    assert acquirer.works()
+
+
 def test_camserver_says_nothing(acquirer: Acquirer, camserver: Simulator) -> None:
     camserver.add_fault(Fault(kind="silence", command="nimages"))
     with pytest.raises(StinsError, match=r"'nimages 5': no answer within 0.3 s; look at its window, or restart it"):

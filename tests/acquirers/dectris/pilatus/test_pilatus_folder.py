@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from stins_acquirers.backend import HardwareError
-from stins_acquirers.dectris.pilatus.folder import ImageFolder, Run
+from stins_acquirers.dectris.pilatus.folder import ImageFolder, Room, Run
 
 RUN, OTHER = Run.of("0123abcd", 0), Run.of("89ef4567", 3)
 
@@ -75,6 +75,21 @@ def test_leftovers_make_room_oldest_first_and_nothing_else_does(folder: ImageFol
     folder.make_room(0, 3000, RUN)
     assert names(folder) == sorted([*OTHERS, RUN.name(0), OTHER.name(2), OTHER.name(0)])
     del held
+
+
+def test_the_folder_is_looked_through_once_however_many_leftovers_make_room(folder: ImageFolder) -> None:
+    class Counting(ImageFolder):
+        looks = 0
+
+        def room(self) -> Room:
+            self.looks += 1
+            return super().room()
+
+    put(folder, OTHER, *range(8))
+    counting = Counting(folder.path)
+    room = counting.make_room(0, 3000, RUN)
+    assert (counting.looks, room.own) == (1, 3000)
+    assert room.own == folder.room().own
 
 
 def test_a_folder_without_room_is_a_fault_that_says_how_full_it_is(folder: ImageFolder) -> None:

@@ -114,5 +114,7 @@ def test_an_acquirer_that_stops_lets_the_detector_go(
     consumer = consume(running.publisher.endpoint)
     begin(running, 3)
     running.service.stop()
-    assert consumer.series()[2].result.end.status == "aborted"
+    result = consumer.series()[2].result
+    assert (result.end.status, result.missing) == ("aborted", ((0, 2),))
+    assert any("the acquirer was stopped" in reason for reason in result.reasons)
     assert len(make(camserver).arm(ArmRequest(series_id="next")).header.data) == 1
