@@ -23,7 +23,7 @@ from tests.stins_ophyd.chain import Documents
 from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running
 
 SHAPE = (64, 48)
-SETTINGS = {"exposure_s": 0.005, "period_s": 0.01, "end_timeout_s": 0.5}
+SETTINGS = {"exposure_s": 0.005, "period_s": 0.01, "end_timeout_s": 3.0}
 
 
 @pytest.fixture(scope="module")

@@ -227,6 +227,11 @@ class EigerSeries:
         gone = self._numbering.next_image + max(0, told - self._losses.images)
         return self._plan.expected is not None and gone >= self._plan.expected
 
+    @property
+    def _all_came(self) -> bool:
+        """Whether all images of the triggers so far have come."""
+        return self._is_complete or (self._plan.stepwise and self._numbering.next_image >= self._numbering.triggered)
+
     def _give_up_images(self, now: float, quiet_s: float) -> None:
         """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow."""
         if self._errand is None or not self._errand.done or self._last_is_given:
@@ -265,8 +270,8 @@ class EigerSeries:
         self._stopped = time.monotonic()
         try:
             if not self._over:
-                if self._errand is not None and self._numbering.next_image >= self._numbering.triggered:
-                    # All images have come: the DCU is about to answer, and is not to be cut short.
+                if self._errand is not None and self._all_came:
+                    # The DCU is about to answer, and is not to be cut short.
                     self._errand.wait(self._settings.end_timeout_s)
                 self._dcu.stop()
                 self._stopped = time.monotonic()

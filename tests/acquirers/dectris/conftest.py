@@ -8,8 +8,10 @@ from stins_acquirers.dectris import EigerBackend, EigerSettings
 
 from tests.acquirers.simulate_kit import RunningEiger, running_eiger
 
-#: Frames that come at once, and deadlines that a test can wait for.
-FAST: dict[str, Any] = {"exposure_s": 0.002, "end_timeout_s": 0.5, "lost_timeout_s": 1.0, "answer_timeout_s": 5.0}
+#: Deadlines that a busy machine keeps; a test of what happens at one of them sets a shorter one, and then this again.
+PATIENT: dict[str, Any] = {"end_timeout_s": 5.0, "answer_timeout_s": 5.0}
+#: Frames that come at once.
+FAST: dict[str, Any] = {"exposure_s": 0.002, "lost_timeout_s": 1.0, **PATIENT}
 
 
 def settings_for(eiger: RunningEiger, **settings: Any) -> EigerSettings:
@@ -20,10 +22,18 @@ def settings_for(eiger: RunningEiger, **settings: Any) -> EigerSettings:
 
 
 @pytest.fixture(scope="module")
-def eiger2() -> Iterator[RunningEiger]:
-    """An EIGER2 for all tests of a module that leave it idle."""
+def shared_eiger2() -> Iterator[RunningEiger]:
+    """An EIGER2 for all tests of a module."""
     with running_eiger(model="eiger2-1m") as eiger:
         yield eiger
+
+
+@pytest.fixture
+def eiger2(shared_eiger2: RunningEiger) -> Iterator[RunningEiger]:
+    """The same; idle, well and with its first settings again behind the test, however that ended."""
+    yield shared_eiger2
+    shared_eiger2.clear_faults()
+    shared_eiger2.command("initialize")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import time
 from stins_acquirers.backend import Ending, Frame
 from stins_acquirers.dectris import EigerBackend
 
-__all__ = ["DEADLINE_S", "numbers", "read", "until_over"]
+__all__ = ["DEADLINE_S", "numbers", "read", "rest", "until_over"]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 def numbers(frames: list[Frame]) -> list[int]:
@@ -22,6 +22,16 @@ def read(backend: EigerBackend, count: int) -> list[Frame]:
     while len(frames) < count:
         assert time.monotonic() < deadline, f"got {numbers(frames)}, expected {count} frames"
         frames += backend.read(0.05)
+    return frames
+
+
+def rest(backend: EigerBackend) -> list[Frame]:
+    """What is left once it was disarmed; one `read` may give a part of it only."""
+    frames: list[Frame] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while some := backend.read(0.0):
+        assert time.monotonic() < deadline, f"got {numbers(frames)} and no end"
+        frames += some
     return frames
 
 

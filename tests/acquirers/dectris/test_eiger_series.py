@@ -11,7 +11,7 @@ from stins_acquirers.conformance import arm_request, read_frames
 from stins_acquirers.dectris import EigerBackend
 
 from stins.control import TriggerRequest
-from tests.acquirers.dectris.eiger_kit import DEADLINE_S, numbers, read, until_over
+from tests.acquirers.dectris.eiger_kit import DEADLINE_S, numbers, read, rest, until_over
 from tests.acquirers.simulate_kit import RunningEiger
 
 Make = Callable[..., EigerBackend]
@@ -21,13 +21,14 @@ Make = Callable[..., EigerBackend]
 
 
 def test_a_trigger_returns_at_once_and_reading_goes_on_while_the_dcu_holds_it_up(make: Make) -> None:
-    backend = make(exposure_s=0.2)
+    # Its images would take minutes.
+    backend = make(exposure_s=60.0)
     backend.arm(arm_request(frames=3))
     began = time.monotonic()
     backend.trigger(TriggerRequest())
-    assert time.monotonic() - began < 0.15
     assert list(backend.read(0.01)) == []
-    assert numbers(read_frames(backend)) == [0, 1, 2]
+    assert time.monotonic() - began < DEADLINE_S
+    backend.abort()
 
 
 def test_each_pulse_starts_its_frames(make: Make, eiger2: RunningEiger) -> None:
@@ -51,7 +52,7 @@ def test_a_frame_lasts_as_long_as_its_pulse(make: Make, eiger2: RunningEiger) ->
 
 
 def test_pulses_are_added_up_in_a_frame_and_the_series_ends_with_the_last(make: Make, eiger2: RunningEiger) -> None:
-    backend = make(cable_mode="extg", exposures_per_image=3)
+    backend = make(cable_mode="extg", exposures_per_image=3, end_timeout_s=2.0)
     opening = backend.arm(arm_request("external", frames=1, triggers=2))
     eiger2.pulse(count=6, width_s=0.001, period_s=0.002)
     frames, ending = until_over(backend)
@@ -96,8 +97,7 @@ def test_a_series_without_end_ends_when_it_is_disarmed(make: Make) -> None:
     backend.trigger(TriggerRequest())
     frames = read(backend, 3)
     backend.disarm()
-    while rest := backend.read(0.0):
-        frames += rest
+    frames += rest(backend)
     assert opening.frames_expected is None
     assert numbers(frames) == list(range(len(frames)))
     assert backend.ending() is None
@@ -122,17 +122,16 @@ def test_frames_that_the_dcu_still_holds_come_after_disarming(make: Make, eiger2
     while eiger2.status()["images_taken"] < 5:
         assert time.monotonic() < deadline
     backend.disarm()
-    assert numbers(list(backend.read(0.0))) == [0, 1, 2, 3, 4]
-    assert (list(backend.read(0.0)), backend.ending()) == ([], None)
+    assert (numbers(rest(backend)), backend.ending()) == ([0, 1, 2, 3, 4], None)
 
 
 def test_a_running_series_is_aborted_at_once(make: Make, eiger2: RunningEiger) -> None:
-    backend = make(exposure_s=0.5)
+    backend = make(exposure_s=60.0)
     backend.arm(arm_request(frames=100))
     backend.trigger(TriggerRequest())
     began = time.monotonic()
     backend.abort()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < DEADLINE_S
     assert (list(backend.read(0.0)), backend.triggered(), eiger2.state) == ([], False, "idle")
 
 
@@ -169,8 +168,6 @@ def test_several_thresholds_are_parts_of_each_frame_with_masks_of_their_own(make
     opening = backend.arm(arm_request(frames=1))
     backend.trigger(TriggerRequest())
     (frame,), _ = until_over(backend)
-    backend.disarm()
-    backend.configure({"threshold_2_enabled": False})
     low, high = (decode_part(part, blob) for part, blob in zip(frame.parts, frame.payload, strict=True))
     assert [part.name for part in frame.parts] == ["threshold_1", "threshold_2"]
     counted = (low < 65_535) & (high < 65_535)
@@ -190,7 +187,6 @@ def test_images_that_the_detector_dropped_are_declared_with_the_next_and_the_end
     eiger2.fault("drop_images", image=3, images=2)
     backend.trigger(TriggerRequest())
     frames, ending = until_over(backend)
-    eiger2.clear_faults()
     assert numbers(frames) == [0, 1, 2, 5, 6, 7, 8, 9]
     assert [frame.frames_dropped for frame in frames if frame.frames_dropped] == [((3, 4),)]
     assert (ending.status, ending.frames_dropped) == ("failed", ())
@@ -203,7 +199,6 @@ def test_images_that_were_dropped_at_the_end_are_declared_with_the_end(make: Mak
     eiger2.fault("drop_images", image=4, images=2)
     backend.trigger(TriggerRequest())
     frames, ending = until_over(backend)
-    eiger2.clear_faults()
     assert numbers(frames) == [0, 1, 2, 3]
     assert (ending.status, ending.frames_dropped) == ("failed", ((4, 5),))
 
@@ -220,7 +215,7 @@ def test_a_gated_series_whose_last_image_was_dropped_ends_all_the_same(make: Mak
 
 
 def test_images_of_a_trigger_that_do_not_come_are_not_waited_for(make: Make, eiger2: RunningEiger) -> None:
-    backend = make()
+    backend = make(end_timeout_s=1.0)
     backend.arm(arm_request("software", frames=3, triggers=None))
     eiger2.fault("drop_images", image=2, images=1)
     backend.trigger(TriggerRequest())
@@ -230,7 +225,7 @@ def test_images_of_a_trigger_that_do_not_come_are_not_waited_for(make: Make, eig
     frames = read_frames(backend)
     assert (numbers(frames), frames[0].frames_dropped) == ([3, 4, 5], ((2, 2),))
     backend.disarm()
-    list(backend.read(0.0))
+    rest(backend)
     ending = backend.ending()
     assert ending is not None
     assert ending.status == "failed"
@@ -238,7 +233,7 @@ def test_images_of_a_trigger_that_do_not_come_are_not_waited_for(make: Make, eig
 
 
 def test_frames_that_are_taken_again_are_not_declared_as_lost(make: Make, eiger2: RunningEiger) -> None:
-    backend = make()
+    backend = make(end_timeout_s=1.0)
     backend.arm(arm_request("software", frames=3, triggers=None))
     eiger2.fault("drop_images", image=2, images=1)
     backend.trigger(TriggerRequest())
@@ -264,7 +259,7 @@ def test_a_series_that_somebody_ended_at_the_detector_failed_and_says_how_far_it
 def test_the_series_is_over_when_the_detector_is_done_though_its_end_never_comes(
     make: Make, eiger2: RunningEiger
 ) -> None:
-    backend = make()
+    backend = make(end_timeout_s=1.0)
     backend.arm(arm_request("software", frames=2, triggers=None))
     backend.trigger(TriggerRequest())
     read_frames(backend)
@@ -287,4 +282,3 @@ def test_another_client_that_arms_in_the_middle_is_a_fault_and_its_series_is_lef
         until_over(backend)
     backend.abort()
     assert eiger2.state == "ready"
-    eiger2.command("disarm")

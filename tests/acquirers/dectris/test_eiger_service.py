@@ -13,7 +13,7 @@ from tests.acquirers.simulate_kit import RunningEiger
 
 Make = Callable[..., EigerBackend]
 Started = Callable[..., Any]
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 def request(**changes: Any) -> ArmRequest:
@@ -62,7 +62,7 @@ def test_images_that_the_detector_dropped_are_missing_with_the_reason(
 def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason(
     make: Make, start: Started, consume: Started, eiger2: RunningEiger
 ) -> None:
-    running = start(make())
+    running = start(make(end_timeout_s=1.0))
     consumer = consume(running.publisher.endpoint)
     running.service.arm(request(trigger_mode="software", triggers=None))
     eiger2.fault("drop_images", image=2)

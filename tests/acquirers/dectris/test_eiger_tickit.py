@@ -13,15 +13,14 @@ from stins_acquirers.backend import Ending, Frame, HardwareError, Opening
 from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.conformance import arm_request
 from stins_acquirers.dectris import EigerBackend, EigerSettings
-from vendor_decoder import decompress
 
 from stins import Part
 from stins.control import ArmRequest, TriggerRequest
 from tests.acquirers.dectris.tickit import RunningTickit, install_tickit, running_tickit
 
-DEADLINE_S = 20.0
-#: It loses a message to nobody now and then (its socket is connected to itself, too), with any client.
-TRIES = 4
+DEADLINE_S = 30.0
+#: It loses a message to nobody now and then (its socket is connected to itself, too), with any client; not twice.
+TRIES = 2
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +90,6 @@ def test_the_frame_of_a_real_detector_decodes_to_the_same_pixels_by_three_ways(b
     _, (frame,), _ = take(backend, arm_request(frames=1))
     part, blob = frame.parts[0], bytes(frame.payload[0])
     pixels = decode_part(part, blob)
-    vendors = np.frombuffer(decompress(blob, "bslz4", elem_size=2), "<u2").reshape(part.shape)
-    np.testing.assert_array_equal(pixels, vendors)
     with h5py.File("f", "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset("d", part.shape, "<u2", chunks=part.shape, compression=hdf5plugin.Bitshuffle())
         dataset.id.write_direct_chunk((0, 0), blob)
@@ -100,3 +97,6 @@ def test_the_frame_of_a_real_detector_decodes_to_the_same_pixels_by_three_ways(b
     # Most of it is dark; gaps and dead pixels have the value that says so.
     assert 0.01 < float((pixels == 65_535).mean()) < 0.2
     assert float((pixels < 100).mean()) > 0.5
+    vendor = pytest.importorskip("dectris.compression")
+    vendors = np.frombuffer(vendor.decompress(blob, "bslz4", elem_size=2), "<u2").reshape(part.shape)
+    np.testing.assert_array_equal(pixels, vendors)

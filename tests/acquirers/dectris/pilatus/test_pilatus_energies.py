@@ -1,6 +1,6 @@
 """Energy and threshold: which command sets them, and that nobody waits for it."""
 
-import re
+import logging
 import time
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from stins_acquirers.dectris.pilatus import PilatusBackend
 from stins_acquirers.dectris.pilatus.energies import Energies, told, trimming
 from stins_acquirers.simulate.camserver import Fault, Simulator
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 Make = Callable[..., PilatusBackend]
 
@@ -63,14 +63,18 @@ def test_energies_are_set_at_once_and_read_back(make: Make, camserver: Simulator
 
 
 def test_nobody_waits_for_a_threshold(simulate: Callable[..., Simulator], make: Make) -> None:
-    backend = make(simulate(threshold_s=0.5), answer_timeout_s=0.1)
-    began = time.monotonic()
+    backend = make(simulate(threshold_s=600.0), answer_timeout_s=1.0)
     backend.configure({"threshold_energy": 7_000})
-    assert time.monotonic() - began < 0.4
     assert backend.settings.threshold_energy == 7_000
-    said = refusals(backend)
-    assert re.search(r"'setthreshold 7000' has been under way for .* try again when it is done", said[0])
-    assert backend.settings.incident_energy == 14_000
+    with pytest.raises(BackendError, match=r"'setthreshold 7000' has been under way for .* try again when it is done"):
+        backend.arm(arm_request())
+
+
+def test_once_the_threshold_is_set_it_can_be_armed(simulate: Callable[..., Simulator], make: Make) -> None:
+    backend = make(simulate(threshold_s=0.5), answer_timeout_s=0.1)
+    backend.configure({"threshold_energy": 7_000})
+    refusals(backend)
+    assert (backend.settings.incident_energy, backend.settings.threshold_energy) == (14_000, 7_000)
 
 
 def test_a_threshold_that_takes_for_ever_is_a_fault_and_the_next_one_works(make: Make, camserver: Simulator) -> None:
@@ -78,7 +82,9 @@ def test_a_threshold_that_takes_for_ever_is_a_fault_and_the_next_one_works(make:
     camserver.add_fault(Fault(kind="silence", command="setthreshold", times=1))
     backend.configure({"threshold_energy": 7_000})
     said = refusals(backend)
-    assert "'setthreshold 7000': no answer within 0.3 s; look at its window, or restart it" in said[-1]
+    assert any(
+        "'setthreshold 7000': no answer within 0.3 s; look at its window, or restart it" in each for each in said
+    )
     assert backend.settings.threshold_energy == 7_000
 
 
@@ -99,12 +105,13 @@ def test_energies_of_the_configuration_file_are_set_when_it_is_armed(make: Make,
 
 
 def test_what_the_detector_does_otherwise_is_said_and_not_asked_for_again(
-    simulate: Callable[..., Simulator], make: Make
+    make: Make, camserver: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend = make(simulate(threshold_s=0.4), threshold_energy=1_000)
-    backend.arm(arm_request())
-    assert backend.settings.threshold_energy == 1_750
-    backend.abort()
-    began = time.monotonic()
-    backend.arm(arm_request())
-    assert time.monotonic() - began < 0.3
+    asked = []
+    with caplog.at_level(logging.INFO, "stins_acquirers"):
+        backend = make(camserver, threshold_energy=1_000)
+        for _ in range(2):
+            backend.arm(arm_request())
+            backend.abort()
+            asked.append(caplog.text.count(": setthreshold 1000, which may take"))
+    assert (backend.settings.threshold_energy, asked) == (1_750, [1, 1])

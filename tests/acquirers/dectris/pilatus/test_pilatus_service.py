@@ -12,7 +12,7 @@ from stins_acquirers.simulate.camserver import Simulator
 from stins import EndSeries, Outcome, StoreFrame
 from stins.control import AcquirerState, ArmRequest, TriggerRequest
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 Make = Callable[..., PilatusBackend]
 Started = Callable[..., Any]
@@ -22,10 +22,14 @@ def images(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "ramdisk").iterdir())
 
 
-def wait_until_deleted(tmp_path: Path) -> None:
+def wait_until(met: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while left := images(tmp_path):
-        assert time.monotonic() < deadline, left
+    while not met():
+        assert time.monotonic() < deadline
+
+
+def wait_until_deleted(tmp_path: Path) -> None:
+    wait_until(lambda: not images(tmp_path))
 
 
 def begin(running: Any, frames: int, **request: Any) -> None:
@@ -81,10 +85,11 @@ def test_frames_that_find_no_room_wait_in_the_folder_and_none_is_dropped(
 def test_frames_that_nobody_takes_for_long_are_a_fault_and_their_images_stay(
     make: Make, camserver: Simulator, start: Started, consume: Started, tmp_path: Path
 ) -> None:
-    running = start(make(camserver), acks="tcp://127.0.0.1:0", ring_bytes=1, peer_timeout_s=0.3)
+    running = start(make(camserver), acks="tcp://127.0.0.1:0", ring_bytes=1, peer_timeout_s=2.0)
     consumer = consume(running.publisher.endpoint, acks=running.publisher.acks)
     begin(running, 6)
     consumer.until(StoreFrame)
+    wait_until(lambda: len(images(tmp_path)) == 6)
     assert "no recorder took frame 1 from" in running.until_state(AcquirerState.FAULT).reason
     assert [name[-10:] for name in images(tmp_path)] == [f"{frame:06d}.cbf" for frame in range(6)]
     running.service.configure({"leftovers": "delete"})
