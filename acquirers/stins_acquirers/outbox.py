@@ -103,7 +103,8 @@ class Outbox:
         self.dropped += self._sender.frames_dropped - before
 
     def _make(self, frame: Frame) -> "_Offered":
-        self.declare(frame.frames_dropped)
+        if frame.frames_dropped:
+            self.declare(frame.frames_dropped)
         message = self._sender.data(
             frame.number,
             frames=frame.count,
@@ -153,8 +154,11 @@ class Outbox:
             raise StinsError(
                 f"{self._name}: frame {number}: got a header of {size} bytes, expected at most {_LIMITS.header_bytes}"
             )
+        specific = offered.frame.detector_specific or {}
+        if not any(isinstance(value, dict | list) for value in specific.values()):
+            return
         try:
-            check_depth(offered.frame.detector_specific or {}, _LIMITS)
+            check_depth(specific, _LIMITS)
         except MessageError as error:
             raise StinsError(f"{self._name}: frame {number}: {error}") from error
 

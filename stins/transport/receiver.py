@@ -1,6 +1,7 @@
 """The recorder's end of the stream: PULL sockets connected to the senders, payloads handed out uncopied."""
 
 import logging
+import math
 import socket as network
 import time
 from collections.abc import Sequence
@@ -42,8 +43,8 @@ class Receiver:
         self._context = context or zmq.Context.instance()
         self.socket = self._context.socket(zmq.PULL)
         harden(self.socket)
+        self._patience_s = patience_s
         self.socket.rcvtimeo = round(patience_s * 1000)
-        self._flags = 0 if patience_s else zmq.NOBLOCK
         # The high-water mark holds for each connection.
         self.socket.rcvhwm = high_water_mark(budget_bytes // max(1, len(endpoints)), max_message_bytes)
         self.socket.maxmsgsize = max_message_bytes
@@ -67,11 +68,14 @@ class Receiver:
         """How many senders are connected: a port that only accepts, and does not speak ZeroMQ, is none."""
         return len(self._connected)
 
-    def receive(self) -> list[memoryview] | None:
-        """The parts of the next message, uncopied, or None if none comes within `patience_s`."""
+    def receive(self, patience_s: float | None = None) -> list[memoryview] | None:
+        """The parts of the next message, uncopied, or None if none comes within `patience_s`, from now on."""
+        if patience_s is not None and patience_s != self._patience_s:
+            self._patience_s = patience_s
+            self.socket.rcvtimeo = math.ceil(patience_s * 1000)
         receive = self.socket.recv
         try:
-            frame = receive(self._flags, False)
+            frame = receive(0 if self._patience_s else zmq.NOBLOCK, False)
         except zmq.Again:
             return None
         parts = [frame.buffer]

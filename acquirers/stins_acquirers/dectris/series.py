@@ -132,9 +132,12 @@ class EigerSeries:
 
     def _take_in(self, incoming: Incoming, frames: list[Frame]) -> None:
         value = incoming.value
-        if incoming.series != self._identity:
-            self._pass_foreign(incoming)
-            return
+        if incoming.series is not self._identity:
+            if incoming.series != self._identity:
+                self._pass_foreign(incoming)
+                return
+            # The images of a series share theirs: that it is the same is seen at once.
+            self._identity = incoming.series
         self._heard = time.monotonic()
         if isinstance(value, Frame):
             self._take_image(value, frames)
