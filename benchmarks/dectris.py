@@ -8,7 +8,8 @@ that the recorder has to keep pace.
 
 The cost of an image is that of one of 10 MB: CPU time of the acquirer's loop, of its turns that bring one (what waits
 in vain is no part of it), and of its whole process with ZeroMQ's copies to and from the network. A short series before
-makes everything warm that is used for the first time. It takes a quiet machine: with others at work, each turn finds
+makes everything warm that is used for the first time. The receiver acks as a recorder does, so that keeping images and
+letting go of them is part of it. It takes a quiet machine: with others at work, each turn finds
 its code and data gone from the caches, and costs twice or three times as much.
 
     uv run python benchmarks/dectris.py [--json] [--rounds 3] [--seconds 4] [--rate 2000]
@@ -28,19 +29,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
 from stand_in import IMAGES, stand_in
+from stins_acquirers.allocation import keep_memory
 from stins_acquirers.backend import Frame
 from stins_acquirers.dectris import EigerBackend
 from stins_acquirers.service import Service
 from stins_acquirers.streams import Streams
 from tqdm import tqdm
 
+from stins import Ack
 from stins.control import AcquirerStatus, ArmRequest, PrepareRequest, TriggerRequest
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
-from stins.transport import Publisher
+from stins.transport import AckSender, Publisher
 
 #: What may wait for the recorder: 0.4 s of 2,000 images/s. A larger one would hide that it doesn't keep pace.
 _RING_BYTES = 128 << 20
@@ -50,6 +54,8 @@ _LARGE_FRAMES, _WARM_FRAMES, _LARGE_RATE = 300, 20, 40.0
 #: Downwards from the limit, in such steps.
 _STEP, _LEAST = 0.05, 0.2
 _QUEUE = 64
+#: A recorder flushes as often.
+_ACK_S = 0.2
 
 
 def main() -> int:
@@ -141,7 +147,7 @@ def _chain(root: Path) -> Iterator[Chain]:
             _acquirer(root, port, stream_port) as acquirer,
             recorder(root, acquirer.ready.streams[0], acquirer.ready.acks[0]) as recording,
             remote("relay", _relay, bare) as relay,
-            remote("receiver", _throw_away, relay.hear()) as sink,
+            remote("receiver", _throw_away, relay.hear(), None) as sink,
         ):
             sink.hear()
             yield Chain(detector, acquirer, recording, (relay, sink))
@@ -162,9 +168,13 @@ def _relay(pipe: Connection, endpoint: str) -> None:
         target.send(source.recv(copy=False), copy=False)
 
 
-def _throw_away(pipe: Connection, endpoint: str) -> None:
-    """Its own process: takes as many messages as it is told (0: a series); says when it had the last, and how many."""
-    socket = zmq.Context().socket(zmq.PULL)
+def _throw_away(pipe: Connection, endpoint: str, acks: str | None) -> None:
+    """Its own process: takes as many messages as it is told (0: a series); says when it had the last, and how many.
+
+    With `acks` it acks every `_ACK_S` all that it has.
+    """
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket, acking = context.socket(zmq.PULL), _Acking(acks, context) if acks else None
     socket.rcvhwm = _QUEUE
     socket.connect(endpoint)
     pipe.send("ready")
@@ -172,11 +182,44 @@ def _throw_away(pipe: Connection, endpoint: str) -> None:
         (count,) = pipe.recv()
         taken = 0
         while taken != count or not count:
-            head = socket.recv_multipart(copy=False)[0]
+            if acking and not socket.poll(round(1000 * _ACK_S)):
+                acking.say()
+                continue
+            head = socket.recv_multipart(copy=False)[0].bytes
             taken += 1
-            if not count and b"series-end" in head.bytes[:200]:
+            ended = not count and b"series-end" in head[:200]
+            if acking:
+                acking.hear(head, now=ended)
+            if ended:
                 break
         pipe.send((time.monotonic(), taken))
+
+
+class _Head(msgspec.Struct):
+    message_type: str
+    message_id: int
+    series: dict[str, Any] | None = None
+
+
+class _Acking:
+    """Says how far it has come, as a recorder with each flush."""
+
+    def __init__(self, endpoint: str, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+        self._sender = AckSender([endpoint], context)
+        self._ack, self._said = Ack(boot_id="benchmark", series_id=None, message_id=None), 0.0
+        self.say()
+
+    def hear(self, header: bytes, *, now: bool) -> None:
+        """One message came; `now`: it is acked at once."""
+        head = msgspec.json.decode(header, type=_Head)
+        series_id = head.series["id"] if head.series else self._ack.series_id
+        self._ack = Ack(boot_id="benchmark", series_id=series_id, message_id=head.message_id)
+        if now or time.monotonic() - self._said > _ACK_S:
+            self.say()
+
+    def say(self) -> None:
+        self._said = time.monotonic()
+        self._sender.send(self._ack)
 
 
 # -- the acquirer -------------------------------------------------------------------------------
@@ -244,12 +287,13 @@ class _Timed:
 
 def _take_images(pipe: Connection, port: int, stream_port: int) -> None:
     """Its own process: an acquirer whose loop is timed. Says where its stream is; at last what the images have cost."""
+    keep_memory()
     settings = EigerBackend.Settings(host="127.0.0.1", http_port=port, stream_port=stream_port, compression=None)
     backend: Any = _Timed(EigerBackend(settings))
-    publisher = Publisher("tcp://127.0.0.1:0", max_message_bytes=16 << 20)
+    publisher = Publisher("tcp://127.0.0.1:0", acks="tcp://127.0.0.1:0", max_message_bytes=16 << 20)
     service = Service("eiger", "eiger", backend, Streams([publisher]), peer_timeout_s=DEADLINE_S)
     threading.Thread(target=service.run, daemon=True).start()
-    pipe.send(publisher.endpoint)
+    pipe.send((publisher.endpoint, publisher.acks))
     while True:
         (frames,) = pipe.recv()
         service.arm(ArmRequest(series_id="cost", frames_per_trigger=frames))
@@ -265,7 +309,7 @@ def _cost_of_an_image(frames: int) -> dict[str, float]:
         port, stream_port, _ = detector.hear()
         with (
             remote("acquirer", _take_images, port, stream_port) as acquirer,
-            remote("receiver", _throw_away, acquirer.hear()) as sink,
+            remote("receiver", _throw_away, *acquirer.hear()) as sink,
         ):
             sink.hear()
             for count in (_WARM_FRAMES, frames):

@@ -14,6 +14,7 @@ from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_close
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 
+from .allocation import keep_memory
 from .backend import Backend, HasReference
 from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
     if options.config is None:
         print("stins acquirer: give --config FILE (or --describe BACKEND)", file=sys.stderr)
         return 2
+    keep_memory()
     config = load_config(options.config, AcquirerConfig)
     backend = make_backend(config.backend, config.settings, f"{options.config}: settings")
     _run(config, backend, end_with_stdin=options.end_with_stdin)

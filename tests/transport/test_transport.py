@@ -264,6 +264,19 @@ def test_a_slow_receiver_bounds_the_memory_of_both_sides(stack: ExitStack) -> No
     assert psutil.Process().memory_info().rss - before < (64 + 60) * MIB
 
 
+def test_a_receiver_waits_as_long_as_it_is_told_last(stack: ExitStack) -> None:
+    sender = publisher(stack)
+    taker = receiver(stack, sender.endpoint)
+    assert (taker.receive(0.01), taker.receive(0.0)) == (None, None)
+    # It waits for the message, which comes some time after the call.
+    timer = threading.Timer(0.05, lambda: sender.send([b"{}"], 10))
+    timer.start()
+    parts = taker.receive(30.0)
+    timer.join()
+    assert parts is not None
+    assert bytes(parts[0]) == b"{}"
+
+
 # -- live view ------------------------------------------------------------------------------------
 
 

@@ -33,8 +33,8 @@ _VALUES = {
 class Mould(msgspec.Struct, frozen=True):
     """Makes frames of images that are like the first, in its series; of one channel, whose pixels stand last.
 
-    `number_at` says which of the numbers that `pattern` finds is the image's, `times` which are times, and how many ticks
-    they have in a second. `began_ns` is when the series began, in ns since the Unix epoch, where the detector says so.
+    `number_at`: which of the numbers that `pattern` finds is the image's; `times`: which are times, with the ticks of a
+    second. `began_ns` is when the series began, in ns since the Unix epoch, where the detector says so.
     """
 
     series: Identity
