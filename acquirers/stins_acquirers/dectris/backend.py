@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import msgspec
 
+from stins.checks import part_bytes
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.transport import high_water_mark
 
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
 from .config import channel_names, frame_description
@@ -136,8 +138,12 @@ class EigerBackend:
         """A link for this series, whose largest message is known now. Who is idle must take nobody's messages."""
         settings, config = self._wanted, self._dcu.configuration.values
         rows, columns = (int(config.get(f"{axis}_pixels_in_detector") or 1) for axis in ("y", "x"))
-        pixels = rows * columns * (len(channel_names(config)) + 1)
-        self._link = Link(settings.host, settings.port, settings.stream_version, pixels, settings.queue_bytes)
+        channels = channel_names(config)
+        pixels = rows * columns * (len(channels) + 1)
+        # Compressed ones are smaller, nobody knows by how much.
+        largest = sum(map(part_bytes, frame_description(config, channels))) or pixels * 4
+        holds = high_water_mark(settings.queue_bytes, largest)
+        self._link = Link(settings.host, settings.port, settings.stream_version, pixels, holds)
         if not self._link.wait_connected(settings.answer_timeout_s):
             endpoint = self._link.endpoint
             self._close_link()

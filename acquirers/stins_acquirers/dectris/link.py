@@ -24,9 +24,8 @@ _TICK_S: Final = 0.05
 _CONNECT_TICK_S: Final = 0.002
 #: A start that says nothing of whose it is may be an old one: so long it is waited for a better one.
 _DOUBT_S: Final = 0.3
-#: Pixel mask and flat field of each channel, 4 bytes each a pixel, come in one message; so do the channels of an image.
+#: Pixel mask and flat field of each channel, 4 bytes each a pixel, come in one message.
 _START_BYTES_A_PIXEL: Final = 8
-_IMAGE_BYTES_A_PIXEL: Final = 4
 _SPARE_BYTES: Final = 16 << 20
 _STREAMS: Final[Mapping[str, Callable[[Mapping[str, Any]], Stream]]] = {"v1": StreamV1, "v2": StreamV2}
 
@@ -45,21 +44,20 @@ class MixedUpError(HardwareError):
 class Link:
     """A PULL socket connected to the DCU, for one series whose images have so many `pixels`, all channels together.
 
-    It belongs to the thread that uses it.
+    `holds` says how many of them may wait here. It belongs to the thread that uses it.
     """
 
-    def __init__(self, host: str, port: int, version: str, pixels: int, queue_bytes: int) -> None:
+    def __init__(self, host: str, port: int, version: str, pixels: int, holds: int) -> None:
         self.endpoint = f"tcp://{host}:{port}" if ":" not in host else f"tcp://[{host}]:{port}"
         self._version = version
         largest = pixels * _START_BYTES_A_PIXEL + _SPARE_BYTES
-        # Both arms of the queue hold as many images as fit into the memory; a start is never alone in it for long.
-        held = max(2, min(1000, queue_bytes // max(1, pixels * _IMAGE_BYTES_A_PIXEL)))
+        # A start is never alone in the queue for long, so that its size does not matter for the memory.
         # A context of its own: only when that has ended is the connection closed for sure. The start of the next series
         # could be dealt to one that is still there.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._receiver = Receiver(
-                [self.endpoint], budget_bytes=largest * held, max_message_bytes=largest, context=self._context
+                [self.endpoint], budget_bytes=largest * holds, max_message_bytes=largest, context=self._context
             )
         except TransportError:
             self._context.term()

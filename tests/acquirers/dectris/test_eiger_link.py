@@ -126,7 +126,7 @@ def test_an_old_start_with_our_number_does_not_pass_for_ours_nor_for_another_cli
     """Numbers begin anew when the detector is initialized."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as detector:
         detector.linger = 0
-        link = Link("127.0.0.1", detector.bind_to_random_port("tcp://127.0.0.1"), "v2", 6000, 1 << 24)
+        link = Link("127.0.0.1", detector.bind_to_random_port("tcp://127.0.0.1"), "v2", 6000, 100)
         detector.send(start(user_data='{"armed": "then"}'))
         detector.send(start(user_data='{"armed": "now"}', beam_center_x=7.0))
         sought = Sought('{"armed": "now"}', SERIES["series_id"])
@@ -150,7 +150,7 @@ def test_the_captured_stream_of_an_eiger1_is_taken_like_that_of_a_detector(
     with zmq.Context() as context, context.socket(zmq.PUSH) as detector:
         detector.linger = 0
         port = detector.bind_to_random_port("tcp://127.0.0.1")
-        link = Link("127.0.0.1", port, "v1", 2 * 1065 * 1030, 256 << 20)
+        link = Link("127.0.0.1", port, "v1", 2 * 1065 * 1030, 100)
         assert link.wait_connected(DEADLINE_S)
         for parts in messages:
             detector.send_multipart(parts)
