@@ -15,7 +15,7 @@ from typing import Any
 import cbor2
 import numpy as np
 import zmq
-from stins_acquirers.simulated.compress import bslz4_chunk
+from stins_acquirers.compress import bslz4_chunk
 
 __all__ = ["IMAGES", "Images", "stand_in"]
 

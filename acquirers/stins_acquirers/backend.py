@@ -24,6 +24,7 @@ __all__ = [
     "KnowsInterval",
     "Opening",
     "WrapsLink",
+    "differ",
     "refuse_trigger_mode",
     "with_changes",
 ]
@@ -178,6 +179,11 @@ M = TypeVar("M", bound=BaseModel)
 def with_changes(settings: M, changes: Mapping[str, Any]) -> M:
     """The settings with some changed; raises `ConfigError` that names what is unknown or bad."""
     return check_config({**settings.model_dump(), **changes}, type(settings), "configure")
+
+
+def differ(one: M, other: M, names: Collection[str]) -> bool:
+    """Whether one of these settings is another there."""
+    return any(getattr(one, name) != getattr(other, name) for name in names)
 
 
 def refuse_trigger_mode(mode: str, supported: Collection[str]) -> None:

@@ -7,12 +7,12 @@ import h5py
 from msgspec import UNSET, UnsetType
 
 from stins import Acquisition, Beamline, SeriesInfo, SeriesStart
+from stins.physics import HC_EV_ANGSTROM
 
 from .places import add_field, add_group
 
 __all__ = ["estimated_end", "write_beam", "write_names"]
 
-_PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12398.419843320026  # CODATA 2018: h c / e, in eV angstrom
 _UNKNOWN = "unknown"
 
 
@@ -36,7 +36,7 @@ def write_beam(instrument: h5py.Group, start: SeriesStart) -> None:
     fields = {
         "incident_energy": (energy, "eV"),
         "incident_wavelength": (
-            _PLANCK_TIMES_LIGHT_EV_ANGSTROM / energy if energy and energy > 0 else UNSET,
+            HC_EV_ANGSTROM / energy if energy and energy > 0 else UNSET,
             "angstrom",
         ),
         "total_flux": (beamline.total_flux, "Hz"),

@@ -11,7 +11,7 @@ from stins.checks import part_bytes
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
 from stins.transport import high_water_mark
 
-from ..backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
+from ..backend import BackendError, Ending, Frame, HardwareError, Opening, differ, with_changes
 from .config import channel_names, frame_description
 from .dcu import Dcu
 from .keys import read_back, wishes
@@ -77,7 +77,7 @@ class EigerBackend:
         if settings == self._wanted and self._dcu.loaded:
             return
         before = self._dcu
-        if _differ(settings, self._wanted, _ADDRESS):
+        if differ(settings, self._wanted, _ADDRESS):
             self._dcu = Dcu(settings)
         try:
             self._set_up("configure", settings)
@@ -219,7 +219,3 @@ def _appendix(request: ArmRequest) -> str:
     """What the detector sends with its start message, so that the series is known again among others."""
     told = {"series_id": request.series_id, "filename": request.filename, "armed": uuid4().hex}
     return msgspec.json.encode(told).decode()
-
-
-def _differ(one: EigerSettings, other: EigerSettings, names: Sequence[str]) -> bool:
-    return any(getattr(one, name) != getattr(other, name) for name in names)

@@ -24,7 +24,6 @@ class Wish(msgspec.Struct, frozen=True):
     setting: str
     keys: tuple[str, ...]
     value: Any
-    module: str = "detector"
 
 
 def _key(setting: str, *keys: str) -> _Key:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stins.messages import FrameLayout, Part, Payload
 
-from .compress import bslz4_chunk
+from ..compress import bslz4_chunk
 from .images import Scene, make_frames
 
 __all__ = ["Pool", "frame_layout", "frame_parts", "make_pool"]

@@ -6,7 +6,7 @@ import cbor2
 import lz4.block
 import numpy as np
 from numpy.typing import NDArray
-from stins_acquirers.simulated.compress import bslz4_chunk
+from stins_acquirers.compress import bslz4_chunk
 
 TAGS = {"uint8": 64, "uint16": 69, "uint32": 70, "float32": 85}
 SERIES = {"series_id": 3, "series_unique_id": "01HBV3JPF9"}

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stins_acquirers.backend import Backend
 from stins_acquirers.bitshuffle import decode_part
+from stins_acquirers.compress import bslz4_chunk
 from stins_acquirers.conformance import BackendConformance, arm_request, read_frames
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
-from stins_acquirers.simulated.compress import bslz4_chunk
 
 from stins import Part, StinsError
 from stins.control import TriggerRequest

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
 
-from ...backend import BackendError, Ending, Frame, HardwareError, Opening, with_changes
+from ...backend import BackendError, Ending, Frame, HardwareError, Opening, differ, with_changes
 from .camserver import Camserver, RefusedError
 from .exposure_commands import exposure_commands
 from .folder import ImageFolder
@@ -109,17 +109,17 @@ class PilatusBackend:
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets energies on the detector at once, without waiting for the end of it; all else when it is armed."""
         settings, before = with_changes(self._wanted, changes), self._wanted
-        if _differ(settings, before, _PLACE):
+        if differ(settings, before, _PLACE):
             self._camserver.close()
             self._connect_to(settings)
         else:
             if self._identity is not None:
                 self._period_s(settings, self._identity)
-            if _differ(settings, before, _ENERGIES):
+            if differ(settings, before, _ENERGIES):
                 self._make_ready("configure")
                 self._trimmer.wait("configure", before)
                 self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
-            if _differ(settings, before, _LOOKS):
+            if differ(settings, before, _LOOKS):
                 self._identity = None
         self._wanted = settings
 
@@ -200,7 +200,3 @@ class PilatusBackend:
         except BackendError as error:
             log.warning("%s", error)
         self._camserver.close()
-
-
-def _differ(one: PilatusSettings, other: PilatusSettings, names: Sequence[str]) -> bool:
-    return any(getattr(one, name) != getattr(other, name) for name in names)

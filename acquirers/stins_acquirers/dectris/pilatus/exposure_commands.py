@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from stins.physics import HC_EV_ANGSTROM
+
 from .settings import PilatusSettings
 
 __all__ = ["exposure_commands", "rotation", "start_commands"]
-
-_PLANCK_TIMES_LIGHT_EV_ANGSTROM = 12_398.4198
 
 
 def exposure_commands(settings: PilatusSettings, period_s: float) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _remarks(settings: PilatusSettings) -> dict[str, object]:
     """What image headers are to say."""
     remarks: dict[str, object] = {}
     if settings.incident_energy:
-        remarks["Wavelength"] = f"{_PLANCK_TIMES_LIGHT_EV_ANGSTROM / settings.incident_energy:.5f}"
+        remarks["Wavelength"] = f"{HC_EV_ANGSTROM / settings.incident_energy:.5f}"
     if settings.distance is not None:
         remarks["Detector_distance"] = f"{settings.distance:.5f}"
     if settings.beam_center_x is not None and settings.beam_center_y is not None:

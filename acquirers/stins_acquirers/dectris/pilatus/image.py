@@ -12,7 +12,7 @@ from stins.errors import CbfError
 from stins.messages import Payload
 
 from ...backend import BackendError
-from ...simulated.compress import bslz4_chunk
+from ...compress import bslz4_chunk
 
 __all__ = ["Image", "image_part", "parse_image"]
 

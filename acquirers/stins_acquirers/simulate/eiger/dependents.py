@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Final
 
+from stins.physics import HC_EV_ANGSTROM
+
 from .detector_keys import ELEMENTS
 from .keys import RefusedError, Value
 from .models import Family, Model
@@ -12,7 +14,6 @@ __all__ = ["MAY_CHANGE", "Values", "settle"]
 
 Values = dict[str, Value]
 
-_HC_EV_ANGSTROM = 12_398.4198
 #: Of the photon energy: what the thresholds are set to with it. The first is the vendor's rule; for the others none is
 #: published, these are a choice.
 _THRESHOLDS: Final = (0.5, 0.8, 1.1, 1.4)
@@ -122,7 +123,7 @@ def _settle_energy(_model: Model, family: Family, values: Values, changed: str) 
         raise RefusedError(f"{changed}: gives {energy:g} eV, expected {least:g} to {most:g} eV")
     values["element"] = values["element"] if changed == "element" else ""
     values["photon_energy"] = energy
-    values["wavelength"] = _HC_EV_ANGSTROM / energy
+    values["wavelength"] = HC_EV_ANGSTROM / energy
     if "incident_energy" in values:
         values["incident_energy"] = energy
     values["threshold_energy"] = energy * _THRESHOLDS[0]
@@ -134,7 +135,7 @@ def _settle_energy(_model: Model, family: Family, values: Values, changed: str) 
 def _energy(values: Values, changed: str) -> float:
     if changed == "element":
         return ELEMENTS[values["element"]] or float(values["photon_energy"])
-    return float(_HC_EV_ANGSTROM / values["wavelength"] if changed == "wavelength" else values[changed])
+    return float(HC_EV_ANGSTROM / values["wavelength"] if changed == "wavelength" else values[changed])
 
 
 def _settle_first_threshold(_model: Model, _family: Family, values: Values, changed: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from stins.physics import HC_EV_ANGSTROM
+
 from .keys import Key
 from .models import Family, Model
 
@@ -14,7 +16,6 @@ _ENERGY = 12_400.0
 _LONGEST_S = 3600.0
 #: The reference's limit of each; the product has one of its own (2^48 since 2022.1.2).
 _MOST_IMAGES = 2_000_000_000
-_HC_EV_ANGSTROM = 12_398.4198
 
 
 def detector_keys(model: Model, family: Family) -> dict[str, Key]:
@@ -86,11 +87,11 @@ def _energies(family: Family) -> Iterator[Key]:
     yield Key(name="photon_energy", value=_ENERGY, value_type="float", unit="eV", minimum=least, maximum=most)
     yield Key(
         name="wavelength",
-        value=_HC_EV_ANGSTROM / _ENERGY,
+        value=HC_EV_ANGSTROM / _ENERGY,
         value_type="float",
         unit="angstrom",
-        minimum=_HC_EV_ANGSTROM / most,
-        maximum=_HC_EV_ANGSTROM / least,
+        minimum=HC_EV_ANGSTROM / most,
+        maximum=HC_EV_ANGSTROM / least,
     )
     yield Key(
         name="threshold_energy", value=_ENERGY / 2, value_type="float", unit="eV", minimum=least / 2, maximum=most
