@@ -47,7 +47,7 @@ class AllocatedStore:
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame, _BYTES_AHEAD // layout.frame_bytes)
         self._room = Room(descriptor)
         self._sizes = [layout.datasets[target].chunk_bytes for target in layout.targets]
-        self._pixels = pixel_writer(descriptor, self._sizes)
+        self._pixels = pixel_writer(descriptor, min(self._sizes), max(self._sizes))
 
     @property
     def extent(self) -> int:

@@ -6,9 +6,8 @@ from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
-from .large import LARGE_BYTES, LargeWriter
+from .pixels import PixelWriter, handed_over_from, pixel_writer
 from .runs import Run
-from .space import on_a_disk
 
 __all__ = ["ChunkStore"]
 
@@ -20,12 +19,13 @@ _CHUNKS_AHEAD = 1 << 20
 
 
 class ChunkStore:
-    """Each frame is safe when the file is flushed: HDF5 finds its place, and writes it unless it is large."""
+    """Each frame is safe when the file is flushed: HDF5 finds its place, and writes it if it is small."""
 
     def __init__(self, datasets: FrameDatasets, descriptor: int, expected: int, *, most: int | None = None) -> None:
         self._datasets = datasets
         self._descriptor = descriptor
-        self._large: LargeWriter | None = None
+        self._hand_over_from = handed_over_from(descriptor)
+        self._pixels: PixelWriter | None = None
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
         self._most = most
@@ -39,17 +39,16 @@ class ChunkStore:
             rows = -(-rows // self._block) * self._block
             self._datasets.extend(rows if self._most is None else min(rows, self._most))
         for part, content in enumerate(contents):
-            if len(content) < LARGE_BYTES:
+            if len(content) < self._hand_over_from:
                 self._datasets.write_part(row, part, content)
             elif (place := self._datasets.place_part(row, part, content)) is not None:
-                self._writer.write(content, place)
+                if self._pixels is None:
+                    self._pixels = self._open_writer()
+                self._pixels.write(content, place)
 
-    @property
-    def _writer(self) -> LargeWriter:
-        if self._large is None:
-            size = max(dataset.chunk_bytes for dataset in self._datasets.layout.datasets)
-            self._large = LargeWriter(self._descriptor, size, direct=on_a_disk(self._descriptor))
-        return self._large
+    def _open_writer(self) -> PixelWriter:
+        largest = max(dataset.chunk_bytes for dataset in self._datasets.layout.datasets)
+        return pixel_writer(self._descriptor, self._hand_over_from, largest)
 
     @property
     def extent(self) -> int:
@@ -68,8 +67,8 @@ class ChunkStore:
 
     def flush(self) -> None:
         """Waits for what is being written."""
-        if self._large is not None:
-            self._large.flush()
+        if self._pixels is not None:
+            self._pixels.flush()
 
     def close(self, rows: int, hidden: Spans) -> None:  # noqa: ARG002
         """Chunks that were not written take no room."""
@@ -77,5 +76,5 @@ class ChunkStore:
 
     def abandon(self) -> None:
         """Writes nothing any more."""
-        if self._large is not None:
-            self._large.close()
+        if self._pixels is not None:
+            self._pixels.close()

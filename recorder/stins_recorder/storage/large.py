@@ -8,7 +8,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from stins.messages import Payload
 
 from .transaction import write_all
 
-__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter"]
+__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter", "Piece"]
 
 #: From here on receiving and writing at once is worth a thread.
 LARGE_BYTES = 1 << 20
@@ -32,11 +32,17 @@ PAGE = 4096
 _LIMIT_S = 600.0
 
 
-class _Job(NamedTuple):
-    """A content on its way; `give_back`: whole pages in memory that begins with one, which somebody waits for."""
+class Piece(NamedTuple):
+    """A content, and where it goes."""
 
     content: Payload
     offset: int
+
+
+class _Job(NamedTuple):
+    """Pieces on their way; `give_back`: they are whole pages in memory of pages, and somebody waits for that memory."""
+
+    pieces: Sequence[Piece]
     give_back: Callable[[], None] | None = None
 
 
@@ -64,16 +70,17 @@ class LargeWriter:
 
     def write(self, content: Payload, offset: int) -> None:
         """Takes the content, once there is room for it, and once what is on its way to the same place has arrived."""
-        self._take(_Job(content, offset))
+        self._take(_Job([Piece(content, offset)]))
 
-    def write_pages(self, pages: memoryview, offset: int, give_back: Callable[[], None]) -> None:
-        """The same for whole pages in memory of pages, which needs no copy; when it is written they are given back."""
-        self._take(_Job(pages, offset, give_back))
+    def write_pages(self, pieces: Sequence[Piece], give_back: Callable[[], None]) -> None:
+        """The same for whole pages in memory of pages, which need no copy; given back when written."""
+        self._take(_Job(pieces, give_back))
 
     def _take(self, job: _Job) -> None:
+        place = job.pieces[0].offset
         with self._changed:
-            self._wait(lambda: len(self._pending) < IN_FLIGHT and job.offset not in self._pending)
-            self._pending.add(job.offset)
+            self._wait(lambda: len(self._pending) < IN_FLIGHT and place not in self._pending)
+            self._pending.add(place)
         self._jobs.put(job)
 
     def flush(self) -> None:
@@ -105,28 +112,27 @@ class LargeWriter:
         # One buffer for ever: fresh pages would cost more than the copy.
         buffer = mmap.mmap(-1, -(-size_bytes // PAGE) * PAGE)
         while (job := self._jobs.get()) is not None:
-            offset, give_back = job.offset, job.give_back
+            place, give_back = job.pieces[0].offset, job.give_back
             try:
-                if self._error is None:
-                    self._store(buffer, job)
+                for piece in job.pieces:
+                    if self._error is None:
+                        self._store(buffer, piece, copy=give_back is None)
+                    # Not when the next one comes: it is a frame.
+                    del piece
             except OSError as error:
                 self._error = error
-            # Not when the next job comes: it is a frame.
             del job
             if give_back is not None:
                 give_back()
             with self._changed:
-                self._pending.discard(offset)
+                self._pending.discard(place)
                 self._changed.notify_all()
 
-    def _store(self, buffer: mmap.mmap, job: _Job) -> None:
-        content, offset, done = job.content, job.offset, 0
+    def _store(self, buffer: mmap.mmap, piece: Piece, *, copy: bool) -> None:
+        (content, offset), done = piece, 0
         if self._direct >= 0:
             with suppress(OSError):
-                if job.give_back is not None:
-                    done = os.pwrite(self._direct, content, offset)
-                else:
-                    done = self._store_direct(buffer, content, offset)
+                done = self._store_direct(buffer, content, offset) if copy else os.pwrite(self._direct, content, offset)
         # What is not a whole page, or didn't get through, goes by the page cache; there it ends in the error, if any.
         if done < len(content):
             write_all(self._descriptor, memoryview(content)[done:], offset + done)

@@ -1,18 +1,17 @@
 """How contents get to their places in a file: the interface, and which of its kinds a file gets."""
 
 import os
-from collections.abc import Sequence
 from typing import Protocol
 
 from stins.messages import Payload
 
-from .batches import BATCH_BYTES, BatchWriter
+from .batches import BatchWriter
 from .hdf5 import ALIGNED_FROM
-from .large import LARGE_BYTES, PAGE, LargeWriter
+from .large import LARGE_BYTES, LargeWriter
 from .space import on_a_disk
 from .transaction import write_all
 
-__all__ = ["PixelWriter", "pixel_writer"]
+__all__ = ["PixelWriter", "handed_over_from", "pixel_writer"]
 
 
 class PixelWriter(Protocol):
@@ -49,12 +48,17 @@ class _CachedWriter:
         pass
 
 
-def pixel_writer(descriptor: int, sizes: Sequence[int]) -> PixelWriter:
-    """The writer for frames with parts of these sizes (bytes), whose places follow each other as their rows do."""
-    disk = on_a_disk(descriptor)
-    if min(sizes) >= LARGE_BYTES:
-        return LargeWriter(descriptor, max(sizes), direct=disk)
-    # Whole pages with nothing in between.
-    if disk and len(sizes) == 1 and ALIGNED_FROM <= sizes[0] <= BATCH_BYTES // 2 and sizes[0] % PAGE == 0:
-        return BatchWriter(descriptor)
-    return _CachedWriter(descriptor)
+def handed_over_from(descriptor: int) -> int:
+    """From which size on (bytes) contents in this file are written in the background.
+
+    On a disk from where their places begin at a page, which saves the page cache; else where receiving and writing at
+    once is worth a thread.
+    """
+    return ALIGNED_FROM if on_a_disk(descriptor) else LARGE_BYTES
+
+
+def pixel_writer(descriptor: int, smallest: int, largest: int) -> PixelWriter:
+    """The writer for contents of these sizes (bytes; one that is larger than that is written too)."""
+    if smallest < handed_over_from(descriptor):
+        return _CachedWriter(descriptor)
+    return BatchWriter(descriptor, largest) if on_a_disk(descriptor) else LargeWriter(descriptor, largest, direct=False)

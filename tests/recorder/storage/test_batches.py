@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stins_recorder.storage.batches import BATCH_BYTES, BatchWriter
+from stins_recorder.storage.batches import BatchWriter
 from stins_recorder.storage.pixels import pixel_writer
 from stins_recorder.storage.space import on_a_disk
 
 SIZE = 96 << 10
+LARGE = 3 << 20
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def writer(descriptor: int) -> Iterator[BatchWriter]:
-    writer = BatchWriter(descriptor)
+    writer = BatchWriter(descriptor, LARGE)
     yield writer
     writer.close()
     writer.close()
@@ -40,7 +41,6 @@ def held(descriptor: int, count: int) -> list[bytes]:
 
 def test_contents_stand_in_their_places_after_a_flush(descriptor: int, writer: BatchWriter) -> None:
     sent = [content(number) for number in range(200)]
-    assert 200 * SIZE > 7 * BATCH_BYTES
     for number, each in enumerate(sent):
         # Not aligned in memory, as messages are; and used for something else afterwards.
         memory = bytearray(b"x" + each)
@@ -78,19 +78,37 @@ def test_a_failure_is_raised_and_nothing_is_written_after_it(descriptor: int, wr
     writer.write(content(1), (1 << 62) // SIZE * SIZE)
     with pytest.raises(OSError, match="too large"):
         writer.flush()
+    writer.write(content(2), 0)
     with pytest.raises(OSError, match="too large"):
-        writer.write(content(2), 0)
+        writer.flush()
     assert held(descriptor, 1) == [content(0)]
 
 
-def test_only_whole_pages_on_a_disk_are_written_together(descriptor: int, tmp_path: Path) -> None:
-    for sizes, kind in {
-        (SIZE,): "BatchWriter",
-        (SIZE + 1,): "_CachedWriter",
-        (16 << 10,): "_CachedWriter",
-        (SIZE, SIZE): "_CachedWriter",
-        (1 << 20,): "LargeWriter",
-    }.items():
-        writer = pixel_writer(descriptor, sizes)
-        assert type(writer).__name__ == kind
-        writer.close()
+def test_what_stands_behind_a_content_in_its_last_page_stays(descriptor: int, writer: BatchWriter) -> None:
+    sizes = [40_000, 32_768, 100_001, 65_536, LARGE + 5, 70_000, 33_000]
+    places = [16384 + sum(-(-size // 4096) * 4096 for size in sizes[:index]) for index in range(len(sizes))]
+    os.pwrite(descriptor, b"n" * (places[-1] + 50_000), 0)
+    sent = [np.random.default_rng(number).bytes(size) for number, size in enumerate(sizes)]
+    for content, place in zip(sent, places, strict=True):
+        writer.write(content, place)
+    writer.flush()
+    for content, place in zip(sent, places, strict=True):
+        end = place + len(content)
+        assert os.pread(descriptor, len(content), place) == content
+        assert set(os.pread(descriptor, -end % 4096, end)) <= {ord("n")}
+
+
+def test_where_which_contents_are_written_in_the_background(descriptor: int) -> None:
+    with Path("/dev/shm").joinpath(f"stins-{os.getpid()}").open("w+b", buffering=0) as memory:
+        Path(memory.name).unlink()
+        for file, sizes, kind in [
+            (descriptor, (32 << 10, 32 << 10), "BatchWriter"),
+            (descriptor, (40_000, 1 << 20), "BatchWriter"),
+            (descriptor, (1 << 20, 1 << 20), "BatchWriter"),
+            (descriptor, (32_767, 1 << 20), "_CachedWriter"),
+            (memory.fileno(), (40_000, 1 << 20), "_CachedWriter"),
+            (memory.fileno(), (1 << 20, 1 << 20), "LargeWriter"),
+        ]:
+            writer = pixel_writer(file, *sizes)
+            assert type(writer).__name__ == kind
+            writer.close()
