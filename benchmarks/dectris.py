@@ -33,7 +33,7 @@ import msgspec
 import zmq
 from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
 from stand_in import IMAGES, stand_in
-from stins_acquirers.allocation import keep_memory
+from stins.transport.memory import keep_memory
 from stins_acquirers.backend import Frame
 from stins_acquirers.dectris import EigerBackend
 from stins_acquirers.service import Service

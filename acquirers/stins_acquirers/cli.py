@@ -14,7 +14,7 @@ from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_close
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 
-from .allocation import keep_memory
+from stins.transport.memory import keep_memory
 from .backend import Backend, HasReference
 from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend

@@ -8,7 +8,7 @@ import pytest
 #: Ten messages of 10 MB that are there at once, in a thread; how many pages the last ones took anew.
 SCRIPT = """
 import resource, sys, threading
-from stins_acquirers.allocation import keep_memory
+from stins.transport.memory import keep_memory
 
 if not keep_memory():
     sys.exit("no glibc")
