@@ -99,6 +99,11 @@ class Dcu:
         if errand.error is not None:
             raise HardwareError(str(errand.error)) from errand.error
 
+    @property
+    def initializing(self) -> bool:
+        """Whether it was told to initialize, and is not done."""
+        return self._initializing is not None and not self._initializing[0].done
+
     # -- settings -------------------------------------------------------------------------------
 
     def apply(self, step: str, settings: EigerSettings) -> None:
