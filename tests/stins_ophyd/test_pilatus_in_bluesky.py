@@ -1,6 +1,6 @@
 """A PILATUS in a RunEngine: camserver's simulator, acquirer and recorder are real processes."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -15,9 +15,9 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import PilatusDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import CombinedState, PilatusDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
-from tests.stins_ophyd.chain import Documents
+from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
 
 SHAPE = (40, 60)
@@ -157,6 +157,22 @@ def test_a_run_that_fails_ends_the_series_and_the_next_one_works(engine: RunEngi
 
     with pytest.raises(StinsError, match="something else failed"):
         engine(bpp.stage_wrapper(bpp.run_wrapper(gives_up()), [pilatus]))
+    engine(bp.count([pilatus]))
+    assert images(pilatus).shape == (1, *SHAPE)
+
+
+def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_next_one_works(
+    engine: RunEngine, pilatus: StinsDetector, documents: Documents, run_until: Callable[..., None], hook: PilatusHook
+) -> None:
+    pilatus.apply({"exposure_s": 60.0})
+    bench = Bench(engine, pilatus, documents, run_until)
+    bench.pause(bp.count([pilatus], 3), lambda now: now.state is CombinedState.ACQUIRING)
+    engine.abort()
+    assert documents.stop["exit_status"] == "abort"
+    series = pilatus.controller.snapshot.recorder.series
+    assert (series.state, "aborted" in series.reason) == (SeriesState.INCOMPLETE, True)
+    assert not hook.busy
+    pilatus.apply(SETTINGS)
     engine(bp.count([pilatus]))
     assert images(pilatus).shape == (1, *SHAPE)
 
