@@ -49,12 +49,12 @@ def test_a_command_that_is_known_to_take_long_has_longer() -> None:
 
 
 def test_the_loop_learns_that_nobody_waited_for_the_end_of_a_command() -> None:
-    calls: CallQueue[str] = CallQueue("det", 0.5)
+    calls: CallQueue[str] = CallQueue("det", 1)
     thread, results = in_thread(lambda: calls.call("arm", lambda: None))
     begun = calls.next(5)
     assert begun is not None
     thread.join(30)
-    assert results == ["det: arm: not done within 0.5 s"]
+    assert results == ["det: arm: not done within 1 s"]
     assert not begun.finish("armed")
 
 

@@ -15,9 +15,9 @@ REQUEST = ArmRequest(series_id="s", trigger_mode="software")
 
 
 class Slow(SimulatedBackend):
-    """Arms when it may. Whoever asks waits for it 0.2 s longer than the 50 s of any command, less these 50 s."""
+    """Arms when it may. Whoever asks waits for it 1 s longer than the 50 s of any command, less these 50 s."""
 
-    arming_s = -49.8
+    arming_s = -49.0
 
     def __init__(self) -> None:
         super().__init__(SimulatedSettings(shape=(8, 8)))
@@ -34,7 +34,7 @@ def test_what_was_armed_when_nobody_waited_any_more_is_ended(
     backend = Slow()
     det = start(backend, peer_timeout_s=10.0)
     consumer = consume(det.publisher.endpoint)
-    with pytest.raises(StinsError, match=r"det: arm: not done within 0.2 s"):
+    with pytest.raises(StinsError, match=r"det: arm: not done within 1 s"):
         det.service.arm(REQUEST)
     backend.may.set()
     end = consumer.until(EndSeries)[-1].result.end

@@ -105,7 +105,8 @@ def test_the_tutorial_runs_as_it_is_written(user_folder):
 
 #: A RunEngine, as somebody at a prompt has it, and somebody who sends pulses as soon as a detector waits for them.
 PROMPT = """
-import threading, time
+import threading
+import time
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import httpx
@@ -123,7 +124,8 @@ def send_pulses(number):
     deadline = time.monotonic() + 60
     while number > 0 and time.monotonic() < deadline:
         train = {"count": number, "period_s": 0.03}
-        number -= httpx.post(f"http://127.0.0.1:{port}/simulator/trigger", json=train).json()["taken"]
+        number -= httpx.post(f"http://127.0.0.1:{port}/simulator/trigger", json=train, timeout=60).json()["taken"]
+        threading.Event().wait(0.1)  # the simulator has to be armed meanwhile
 
 pulses = threading.Thread(target=send_pulses, args=(20,))
 """

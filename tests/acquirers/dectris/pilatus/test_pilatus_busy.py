@@ -37,7 +37,7 @@ def until(running: Any, seen: Callable[[AcquirerStatus], bool]) -> AcquirerStatu
 def test_the_status_says_that_the_detector_is_trimmed_and_then_what_it_has(
     simulate: Callable[..., Simulator], make: Make, start: Started
 ) -> None:
-    running = start(make(simulate(threshold_s=1.0), answer_timeout_s=0.1))
+    running = start(make(simulate(threshold_s=2.0), answer_timeout_s=0.1))
     status = running.service.configure({"threshold_energy": 7_000})
     assert (status.state, status.settings["incident_energy"]) == (AcquirerState.IDLE, None)
     assert status.busy == "'setthreshold 7000' is under way: the detector is being trimmed"
@@ -48,7 +48,7 @@ def test_the_status_says_that_the_detector_is_trimmed_and_then_what_it_has(
 def test_an_acquirer_that_begins_with_trimming_says_so(
     simulate: Callable[..., Simulator], make: Make, start: Started
 ) -> None:
-    running = start(make(simulate(threshold_s=1.0), incident_energy=11_000))
+    running = start(make(simulate(threshold_s=2.0), incident_energy=11_000))
     assert running.status.busy == "'setenergy 11000' is under way: the detector is being trimmed"
     until(running, lambda status: not status.busy)
 
@@ -57,7 +57,7 @@ def test_an_energy_that_is_refused_late_is_a_fault_and_nobody_has_to_arm_to_hear
     make: Make, camserver: Simulator, start: Started
 ) -> None:
     running = start(make(camserver, answer_timeout_s=0.1))
-    camserver.add_fault(Fault(kind="slow", command="setenergy", seconds=1.0, times=1))
+    camserver.add_fault(Fault(kind="slow", command="setenergy", seconds=2.0, times=1))
     assert running.service.configure({"incident_energy": 90_000}).busy
     fault = until(running, lambda status: status.state is AcquirerState.FAULT)
     assert "configure: 'setenergy 90000': got '15 ERR Energy: out of range" in fault.reason
