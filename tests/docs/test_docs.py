@@ -40,7 +40,7 @@ def run_python(code: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=100,
+        timeout=300,
         check=False,
         env={**os.environ, "MPLBACKEND": "agg", "XDG_STATE_HOME": str(folder / "state")},
     )
