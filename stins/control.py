@@ -133,7 +133,8 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
 
     `streams` and `acks` are where each of its recorders connects to, and where that one sends its acks. `replay`:
     what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
-    that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides.
+    that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides. `busy`: what
+    an idle detector does that takes long (it is trimmed, or initializes); it can't be armed before that is done.
     """
 
     kind: Literal["acquirer"] = "acquirer"
@@ -156,6 +157,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     settings: Mapping[str, Any] = {}
     units: Mapping[str, str] = {}
     interval_s: float = 0.0
+    busy: str = ""
 
 
 class SeriesState(Enum):

@@ -136,6 +136,7 @@ class StinsDetector(Device):
 
         def work() -> None:
             preview = staging.take(event, frames, status.progress)
+            self._hear_again()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
             self._published = event + 1
@@ -156,6 +157,7 @@ class StinsDetector(Device):
             if info.times:
                 self.apply(info.times)
             staging.prepare(info)
+            self._hear_again()
             self._show(info.trigger)
 
         self._worker.run(status, work)
@@ -280,6 +282,12 @@ class StinsDetector(Device):
         self._acquirer, self._heard_at = status, time.time()
         for signal in self._settings():
             signal.heard(status)
+
+    def _hear_again(self) -> None:
+        """What is set is known once the detector is armed: it was read again, and may have been busy before."""
+        before, now = self._acquirer, self.controller.snapshot.acquirer
+        if before is not None and now is not None and now.settings != before.settings:
+            self._hear(now)
 
     def _settings(self) -> list[SettingSignal]:
         signals = (getattr(self, name) for name in self.component_names)

@@ -21,6 +21,8 @@ __all__ = [
     "Frame",
     "HardwareError",
     "HasReference",
+    "KnowsArming",
+    "KnowsBusy",
     "KnowsInterval",
     "Opening",
     "WrapsLink",
@@ -171,6 +173,26 @@ class KnowsInterval(Protocol):
     @property
     def interval_s(self) -> float:
         """The longest time between two of its frames once they are triggered, in s; nobody takes that for a stall."""
+
+
+@runtime_checkable
+class KnowsBusy(Protocol):
+    """A backend whose detector may do between series what takes longer than anybody waits for a command."""
+
+    def busy(self) -> str:
+        """What that is; "" once the detector can be armed. Asked while no series is open, and answered without waiting.
+
+        Raises `BackendError` once when it went wrong: the acquirer is in FAULT then.
+        """
+
+
+@runtime_checkable
+class KnowsArming(Protocol):
+    """A backend whose detector may take longer to arm than other commands take."""
+
+    @property
+    def arming_s(self) -> float:
+        """How much longer `arm` may take, in s. Any thread may ask."""
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -24,25 +24,34 @@ class Call(Generic[R]):
         self.name = name
         self.run = run
         self._future: Future[R] = Future()
+        # Between the end of the wait and the answer: the caller has the one, or the loop knows of the other.
+        self._lock = threading.Lock()
+        self._given_up = False
 
     def begin(self) -> bool:
         """Whether the caller still waits; a command whose caller gave up is not run."""
         return self._future.set_running_or_notify_cancel()
 
-    def finish(self, result: R) -> None:
-        """The answer."""
-        self._future.set_result(result)
+    def finish(self, result: R) -> bool:
+        """The answer; whether the caller still waited for it."""
+        with self._lock:
+            self._future.set_result(result)
+            return not self._given_up
 
     def fail(self, error: StinsError) -> None:
         """The refusal."""
         self._future.set_exception(error)
 
     def wait(self, timeout_s: float) -> R:
-        """The answer; raises `TimeoutError` and gives the command up if it was not begun by then."""
+        """The answer; raises `TimeoutError` and gives the command up: one that was not begun by then never is."""
         try:
             return self._future.result(timeout_s)
         except FutureTimeout:
-            self._future.cancel()
+            with self._lock:
+                if self._future.done():
+                    return self._future.result()
+                self._given_up = True
+                self._future.cancel()
             raise
 
 
@@ -57,8 +66,11 @@ class CallQueue(Generic[R]):
         self._lock = threading.Lock()
         self._closed = False
 
-    def call(self, name: str, run: Callable[[], None]) -> R:
-        """Has `run` called in the loop and returns its answer; raises `StinsError`."""
+    def call(self, name: str, run: Callable[[], None], *, longer_s: float = 0.0) -> R:
+        """Has `run` called in the loop and returns its answer; raises `StinsError`.
+
+        `longer_s` is added to the deadline, in s.
+        """
         call: Call[R] = Call(name, run)
         with self._lock:
             if self._closed:
@@ -66,10 +78,11 @@ class CallQueue(Generic[R]):
             if self._calls.qsize() >= _MOST:
                 raise StinsError(f"{self._name}: {name}: {_MOST} commands wait already")
             self._calls.put(call)
+        deadline_s = self._deadline_s + longer_s
         try:
-            return call.wait(self._deadline_s)
+            return call.wait(deadline_s)
         except FutureTimeout:
-            raise StinsError(f"{self._name}: {name}: not done within {self._deadline_s:g} s") from None
+            raise StinsError(f"{self._name}: {name}: not done within {deadline_s:g} s") from None
 
     def next(self, timeout_s: float) -> Call[R] | None:
         """The next command, waiting at most `timeout_s` for one; None without, or after `close`."""

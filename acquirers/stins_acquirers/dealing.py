@@ -10,10 +10,11 @@ from stins import SeriesHeader, Share, StinsError
 from stins.messages import Payload
 from stins.share import part_name
 
-from .backend import Ending, Frame
+from .backend import Backend, Ending, Frame, WrapsLink
 from .outbox import Outbox, frames_up_to
+from .streams import Streams
 
-__all__ = ["Dealer"]
+__all__ = ["Dealer", "outbox_of"]
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,15 @@ class Dealer:
     def no_room(self, what: str) -> StinsError:
         """The error that there is no room for what the detector has, at that recorder."""
         return self._stuck.no_room(what)
+
+
+def outbox_of(name: str, backend: Backend, streams: Streams, peer_timeout_s: float) -> Outbox | Dealer:
+    """What messages go into: to one recorder, or dealt to several."""
+    outboxes = []
+    for publisher in streams.publishers:
+        link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
+        outboxes.append(Outbox(name, link, publisher.endpoint, peer_timeout_s))
+    return outboxes[0] if len(outboxes) == 1 else Dealer(name, outboxes)
 
 
 def _dealt(header: SeriesHeader, share: Share) -> SeriesHeader:

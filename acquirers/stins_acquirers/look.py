@@ -8,24 +8,34 @@ from pydantic import BaseModel
 
 from stins.control import FrameDescription
 
-from .backend import Backend, KnowsInterval
+from .backend import Backend, KnowsBusy, KnowsInterval
 
-__all__ = ["Look", "look_at"]
+__all__ = ["Look", "busy_of", "look_at"]
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What the next frame looks like, what is set, in which units, and how far apart two frames may be."""
+    """What the next frame looks like, what is set, in which units, how far apart two frames may be, and what the
+    detector is busy with.
+    """
 
     frame: FrameDescription | None
     settings: dict[str, Any]
     units: dict[str, str]
     interval_s: float
+    busy: str
 
 
 def look_at(backend: Backend) -> Look:
-    """Only a command may change it, so it is read inside commands: a bug in it reaches their caller, not the loop."""
+    """Only a command may change it, and the end of what the detector is busy with: it is read then, not in the loop."""
+    # First: what is set may be known only once the detector is done.
+    busy = busy_of(backend)
     settings = backend.settings.model_dump(mode="json")
-    return Look(backend.describe(), settings, _units(backend.settings), _interval_s(backend, settings))
+    return Look(backend.describe(), settings, _units(backend.settings), _interval_s(backend, settings), busy)
+
+
+def busy_of(backend: Backend) -> str:
+    """What the detector is busy with between series, else empty; raises `BackendError` once when that went wrong."""
+    return backend.busy() if isinstance(backend, KnowsBusy) else ""
 
 
 def _interval_s(backend: Backend, settings: Mapping[str, Any]) -> float:

@@ -1,27 +1,24 @@
 """The one loop that runs any backend: commands in, frames out."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import uuid4
 
 from msgspec import UNSET
 
 from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
-from stins.daemon import StatusBoard
 from stins.messages import EndStatus
 
-from .backend import Backend, CanAbort, Ending, HardwareError, WrapsLink
+from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
-from .dealing import Dealer
-from .look import look_at
+from .dealing import outbox_of
+from .look import busy_of, look_at
 from .machine import AcquirerEvent, next_state
 from .opening import check_request, series_header
-from .outbox import Outbox
+from .report import Report, Standing
 from .streams import Streams
 from .surroundings import Surroundings
 
@@ -33,7 +30,8 @@ _READ_S = 0.01
 _IDLE_S = 0.5
 #: While messages are not acked: how often it is looked whether they are now.
 _UNACKED_S = 0.02
-_STATUS_S = 0.1
+#: While the detector is busy: how often it is looked whether it still is.
+_BUSY_S = 0.1
 #: A command may wait for the one before it and for a detector; waiting for a recorder comes on top, twice in `arm`.
 _COMMAND_S = 30.0
 #: What the detector still holds when it is disarmed may take as long as this many frames that wait for a recorder.
@@ -60,12 +58,11 @@ class Service:
         surroundings: Surroundings = _NOTHING_AROUND,
     ) -> None:
         self._name = name
-        self._backend_name = backend_name
         self._backend = backend
         self._streams = streams
         self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
-        self._outbox = _outbox(name, backend, streams, peer_timeout_s)
+        self._outbox = outbox_of(name, backend, streams, peer_timeout_s)
         self._backlog = Backlog(self._outbox, lambda: backend.can_wait, peer_timeout_s, when_full)
         self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
@@ -73,16 +70,16 @@ class Service:
         self._request: ArmRequest | None = None
         self._expected: int | None = None
         self._stopping = False
-        self._published = 0.0
-        self._boot_id = uuid4().hex
         self._look = look_at(backend)
-        self.board = StatusBoard(self._status())
+        self._report = Report(name, backend_name, streams, self._outbox, self._look)
+        self.board = self._report.board
 
     # -- commands, from any thread --------------------------------------------------------------
 
     def arm(self, request: ArmRequest) -> AcquirerStatus:
         """Arms the detector and sends the series-start."""
-        return self._calls.call("arm", lambda: self._arm(request))
+        longer_s = self._backend.arming_s if isinstance(self._backend, KnowsArming) else 0.0
+        return self._calls.call("arm", lambda: self._arm(request), longer_s=longer_s)
 
     def trigger(self, request: TriggerRequest) -> AcquirerStatus:
         """Takes frames."""
@@ -117,6 +114,8 @@ class Service:
             while not self._stopping:
                 if (call := self._calls.next(self._pause_s())) is not None:
                     self._answer(call)
+                if self._state not in _OPEN:
+                    self._guarded(self._look_whether_busy)
                 if self._reads:
                     self._guarded(self._step)
                 elif self._streams.waiting:
@@ -140,7 +139,14 @@ class Service:
         """For how long there is nothing to do but to wait for a command."""
         if self._reads or self._streams.waiting:
             return 0.0
-        return _UNACKED_S if self._streams.unacked else _IDLE_S
+        if self._streams.unacked:
+            return _UNACKED_S
+        return _BUSY_S if self._look.busy else _IDLE_S
+
+    def _look_whether_busy(self) -> None:
+        """What the detector is busy with may end, or begin with a command that was refused for it."""
+        if busy_of(self._backend) != self._look.busy:
+            self._look = look_at(self._backend)
 
     def _answer(self, call: Call[AcquirerStatus]) -> None:
         try:
@@ -157,7 +163,9 @@ class Service:
             call.fail(StinsError(f"{self._name}: {call.name}: bug in the backend: {error!r}"))
         else:
             self._publish(now=True)
-            call.finish(self.board.status)
+            if not call.finish(self.board.status) and call.name == "arm":
+                # It was told that arming had failed, and nobody would end the series.
+                self._guarded(lambda: self._finish("aborted", "whoever armed it had given up waiting"))
 
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
@@ -299,41 +307,9 @@ class Service:
     # -- status ---------------------------------------------------------------------------------
 
     def _publish(self, *, now: bool = False) -> None:
-        moment, told = time.monotonic(), self.board.status
-        # That frames are dropped is known here before the recorder tells that they are missing.
-        news = self._state is not told.state or (self._outbox.dropped and not told.frames_dropped)
-        if now or news or moment - self._published > _STATUS_S:
-            self._published = moment
-            self.board.publish(self._status())
+        self._report.publish(self._standing, self._look, now=now)
 
-    def _status(self) -> AcquirerStatus:
-        return AcquirerStatus(
-            name=self._name,
-            backend=self._backend_name,
-            state=self._state,
-            reason=self._reason,
-            boot_id=self._boot_id,
-            pid=os.getpid(),
-            streams=self._streams.endpoints,
-            acks=self._streams.acks,
-            replay=self._streams.replay,
-            unacked=self._streams.unacked,
-            unacked_bytes=self._streams.unacked_bytes,
-            series_id=self._request.series_id if self._request else None,
-            frames_sent=self._outbox.sent,
-            frames_dropped=self._outbox.dropped,
-            frames_expected=self._expected,
-            frame=self._look.frame,
-            settings=self._look.settings,
-            units=self._look.units,
-            interval_s=self._look.interval_s,
-        )
-
-
-def _outbox(name: str, backend: Backend, streams: Streams, peer_timeout_s: float) -> Outbox | Dealer:
-    """What messages go into: to one recorder, or dealt to several."""
-    outboxes = []
-    for publisher in streams.publishers:
-        link = backend.wrap(publisher) if isinstance(backend, WrapsLink) else publisher
-        outboxes.append(Outbox(name, link, publisher.endpoint, peer_timeout_s))
-    return outboxes[0] if len(outboxes) == 1 else Dealer(name, outboxes)
+    @property
+    def _standing(self) -> Standing:
+        series_id = self._request.series_id if self._request else None
+        return Standing(self._state, self._reason, series_id, self._expected)

@@ -75,7 +75,7 @@ def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
     frames = _sent(status) if isinstance(status, AcquirerStatus) else _written(status)
     file, joined = ((tree.get(key) or {}).get("file") or "" for key in ("series", "joined"))
     return {
-        **{key: tree.get(key) or "" for key in ("state", "reason", "live")},
+        **{key: tree.get(key) or "" for key in ("state", "reason", "busy", "live")},
         "frames": frames,
         "file": file,
         "joined": joined,
@@ -114,7 +114,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_row(row["beamline"], row["detector"], row["process"], state, row["frames"], row["address"])
     console.print(table)
     for row in rows:
-        for key in ("file", "joined", "live", "reason"):
+        for key in ("file", "joined", "live", "busy", "reason"):
             if row.get(key):
                 console.print(f"{row['detector']} {row['process']}: {key}: {row[key]}", soft_wrap=True, markup=False)
 

@@ -16,6 +16,7 @@ __all__ = [
     "is_coming_back",
     "until_closed",
     "until_ended",
+    "until_free",
     "until_heard",
     "until_idle",
     "until_open",
@@ -89,6 +90,17 @@ def until_idle(step: str, timeout_s: float, *, despite_fault: bool = False) -> A
         owed=_busy,
         timeout_s=timeout_s,
         despite_fault=despite_fault,
+    )
+
+
+def until_free(step: str, timeout_s: float) -> Awaited:
+    """The detector is not busy with what it was told before."""
+
+    def owed(now: Snapshot) -> tuple[Role, str]:
+        return "acquirer", f"it is busy still: {now.acquirer.busy if now.acquirer else ''}"
+
+    return Awaited(
+        step=step, done=lambda now: now.acquirer is not None and not now.acquirer.busy, owed=owed, timeout_s=timeout_s
     )
 
 

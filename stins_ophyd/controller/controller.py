@@ -27,6 +27,7 @@ from .awaited import (
     is_armed,
     until_closed,
     until_ended,
+    until_free,
     until_heard,
     until_idle,
     until_open,
@@ -122,7 +123,11 @@ class Controller:
     def configure(self, changes: Mapping[str, Any]) -> AcquirerStatus:
         """Sets some of the acquirer's settings; returns its status with the settings as they are now."""
         with self._lock:
-            return self._acquirer.post("/configure", dict(changes), timeout_s=self.deadlines.command_s)
+            status = self._acquirer.post("/configure", dict(changes), timeout_s=self.deadlines.command_s)
+            if status.busy:
+                # Whoever arms at once must know of it.
+                self._observer.answered(status)
+            return status
 
     def read_acquirer(self) -> AcquirerStatus:
         """The acquirer's status now: what is pushed may be some milliseconds behind what was just set."""
@@ -140,7 +145,8 @@ class Controller:
         """Arms one series and returns the recorder's account of it, with the file open.
 
         The recorder is made ready first, then the acquirer is armed; ARMED is what the recorder says once the
-        series-start has reached it. `filename` is relative to the recorder's root; None records nothing.
+        series-start has reached it. A detector that is busy with what it was told before (trimming, initializing) is
+        waited for. `filename` is relative to the recorder's root; None records nothing.
         """
         request = ArmRequest(
             series_id=str(uuid4()),
@@ -151,7 +157,7 @@ class Controller:
             metadata=metadata or {},
         )
         with self._lock:
-            snapshot = self._make_idle()
+            snapshot = self._make_free()
             self._follow(Series.of(request, snapshot))
             try:
                 return self._arm(request, snapshot)
@@ -246,6 +252,14 @@ class Controller:
         if self._series is not None or (stale and stale.series_id == self._last_id and is_armed(stale)):
             self._abandon("a new series is armed")
         return self._observer.wait(until_idle("arm", self.deadlines.command_s))
+
+    def _make_free(self) -> Snapshot:
+        """Idle, and done with what it was told before: that may take minutes, and can be interrupted."""
+        snapshot = self._make_idle()
+        if snapshot.acquirer is None or not snapshot.acquirer.busy:
+            return snapshot
+        log.info("acquirer %r: armed once it is done: %s", snapshot.acquirer.name, snapshot.acquirer.busy)
+        return self._observer.wait(until_free("arm", self.deadlines.busy_s))
 
     def _arm(self, request: ArmRequest, snapshot: Snapshot) -> SeriesStatus:
         deadline = self.deadlines

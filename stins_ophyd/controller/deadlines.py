@@ -16,6 +16,9 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """Until a process answers a command (trigger, configure, prepare, reset)."""
     arm_s: float = 15.0
     """Until the acquirer is armed, and again until the recorder has opened the file."""
+    busy_s: float = 300.0
+    """How long an idle detector may be busy with what it was told before (trimming, initializing) until it is armed.
+    The acquirer's own deadlines are shorter."""
     stall_s: float = 5.0
     """How long nothing may happen while frames are awaited, on top of twice the time between two frames."""
     pulse_s: float = 60.0

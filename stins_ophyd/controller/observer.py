@@ -74,6 +74,12 @@ class Observer:
         """From now on this series' own faults count."""
         self._update(series=series)
 
+    def answered(self, status: AcquirerStatus) -> None:
+        """The acquirer has answered so, and what it pushes may be some milliseconds behind."""
+        with self._telling:
+            if self._heard.acquirer is not None:
+                self._update(acquirer=status)
+
     def interrupt(self, reason: str) -> None:
         """Ends every wait that is under way, with an error that says `reason`."""
         with self._changed:

@@ -30,7 +30,7 @@ def test_a_command_is_run_by_the_loop_and_answered() -> None:
     call = calls.next(5)
     assert call is not None
     call.run()
-    call.finish("armed")
+    assert call.finish("armed")
     thread.join(5)
     assert results == ["armed"]
 
@@ -40,6 +40,22 @@ def test_a_command_that_nobody_runs_is_given_up_in_time_and_never_run_later() ->
     with pytest.raises(StinsError, match=r"det: arm: not done within 0.01 s"):
         calls.call("arm", lambda: None)
     assert calls.next(0.0) is None
+
+
+def test_a_command_that_is_known_to_take_long_has_longer() -> None:
+    calls: CallQueue[str] = CallQueue("det", 0.01)
+    with pytest.raises(StinsError, match=r"det: arm: not done within 0.02 s"):
+        calls.call("arm", lambda: None, longer_s=0.01)
+
+
+def test_the_loop_learns_that_nobody_waited_for_the_end_of_a_command() -> None:
+    calls: CallQueue[str] = CallQueue("det", 1)
+    thread, results = in_thread(lambda: calls.call("arm", lambda: None))
+    begun = calls.next(5)
+    assert begun is not None
+    thread.join(30)
+    assert results == ["det: arm: not done within 1 s"]
+    assert not begun.finish("armed")
 
 
 def test_nobody_waits_for_an_answer_once_the_loop_is_over() -> None:

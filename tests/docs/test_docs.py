@@ -40,7 +40,7 @@ def run_python(code: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=100,
+        timeout=300,
         check=False,
         env={**os.environ, "MPLBACKEND": "agg", "XDG_STATE_HOME": str(folder / "state")},
     )
@@ -49,24 +49,30 @@ def run_python(code: str, folder: Path) -> str:
 
 
 @contextmanager
-def up_of(beamline: str, folder: Path) -> Iterator[None]:
-    """`stins up` of a beamline file in a user's folder."""
-    up = subprocess.Popen(
-        [sys.executable, "-m", "stins.cli", "up", beamline],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
-    )
+def up_of(folder: Path, *beamlines: str) -> Iterator[None]:
+    """`stins up` of each of these beamline files in a user's folder."""
+    ups = [
+        subprocess.Popen(
+            [sys.executable, "-m", "stins.cli", "up", beamline],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        )
+        for beamline in beamlines
+    ]
     try:
-        assert up.stdout is not None
-        for line in up.stdout:
-            if "up;" in line:
-                break
+        for up in ups:
+            assert up.stdout is not None
+            for line in up.stdout:
+                if "up;" in line:
+                    break
         yield
     finally:
-        up.terminate()
-        up.communicate(timeout=60)
+        for up in ups:
+            up.terminate()
+        for up in ups:
+            up.communicate(timeout=60)
 
 
 def test_the_readme_begins_with_the_two_commands():
@@ -89,12 +95,51 @@ def named_files() -> list[str]:
 def test_the_tutorial_runs_as_it_is_written(user_folder):
     page = ROOT / "docs" / "tutorials" / "first-series.md"
     assert "uv run stins up examples/simulated.yaml\n" in blocks(page, "sh")
-    with up_of("examples/simulated.yaml", user_folder):
+    with up_of(user_folder, "examples/simulated.yaml"):
         said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()", *named_files()]), user_folder)
     assert "(5, 512, 512)" in said
     assert "b'complete' (5, 512, 512)" in said
     assert "written=200" in said
     assert (user_folder / "stins-data/proposal-20261122/visit-1/lysozyme_0001.nxs").is_file()
+
+
+#: A RunEngine, as somebody at a prompt has it, and somebody who sends pulses as soon as a detector waits for them.
+PROMPT = """
+import threading
+import time
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+import httpx
+from bluesky import RunEngine
+from bluesky.plans import count
+from stins_ophyd import find_controller, find_detector
+
+RE = RunEngine()
+counts = []
+RE.subscribe(lambda _, doc: counts.append(doc["num_events"].get("primary", 0)), "stop")
+
+def send_pulses(number):
+    with find_controller("eiger", "eiger") as controller:
+        port = controller.read_acquirer().settings["http_port"]
+    deadline = time.monotonic() + 60
+    while number > 0 and time.monotonic() < deadline:
+        train = {"count": number, "period_s": 0.03}
+        number -= httpx.post(f"http://127.0.0.1:{port}/simulator/trigger", json=train, timeout=60).json()["taken"]
+        threading.Event().wait(0.1)  # the simulator has to be armed meanwhile
+
+pulses = threading.Thread(target=send_pulses, args=(20,))
+"""
+
+
+def test_the_how_tos_of_the_vendors_detectors_run_as_they_are_written(user_folder):
+    eiger, cable = blocks(ROOT / "docs" / "how-to" / "connect-an-eiger.md", "python")
+    (pilatus,) = blocks(ROOT / "docs" / "how-to" / "connect-a-pilatus.md", "python")
+    ends = "pulses.join()\neiger.destroy()\npilatus.destroy()\nprint(counts)"
+    code = "\n".join([PROMPT, eiger, "pulses.start()", cable, pilatus, ends])
+    with up_of(user_folder, "examples/eiger.yaml", "examples/pilatus.yaml"):
+        said = run_python(code, user_folder)
+    # Of a count, a fly series (an event for each frame), the pulses, and a count.
+    assert said.splitlines()[-1] == "[5, 100, 20, 5]"
 
 
 def test_the_example_beamlines_load(user_folder):
@@ -119,7 +164,7 @@ def test_numbers_without_images_are_recorded_as_the_how_to_says(user_folder, cap
     page = ROOT / "docs" / "how-to" / "run-a-beamline.md"
     text, (code,) = blocks(page, "yaml")[1].replace("/captures", str(captures)), blocks(page, "python")
     (user_folder / "currents.yaml").write_text(text)
-    with up_of("currents.yaml", user_folder):
+    with up_of(user_folder, "currents.yaml"):
         said = run_python(code, user_folder)
     assert said.splitlines()[-1] == str(user_folder / "data" / "currents.h5")
 

@@ -1,15 +1,19 @@
 """A chain of real processes, and the documents of a RunEngine, for the tests of the controller and its faces."""
 
 import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import event_model
 import numpy as np
+from bluesky import RunEngine
 
 from stins.control import AcquirerStatus
 from stins.daemon.client import DaemonClient
-from stins_ophyd import Controller, DaemonProcess, Deadlines
+from stins_ophyd import Controller, DaemonProcess, Deadlines, Snapshot, StinsDetector
 
 SHAPE = (32, 48)
 #: What a test may change, and what it is before the next one.
@@ -97,3 +101,22 @@ class Documents:
     def stop(self) -> dict[str, Any]:
         """The last run's stop document."""
         return self.of("stop")[-1]
+
+
+@dataclass
+class Bench:
+    """A detector in a RunEngine that can be paused at a chosen moment."""
+
+    engine: RunEngine
+    detector: StinsDetector
+    documents: Documents
+    run_until: Callable[..., None]
+
+    def pause(self, plan: Any, seen: Callable[[Snapshot], bool], *, defer: bool = False) -> None:
+        """Runs the plan and pauses it when the controller sees that."""
+        moment = threading.Event()
+        forget = self.detector.controller.subscribe(lambda now: moment.set() if seen(now) else None)
+        try:
+            self.run_until(plan, moment, defer=defer)
+        finally:
+            forget()

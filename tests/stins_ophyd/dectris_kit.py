@@ -58,6 +58,11 @@ class EigerHook:
         """External pulses; how many started something."""
         return int(self._client.post("/simulator/trigger", json=train).raise_for_status().json()["taken"])
 
+    @property
+    def busy(self) -> bool:
+        """Whether a series is open there."""
+        return bool(self._client.get("/simulator/status").raise_for_status().json()["state"] != "idle")
+
     def fault(self, kind: str, **fault: Any) -> None:
         """Something goes wrong."""
         self._client.post("/simulator/faults", json={"kind": kind, **fault}).raise_for_status()
@@ -82,6 +87,11 @@ class PilatusHook:
     def pulse(self, count: int = 1) -> int:
         """External pulses; how many started something."""
         return int(self._say(f"trigger {count}")["taken"])
+
+    @property
+    def busy(self) -> bool:
+        """Whether images are taken there."""
+        return bool(self._say("status")["taking_images"])
 
     def fault(self, kind: str, **fault: Any) -> None:
         """Something goes wrong."""

@@ -1,6 +1,6 @@
 """An EIGER in a RunEngine: simulator, acquirer and recorder are real processes."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import EigerDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import CombinedState, EigerDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
-from tests.stins_ophyd.chain import Documents
+from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running
 
 SHAPE = (64, 48)
@@ -195,6 +195,22 @@ def test_a_run_that_is_aborted_ends_the_series_and_the_next_one_works(
     with pytest.raises(StinsError, match="something else failed"):
         engine(bpp.stage_wrapper(bpp.run_wrapper(gives_up()), [eiger]))
     assert eiger.controller.snapshot.recorder.series.state is SeriesState.INCOMPLETE
+    engine(bp.count([eiger]))
+    assert images(eiger).shape == (1, *SHAPE)
+
+
+def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_next_one_works(
+    engine: RunEngine, eiger: StinsDetector, documents: Documents, run_until: Callable[..., None], hook: EigerHook
+) -> None:
+    eiger.apply({"exposure_s": 60.0, "period_s": 60.1})
+    bench = Bench(engine, eiger, documents, run_until)
+    bench.pause(bp.count([eiger], 3), lambda now: now.state is CombinedState.ACQUIRING)
+    engine.abort()
+    assert documents.stop["exit_status"] == "abort"
+    series = eiger.controller.snapshot.recorder.series
+    assert (series.state, "aborted" in series.reason) == (SeriesState.INCOMPLETE, True)
+    assert not hook.busy
+    eiger.apply(SETTINGS)
     engine(bp.count([eiger]))
     assert images(eiger).shape == (1, *SHAPE)
 

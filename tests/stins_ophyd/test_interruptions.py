@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -17,26 +16,7 @@ from bluesky.utils import FailedStatus
 from stins import StinsError
 from stins.control import SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Snapshot, StinsDetector, fly_series
-from tests.stins_ophyd.chain import Chain, Documents
-
-
-@dataclass
-class Bench:
-    """A detector in a RunEngine that can be paused at a chosen moment."""
-
-    engine: RunEngine
-    detector: StinsDetector
-    documents: Documents
-    run_until: Callable[..., None]
-
-    def pause(self, plan: Any, seen: Callable[[Snapshot], bool], *, defer: bool = False) -> None:
-        """Runs the plan and pauses it when the controller sees that."""
-        moment = threading.Event()
-        forget = self.detector.controller.subscribe(lambda now: moment.set() if seen(now) else None)
-        try:
-            self.run_until(plan, moment, defer=defer)
-        finally:
-            forget()
+from tests.stins_ophyd.chain import Bench, Chain, Documents
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A PILATUS in a RunEngine: camserver's simulator, acquirer and recorder are real processes."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -15,9 +15,9 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import PilatusDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import CombinedState, PilatusDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
-from tests.stins_ophyd.chain import Documents
+from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
 
 SHAPE = (40, 60)
@@ -97,6 +97,20 @@ def test_an_energy_is_moved_to_as_a_motor_is(engine: RunEngine, pilatus: StinsDe
     assert read["pilatus_threshold_energy"]["value"] == 5_000
 
 
+def test_a_detector_that_is_trimmed_is_waited_for(engine: RunEngine, pilatus: StinsDetector, hook: PilatusHook) -> None:
+    pilatus.apply({"answer_timeout_s": 0.5})
+    pilatus.apply({"incident_energy": 8_000.0})
+    hook.fault("slow", command="setenergy", seconds=2.5, times=1)
+    engine(bps.mv(pilatus.incident_energy, 9_000.0))
+    assert "is being trimmed" in pilatus.controller.read_acquirer().busy
+    try:
+        engine(bp.count([pilatus]))
+        assert images(pilatus).shape == (1, *SHAPE)
+        assert pilatus.read_configuration()["pilatus_threshold_energy"]["value"] == 4_500
+    finally:
+        pilatus.apply({"answer_timeout_s": 5.0})
+
+
 def test_a_fly_series_runs_at_the_detectors_own_pace(
     engine: RunEngine, pilatus: StinsDetector, documents: Documents
 ) -> None:
@@ -127,7 +141,9 @@ def test_an_image_that_never_appears_fails_the_plan(
     hook.fault("lose_image", image=2)
     with pytest.raises(FailedStatus) as error:
         engine(fly_series(pilatus, 6))
-    assert "_000002.cbf did not appear within" in str(error.value)
+    # The acquirer says at once that one is missing; why, the recorder says a moment later.
+    why = str(error.value)
+    assert "_000002.cbf did not appear within" in why or "it had to drop 1 frames" in why
     assert documents.stop["exit_status"] == "fail"
     # What was flushed before it is pointed at.
     assert documents.indices[-1][1] == 2
@@ -141,6 +157,22 @@ def test_a_run_that_fails_ends_the_series_and_the_next_one_works(engine: RunEngi
 
     with pytest.raises(StinsError, match="something else failed"):
         engine(bpp.stage_wrapper(bpp.run_wrapper(gives_up()), [pilatus]))
+    engine(bp.count([pilatus]))
+    assert images(pilatus).shape == (1, *SHAPE)
+
+
+def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_next_one_works(
+    engine: RunEngine, pilatus: StinsDetector, documents: Documents, run_until: Callable[..., None], hook: PilatusHook
+) -> None:
+    pilatus.apply({"exposure_s": 60.0})
+    bench = Bench(engine, pilatus, documents, run_until)
+    bench.pause(bp.count([pilatus], 3), lambda now: now.state is CombinedState.ACQUIRING)
+    engine.abort()
+    assert documents.stop["exit_status"] == "abort"
+    series = pilatus.controller.snapshot.recorder.series
+    assert (series.state, "aborted" in series.reason) == (SeriesState.INCOMPLETE, True)
+    assert not hook.busy
+    pilatus.apply(SETTINGS)
     engine(bp.count([pilatus]))
     assert images(pilatus).shape == (1, *SHAPE)
 

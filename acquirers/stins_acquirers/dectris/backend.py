@@ -71,6 +71,16 @@ class EigerBackend:
         number = self._dcu.configuration.number
         return max(number("frame_time", 0.0), number("count_time", 0.0)) + number("trigger_start_delay", 0.0)
 
+    def busy(self) -> str:
+        """Whether the detector is being initialized. How that ended, the next command says."""
+        return "the detector is being initialized" if self._dcu.initializing else ""
+
+    @property
+    def arming_s(self) -> float:
+        """What `arm` may have to wait for, in s: the end of a series, the arming, and answers around it."""
+        settings = self._wanted
+        return settings.end_timeout_s + settings.arm_timeout_s + 3 * settings.answer_timeout_s
+
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets some settings on the detector, or refuses them by name; what one of them changes is read back."""
         settings = with_changes(self._wanted, changes)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _IDLE: Final = "idle"
 _ACQUIRE: Final = "acquire"
+_ERROR: Final = "error"
 #: Nothing but the state is told then, and an abort would leave the detector half initialized.
 _INITIALIZE: Final = "initialize"
 #: Switched on or restarted, and in an error that only this ends.
@@ -99,6 +100,11 @@ class Dcu:
         if errand.error is not None:
             raise HardwareError(str(errand.error)) from errand.error
 
+    @property
+    def initializing(self) -> bool:
+        """Whether it was told to initialize, and is not done."""
+        return self._initializing is not None and not self._initializing[0].done
+
     # -- settings -------------------------------------------------------------------------------
 
     def apply(self, step: str, settings: EigerSettings) -> None:
@@ -157,12 +163,25 @@ class Dcu:
         series = {"trigger_mode": plan.mode, "nimages": plan.images, "ntrigger": plan.triggers}
         self.configuration.apply(step, [Wish(key, (key,), value) for key, value in series.items()])
         settings = self._settings
+        self._mend_stream(step)
         stream = {"mode": "enabled", "header_detail": settings.header_detail, "header_appendix": appendix}
         self._set_stream_format(step)
         for key, value in stream.items():
             self._set(step, "stream", key, value)
         if settings.vendor_files is not None:
             self._set(step, "filewriter", "mode", "enabled" if settings.vendor_files else "disabled")
+
+    def _mend_stream(self, step: str) -> None:
+        """A stream in an error sends nothing; its own `initialize` ends that, and switches it off."""
+        if self.stream_state(step) != _ERROR:
+            return
+        log.warning("DCU at %s: the stream's state is 'error'; it is initialized", self.simplon.url)
+        try:
+            self.simplon.command(step, "initialize", self._settings.answer_timeout_s, module="stream")
+        except SimplonError as error:
+            raise HardwareError(str(error)) from error
+        if self.stream_state(step) == _ERROR:
+            raise self._error(step, "the stream's state is 'error', also once it was initialized; restart the DCU")
 
     def _set_stream_format(self, step: str) -> None:
         version = self._settings.stream_version
@@ -234,9 +253,15 @@ class Dcu:
         def look() -> Seen:
             at = time.monotonic()
             state = self.simplon.state("watch")
-            return Seen(at, state, self.dropped("watch"), self.high_voltage("watch") if has_voltage else "")
+            voltage = self.high_voltage("watch") if has_voltage else ""
+            return Seen(at, state, self.dropped("watch"), voltage, self.stream_state("watch"))
 
         return look
+
+    def stream_state(self, step: str) -> str:
+        """The state of its stream: disabled, ready, acquire or error; "" where it doesn't say."""
+        found = self.simplon.find(step, "state", "stream", "status")
+        return str(found.value) if found is not None else ""
 
     def dropped(self, step: str) -> int:
         """How many images of the series the stream has dropped, because nobody took them in time."""

@@ -208,6 +208,11 @@ class EigerSeries:
             )
         if seen.state == "error":
             raise HardwareError(f"{where}the detector's state is 'error'; arm again, which initializes it")
+        if seen.stream == "error":
+            raise HardwareError(
+                f"{where}its stream's state is 'error': image {self._numbering.next_image} and all behind it are lost; "
+                "look after the network to the DCU, then arm again, which initializes the stream"
+            )
         if self._settings.require_high_voltage and seen.high_voltage in _VOLTAGE_BAD:
             raise HardwareError(
                 f"{where}the sensor's high voltage is {seen.high_voltage} in the middle of the series, since image "

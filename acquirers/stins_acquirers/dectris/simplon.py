@@ -128,9 +128,11 @@ class Simplon:
 
     # -- commands -------------------------------------------------------------------------------
 
-    def command(self, step: str, name: str, timeout_s: float, value: Any = None) -> int | None:
+    def command(
+        self, step: str, name: str, timeout_s: float, value: Any = None, module: str = "detector"
+    ) -> int | None:
         """Gives a command and returns once it is done; the number of the series that it is about, where it says so."""
-        path, body = self._path("detector", f"command/{name}"), None if value is None else {"value": value}
+        path, body = self._path(module, f"command/{name}"), None if value is None else {"value": value}
         raw = self._call(step, "PUT", path, timeout_s, body=body)
         with suppress(msgspec.DecodeError):
             told = msgspec.json.decode(raw, type=dict[str, Any])

@@ -54,26 +54,14 @@ class _Array(msgspec.Struct):
 
 
 class StreamV1:
-    """Reads message by message and keeps the series' number and the time of its first frame, nothing else.
+    """Reads message by message and keeps the time of a series' first frame, nothing else.
 
     `config` is what the detector's configuration says, by SIMPLON's names, for headers that don't say it all.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.config: Mapping[str, Any] = config or {}
-        self._series: int | None = None
         self._first_start_ns: int | None = None
-
-    def convert(self, parts: Sequence[Payload]) -> Opening | Frame | Ending:
-        """The message as one of our values, of the series whose header came last.
-
-        Raises `BackendError` that names the part and the value.
-        """
-        series = self._series
-        incoming = self.read(parts)
-        if not isinstance(incoming.value, Opening) and incoming.series.number != series:
-            raise BackendError(f"stream v1: series: got {incoming.series}, expected {series}")
-        return incoming.value
 
     def read(self, parts: Sequence[Payload]) -> Incoming:
         """The message, of whatever series; raises `BackendError` that names the part and the value."""
@@ -86,7 +74,7 @@ class StreamV1:
     def _incoming(self, header: _Header, parts: Sequence[Payload]) -> Incoming:
         series = Identity(header.series)
         if header.htype == "dheader-1.0":
-            self._series, self._first_start_ns = header.series, None
+            self._first_start_ns = None
             opening, appendix = _opening(header, parts[1:], self.config)
             return Incoming(series, opening, appendix)
         if header.htype == "dimage-1.0":

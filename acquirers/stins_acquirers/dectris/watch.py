@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the DCU said: its state, how many images its stream has dropped, and the state of the high voltage.
+    """What the DCU said: its state, how many images its stream has dropped, the states of high voltage and stream.
 
     `at` is when it was asked, in seconds of the monotonic clock. "" where it has none.
     """
@@ -24,6 +24,7 @@ class Seen(msgspec.Struct, frozen=True):
     state: str
     dropped: int = 0
     high_voltage: str = ""
+    stream: str = ""
 
 
 class Watch:

@@ -11,7 +11,8 @@ from stins.messages import Data, Payload, frame_count
 from stins.stream1 import from_stream1
 
 from ..backend import BackendError, Ending, Frame, Opening
-from ..dectris import StreamV1
+from ..dectris import StreamV1, StreamV2
+from ..dectris.incoming import Identity, Stream
 
 __all__ = ["Dialect", "dialect_of"]
 
@@ -26,14 +27,21 @@ class Dialect(Protocol):
         """One message as one of our values; raises `StinsError`."""
 
 
-class _SimplonV1:
-    end_message = "dseries_end-1.0"
+class _Simplon:
+    """The stream of a DECTRIS detector, of either version: of one series, the one whose opening came last."""
 
-    def __init__(self) -> None:
-        self._stream = StreamV1()
+    def __init__(self, stream: Stream, end_message: str) -> None:
+        self._stream = stream
+        self.end_message = end_message
+        self._series: Identity | None = None
 
     def convert(self, parts: Sequence[Payload]) -> Opening | Frame | Ending:
-        return self._stream.convert(parts)
+        incoming = self._stream.read(parts)
+        if isinstance(incoming.value, Opening):
+            self._series = incoming.series
+        elif incoming.series != self._series:
+            raise BackendError(f"series: got {incoming.series}, expected {self._series}, whose opening came last")
+        return incoming.value
 
 
 class _Stins:
@@ -58,6 +66,13 @@ class _Stream1(_Stins):
         return super().convert(from_stream1(parts))
 
 
+#: How each message of stream v2 begins: CBOR that says so, then the pair that comes first in its map.
+_CBOR = b"\xd9\xd9\xf7"
+_STREAM_V2_OPENS = b"dtypeestart"
+#: Tag, head of the map (up to 2 bytes) and that pair.
+_BEGINNING = 16
+
+
 class _Head(msgspec.Struct):
     htype: str = ""
     message_type: str = ""
@@ -65,12 +80,17 @@ class _Head(msgspec.Struct):
 
 def dialect_of(parts: Sequence[Payload]) -> Dialect | None:
     """The dialect of a message that opens a series; None for any other message."""
+    beginning = bytes(parts[0][:_BEGINNING])
+    if beginning.startswith(_CBOR):
+        return _Simplon(StreamV2(), "an end message") if _STREAM_V2_OPENS in beginning else None
     try:
         head = msgspec.json.decode(parts[0], type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackendError(f"got a message that begins with {bytes(parts[0][:60])!r}, expected JSON: {error}") from None
+        raise BackendError(
+            f"got a message that begins with {bytes(parts[0][:60])!r}, expected JSON, or stream v2's CBOR: {error}"
+        ) from None
     if head.htype == "dheader-1.0":
-        return _SimplonV1()
+        return _Simplon(StreamV1(), "dseries_end-1.0")
     if head.message_type == "series-start":
         return _Stins()
     return _Stream1() if head.htype == "header" else None

@@ -87,7 +87,9 @@ class CapturedSeries:
             opening = dialect.convert(parts) if dialect else None
             if dialect and isinstance(opening, Opening):
                 return dialect, opening
-        raise BackendError(f"{self._path}: no message in it opens a series (dheader-1.0, series-start or header)")
+        raise BackendError(
+            f"{self._path}: no message in it opens a series (dheader-1.0, start of stream v2, series-start or header)"
+        )
 
 
 def _description(frame: Frame) -> FrameDescription | None:

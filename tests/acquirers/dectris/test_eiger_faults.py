@@ -378,6 +378,39 @@ def test_a_high_voltage_that_goes_in_the_middle_is_a_fault(make: Make, eiger: Ru
         until_over(backend)
 
 
+def test_a_stream_that_breaks_in_the_middle_is_a_fault_and_the_next_arming_mends_it(
+    make: Make, eiger: RunningEiger
+) -> None:
+    backend = make(eiger)
+    backend.arm(arm_request("external", triggers=None))
+    eiger.fault("stream_error")
+    with pytest.raises(
+        HardwareError, match=r"stream's state is 'error': image 0 and all behind it .* arm again, which"
+    ):
+        until_over(backend)
+    backend.abort()
+    assert take(backend) == [0, 1]
+    assert eiger.get("stream", "status", "state")["value"] != "error"
+
+
+def test_a_stream_that_stays_broken_is_told(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.fault("stream_error", times=2)
+    with pytest.raises(HardwareError, match=r"arm: the stream's state is 'error', also once it was initialized; rest"):
+        backend.arm(arm_request())
+    assert take(backend) == [0, 1]
+
+
+def test_a_stream_that_cannot_be_initialized_is_a_fault_with_what_was_said(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    eiger.fault("stream_error")
+    eiger.fault("refuse", key="stream/command/initialize")
+    with pytest.raises(HardwareError, match=r"arm: PUT /stream/api/1.8.0/command/initialize: HTTP 400"):
+        backend.arm(arm_request())
+    eiger.clear_faults()
+    assert take(backend) == [0, 1]
+
+
 def test_a_full_buffer_leaves_the_series_failed_with_what_was_dropped(make: Make, eiger: RunningEiger) -> None:
     backend = make(eiger)
     backend.arm(arm_request(frames=5))

@@ -23,6 +23,7 @@ from stins_acquirers.replay.capture import read_messages
 from stins import Part, SeriesHeader, SeriesInfo, SeriesSender, encode
 from stins.control import AcquirerState, FrameDescription, TriggerRequest
 from stins.stream1 import to_stream1
+from tests.acquirers.dectris import messages_v2
 
 EIGER = "eiger1-1M-stream-v1.zip"
 ELECTROMETER = "electrometer-stins-v1.cbors"
@@ -94,6 +95,24 @@ class TestReplayOfAnEiger(BackendConformance):
     @pytest.fixture
     def backend(self, short_eiger: Path) -> Iterator[Backend]:
         backend = replay(short_eiger)
+        yield backend
+        backend.close()
+
+
+def stream_v2(frames: int = 4, compression: str = "bslz4") -> list[list[bytes]]:
+    """A series of stream v2, as a detector sends it."""
+    image = [messages_v2.array(messages_v2.pixels() + number, compression) for number in range(frames)]
+    shown = [messages_v2.image({"threshold_1": array}, number) for number, array in enumerate(image)]
+    opening = messages_v2.start(number_of_images=frames)
+    return [[message] for message in (opening, *shown, messages_v2.message("end"))]
+
+
+class TestReplayOfStreamV2(BackendConformance):
+    bad_setting = {"pace": "slow"}
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[Backend]:
+        backend = replay(write(tmp_path / "v2.cbors", stream_v2()))
         yield backend
         backend.close()
 
@@ -206,6 +225,36 @@ def test_a_stream1_capture_is_replayed_too(tmp_path: Path) -> None:
     assert backend.describe() == FrameDescription(shape=(2, 3), dtype="uint16")
 
 
+@pytest.mark.parametrize("compression", ["none", "lz4", "bslz4"])
+def test_a_capture_of_stream_v2_is_replayed_too(tmp_path: Path, compression: str) -> None:
+    backend = replay(write(tmp_path / "v2.cbors", stream_v2(compression=compression)))
+    opening, frames, ending = whole_series(backend)
+    assert (opening.frames_expected, opening.header.detector.serial_number) == (4, "E-32-0117")
+    assert ([frame.number for frame in frames], ending) == ([0, 1, 2, 3], Ending())
+    assert backend.describe() == FrameDescription(shape=(60, 100), dtype="uint16", compression=compression)
+    np.testing.assert_array_equal(np.load(io.BytesIO(backend.reference(2))), messages_v2.pixels() + 2)
+
+
+def test_a_capture_of_stream_v2_that_was_cut_short_ends_as_failed(tmp_path: Path) -> None:
+    _, frames, ending = whole_series(replay(write(tmp_path / "v2.cbors", stream_v2()[:-1])))
+    assert (len(frames), ending) == (4, Ending(status="failed", reason="the capture ends without an end message"))
+
+
+def of_another_series(version: str) -> list[list[bytes]]:
+    """The beginning of one series, then a message of another."""
+    if version == "v2":
+        return [*stream_v2()[:2], [messages_v2.message("end", series_id=4)]]
+    header = {"htype": "dheader-1.0", "series": 3, "header_detail": "none"}
+    messages: list[Any] = [header, {"htype": "dseries_end-1.0", "series": 4}]
+    return [[msgspec.json.encode(message)] for message in messages]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_message_of_another_series_is_refused(tmp_path: Path, version: str) -> None:
+    with pytest.raises(BackendError, match=r"series: got 4.*, expected 3.*, whose opening came last"):
+        whole_series(replay(write(tmp_path / "two.cbors", of_another_series(version))))
+
+
 def test_what_a_capture_says_of_lost_and_repeated_frames_reaches_the_receiver(
     tmp_path: Path, start: Callable[..., Any], consume: Callable[..., Any]
 ) -> None:
@@ -283,8 +332,8 @@ def test_every_form_of_a_capture_is_read(tmp_path: Path, wrap: str) -> None:
     assert len(whole_series(replay(path))[1]) == 4
 
 
-def test_messages_before_the_first_opening_are_passed_over(tmp_path: Path) -> None:
-    messages = stins_messages()
+@pytest.mark.parametrize("messages", [stins_messages(), stream_v2()], ids=["STINS", "stream v2"])
+def test_messages_before_the_first_opening_are_passed_over(tmp_path: Path, messages: list[list[bytes]]) -> None:
     backend = replay(write(tmp_path / "late.cbors", [*messages[3:], *messages]))
     assert [frame.number for frame in whole_series(backend)[1]] == [0, 1, 2, 3]
 

@@ -159,6 +159,18 @@ def test_it_is_restarted_while_it_is_idle(sound: RunningEiger) -> None:
 # -- the hook itself --------------------------------------------------------------------------------
 
 
+def test_a_broken_stream_sends_nothing_until_it_is_initialized(sound: RunningEiger) -> None:
+    sound.fault("stream_error")
+    assert sound.get("stream", "status", "state")["value"] == "error"
+    sound.command("arm")
+    sound.command("trigger")
+    assert sound.status()["images_waiting"] == 0
+    sound.command("initialize", module="stream")
+    assert sound.get("stream", "status", "state")["value"] == "disabled"
+    sound.set("stream", mode="enabled", format="cbor")
+    assert series(sound)[0] == list(range(10))
+
+
 def test_faults_are_given_at_the_start_and_listed() -> None:
     fault = {"kind": "http", "key": "detector/command/initialize", "status": 503, "times": 1}
     with running_eiger(faults=[fault]) as eiger:

@@ -106,6 +106,10 @@ class PilatusBackend:
         exposure_s = settings.exposure_s + (self._identity.readout_s if self._identity else 0.0)
         return max(settings.period_s, exposure_s) * settings.exposures_per_frame + settings.delay_s
 
+    def busy(self) -> str:
+        """Whether the detector is being trimmed. Once it is, it is read back."""
+        return self._trimmer.look()
+
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets energies on the detector at once, without waiting for the end of it; all else when it is armed."""
         settings, before = with_changes(self._wanted, changes), self._wanted

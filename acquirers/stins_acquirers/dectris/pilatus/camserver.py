@@ -113,8 +113,12 @@ class Camserver:
             return None
         command, began, limit_s = self._pending
         until = min(time.monotonic() + timeout_s, began + limit_s)
-        while not self._answers and (left := until - time.monotonic()) > 0:
+        while not self._answers:
+            # Once also without any time: what is there already is heard.
+            left = until - time.monotonic()
             self._receive(step, left)
+            if left <= 0:
+                break
         if not self._answers:
             if time.monotonic() < began + limit_s:
                 return None

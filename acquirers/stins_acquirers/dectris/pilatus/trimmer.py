@@ -19,6 +19,8 @@ class Trimmer:
         self._camserver = camserver
         self.known = Energies()
         self._done: tuple[Energies, Energies] | None = None
+        #: What was begun: for which step, by which command, to bring about what.
+        self._begun: tuple[str, str, Energies] = ("", "", Energies())
 
     def read(self, step: str) -> None:
         """Asks camserver."""
@@ -48,8 +50,24 @@ class Trimmer:
             "camserver at %s: %s, which may take %g s", self._camserver.address, command, settings.threshold_timeout_s
         )
         self._camserver.begin(step, command, settings.threshold_timeout_s)
+        self._begun = step, command, wanted
         if self._camserver.answer(step, wait_s) is not None:
-            self._finish(step, wanted)
+            self._finish(step)
+
+    def look(self) -> str:
+        """What is under way, else empty; without waiting, but for what is read back when it is done.
+
+        Raises:
+            BackendError: camserver has refused, has not answered in time, or is gone.
+        """
+        step, command, _ = self._begun
+        # An exposure's answer is awaited by others.
+        if not command or self._camserver.pending != command:
+            return ""
+        if self._camserver.answer(step, 0.0) is None:
+            return f"{command!r} is under way: the detector is being trimmed"
+        self._finish(step)
+        return ""
 
     def wait(self, step: str, settings: PilatusSettings) -> None:
         """Returns once nothing is being trimmed any more.
@@ -61,7 +79,7 @@ class Trimmer:
             return
         if self._camserver.answer(step, settings.answer_timeout_s) is None:
             raise self._under_way(step, settings)
-        self._finish(step, Energies.wanted(settings))
+        self._finish(step)
 
     def _under_way(self, step: str, settings: PilatusSettings) -> BackendError:
         return BackendError(
@@ -70,7 +88,8 @@ class Trimmer:
             "is done"
         )
 
-    def _finish(self, step: str, wanted: Energies) -> None:
+    def _finish(self, step: str) -> None:
+        wanted = self._begun[2]
         self.read(step)
         self._done = (wanted, self.known)
         if (left := trimming(wanted, self.known)) is not None:

@@ -163,6 +163,7 @@ class Detector:
     def initialize_stream(self) -> None:
         """The stream is off and forgets what it dropped and what waits."""
         self._settings.stream.reset()
+        self._faults.initialize_stream()
         self._order(ClearStream())
 
     @contextmanager
@@ -257,13 +258,14 @@ class Detector:
 
     def _make_series(self, config: Mapping[str, Value], pool: Pool) -> Series:
         stream, names = self._settings.stream.values, pool.channels
+        works = stream["mode"] == "enabled" and not self._faults.has("stream_error")
         return Series(
             number=self.number,
             unique_id=uuid.uuid4().hex,
             config=config,
             images_expected=config["nimages"] * config["ntrigger"],
             pool=pool,
-            stream=stream.get("format", "legacy") if stream["mode"] == "enabled" else None,
+            stream=stream.get("format", "legacy") if works else None,
             header_detail=stream["header_detail"],
             header_appendix=stream["header_appendix"],
             flatfields=self._armory.flatfields(config, names),

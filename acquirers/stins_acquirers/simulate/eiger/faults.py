@@ -11,7 +11,9 @@ from stins.daemon import Model
 
 __all__ = ["Fault", "Faults"]
 
-FaultKind = Literal["refuse", "http", "silence", "slow", "drop_images", "restart", "high_voltage_off", "full_buffer"]
+FaultKind = Literal[
+    "refuse", "http", "silence", "slow", "drop_images", "restart", "high_voltage_off", "full_buffer", "stream_error"
+]
 
 
 class Fault(Model):
@@ -22,7 +24,7 @@ class Fault(Model):
     nothing at all; `slow`: after `seconds`. `drop_images`: images from number `image` on, `images` of them, are lost;
     `restart`: the service restarts when image `image` is due, or at once without one: 502 for `seconds`, then state
     `na`, series are numbered from 1 again. `high_voltage_off`: no photon is counted. `full_buffer`: all images are
-    lost."""
+    lost. `stream_error`: the same, and no start is sent; the stream's state is `error` until its `initialize`."""
     key: str = "*"
     """Of requests: which, as MODULE/TASK/KEY with * for anything, e.g. detector/config/count_time."""
     status: int = Field(default=500, ge=400, le=599)
@@ -34,7 +36,8 @@ class Fault(Model):
     images: int = Field(default=1, ge=1)
     """How many images are hit."""
     times: int = Field(default=0, ge=0)
-    """How many requests are hit, or in how many series images are; 0: until the fault is taken back."""
+    """How many requests are hit, or in how many series images are; 0: until the fault is taken back. Of `stream_error`:
+    how often the stream has to be initialized (0: once)."""
 
 
 _OF_REQUESTS = ("refuse", "http", "silence", "slow")
@@ -56,6 +59,13 @@ class Faults:
         """Turns all off."""
         with self._lock:
             self._on = []
+
+    def initialize_stream(self) -> None:
+        """Its command `initialize` was given: a `stream_error` is over, unless it takes several."""
+        with self._lock:
+            for on in self._on:
+                on.hits += on.fault.kind == "stream_error"
+            self._on = [on for on in self._on if on.fault.kind != "stream_error" or on.hits < on.fault.times]
 
     def active(self) -> tuple[Fault, ...]:
         """Those that are on and not used up."""
@@ -107,7 +117,7 @@ def _hits_request(fault: Fault, method: str, key: str) -> bool:
 
 
 def _hits_image(fault: Fault, number: int) -> bool:
-    if fault.kind == "full_buffer":
+    if fault.kind in ("full_buffer", "stream_error"):
         return True
     first, last = fault.image, _last(fault)
     return (

@@ -99,6 +99,8 @@ class Status:
         ]
 
     def _stream_state(self) -> str:
+        if self._faults.has("stream_error"):
+            return "error"
         state = self._module_state("stream")
         return "acquire" if state == "ready" and self._readout.waiting else state
 

@@ -1,0 +1,75 @@
+"""What an acquirer says of itself, and when it says it."""
+
+import os
+import time
+from uuid import uuid4
+
+import msgspec
+
+from stins.control import AcquirerState, AcquirerStatus
+from stins.daemon import StatusBoard
+
+from .dealing import Dealer
+from .look import Look
+from .outbox import Outbox
+from .streams import Streams
+
+__all__ = ["Report", "Standing"]
+
+_STATUS_S = 0.1
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How things are with the acquirer, and with which series."""
+
+    state: AcquirerState
+    reason: str = ""
+    series_id: str | None = None
+    frames_expected: int | None = None
+
+
+class Report:
+    """Publishes the status on `board`: at each change that matters, and else ten times a second at most."""
+
+    def __init__(self, name: str, backend_name: str, streams: Streams, outbox: Outbox | Dealer, look: Look) -> None:
+        self._name = name
+        self._backend_name = backend_name
+        self._streams = streams
+        self._outbox = outbox
+        self._boot_id = uuid4().hex
+        self._published = 0.0
+        self.board = StatusBoard(self._status(Standing(AcquirerState.IDLE), look))
+
+    def publish(self, standing: Standing, look: Look, *, now: bool = False) -> None:
+        """Says how things are, if they have changed or it is time; `now`: whatever was said when."""
+        moment, told = time.monotonic(), self.board.status
+        # That frames are dropped is known here before the recorder tells that they are missing.
+        lost = self._outbox.dropped and not told.frames_dropped
+        news = standing.state is not told.state or look.busy != told.busy or lost
+        if now or news or moment - self._published > _STATUS_S:
+            self._published = moment
+            self.board.publish(self._status(standing, look))
+
+    def _status(self, standing: Standing, look: Look) -> AcquirerStatus:
+        return AcquirerStatus(
+            name=self._name,
+            backend=self._backend_name,
+            state=standing.state,
+            reason=standing.reason,
+            boot_id=self._boot_id,
+            pid=os.getpid(),
+            streams=self._streams.endpoints,
+            acks=self._streams.acks,
+            replay=self._streams.replay,
+            unacked=self._streams.unacked,
+            unacked_bytes=self._streams.unacked_bytes,
+            series_id=standing.series_id,
+            frames_sent=self._outbox.sent,
+            frames_dropped=self._outbox.dropped,
+            frames_expected=standing.frames_expected,
+            frame=look.frame,
+            settings=look.settings,
+            units=look.units,
+            interval_s=look.interval_s,
+            busy=look.busy,
+        )
