@@ -5,6 +5,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -140,31 +141,30 @@ def test_a_message_that_is_too_large_is_lost_and_the_series_goes_on(tmp_path: Pa
 
 def test_a_writer_that_is_behind_reports_all_the_while_and_hears_an_order(tmp_path: Path) -> None:
     # A message with the numbers of 20,000 frames takes some 15 ms: the 300 that wait take seconds.
-    loop = Loop(tmp_path / "data", max_message_bytes=1 << 20)
-    loop.stream.start(data=())
-    for number in range(300):
-        loop.stream.frame(20_000 * number, data=(), detector_specific={"n": [7] * 20_000})
-    loop.stream.end()
-    rows = []
-    for _ in range(3):
-        wait_until(lambda: loop.writer._receiver.socket.poll(10))
-        loop.writer._turn()
-        rows += [line.series.rows for line in loop.link.receive() if isinstance(line, WriterStatus) and line.series]
-    # 3 s of silence are what the supervisor takes for hanging; 128 messages, taken in one turn, would be 2 s here.
-    turns = [later - earlier for earlier, later in pairwise(sorted({0, *rows}))]
-    assert turns
-    assert max(turns) < 60 * 20_000
+    with closing(Loop(tmp_path / "data", max_message_bytes=1 << 20)) as loop:
+        loop.stream.start(data=())
+        for number in range(300):
+            loop.stream.frame(20_000 * number, data=(), detector_specific={"n": [7] * 20_000})
+        loop.stream.end()
+        rows = []
+        for _ in range(2):
+            wait_until(lambda: loop.writer._receiver.socket.poll(10))
+            loop.writer._turn()
+            rows += [line.series.rows for line in loop.link.receive() if isinstance(line, WriterStatus) and line.series]
+        # 3 s of silence are what the supervisor takes for hanging; 128 messages, taken in one turn, would be 2 s here.
+        turns = [later - earlier for earlier, later in pairwise(sorted({0, *rows}))]
+        assert turns
+        assert max(turns) < 60 * 20_000
 
-    loop.link.send(Order(number=1, what="stop"))
-    lines: list[Line] = []
+        loop.link.send(Order(number=1, what="stop"))
+        lines: list[Line] = []
 
-    def answered() -> bool:
-        loop.writer._turn()
-        lines.extend(loop.link.receive())
-        return any(isinstance(line, Answer) for line in lines)
+        def answered() -> bool:
+            loop.writer._turn()
+            lines.extend(loop.link.receive())
+            return any(isinstance(line, Answer) for line in lines)
 
-    wait_until(answered)
-    series = next(line.series for line in reversed(lines) if isinstance(line, WriterStatus))
-    assert series is not None
-    assert (series.state, series.reason) == (SeriesState.INCOMPLETE, "stopped on request")
-    loop.close()
+        wait_until(answered)
+        series = next(line.series for line in reversed(lines) if isinstance(line, WriterStatus))
+        assert series is not None
+        assert (series.state, series.reason) == (SeriesState.INCOMPLETE, "stopped on request")
