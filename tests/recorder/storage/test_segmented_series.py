@@ -12,6 +12,8 @@ from series_kit import DATA, SeriesFile, closed
 from stins_recorder.errors import PathError, RecorderError, StorageError
 from stins_recorder.segments import Segments, refuse_standing
 
+from stins import Part
+
 PER_FILE = 7
 
 
@@ -224,8 +226,10 @@ def test_a_data_file_that_was_removed_is_missed(tmp_path: Path, gone: str) -> No
 
 
 def test_a_series_for_which_there_is_no_room_fails_before_its_first_frame(tmp_path: Path) -> None:
-    kind = KINDS["large"]
-    file = begun(tmp_path, kind, 1 << 18, 1000)  # 400 GB
+    # 2 GiB each, 2^50 bytes in all: no disk has them. The pixels are never looked at.
+    parts = (Part(name="image", shape=(1 << 15, 1 << 15), dtype="uint16"),)
+    kind = Kind(parts, content=lambda _: [b""], pixels=lambda _: np.empty(0))
+    file = begun(tmp_path, kind, 1 << 19, 1000)
     with pytest.raises(StorageError, match="no space is left"):
         file.write(kind.frame(0))
     assert data_files(tmp_path) == {}
