@@ -4,7 +4,9 @@ Each time: FAULT with reason and remedy, every acked frame readable, the next se
 """
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from faulty_chain import FaultyChain
@@ -101,16 +103,24 @@ def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty
     check_recovered(faulty, name)
 
 
+@pytest.fixture
+def impatient(shim: Path, tmp_path: Path) -> Iterator[FaultyChain]:
+    """A recorder that takes a call for hanging after half a second, as a slow one of another test must not be."""
+    chain = FaultyChain(tmp_path, shim, call_limit_s=0.5)
+    yield chain
+    chain.page.disarm()
+    assert chain.close() == 0, chain.recorder.log
+
+
 def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_when_it_returns(
-    faulty: FaultyChain,
+    impatient: FaultyChain,
 ) -> None:
-    faulty.begin("hangs", 5, frames_expected=20)
-    faulty.page.arm(Mode.HANG, faulty.bad, kinds=Kind.WRITE, hang_s=60, named=".h5")
-    faulty.frames(*range(5, 20))
-    status = faulty.serve(lambda s: s.step)
-    assert status.step in ("write", "flush")
+    impatient.begin("hangs", 5, frames_expected=20)
+    impatient.page.arm(Mode.HANG, impatient.bad, kinds=Kind.WRITE, hang_s=60, named=".h5")
+    impatient.frames(*range(5, 20))
+    status = impatient.serve(lambda s: s.step in ("write", "flush"))
     assert f"the writer has been in {status.step} for" in status.reason
-    faulty.page.disarm()
-    faulty.end()
-    assert faulty.serve_to_end().state is SeriesState.COMPLETE
-    assert faulty.wrong_frames(faulty.bad / "hangs.h5", 20) == []
+    impatient.page.disarm()
+    impatient.end()
+    assert impatient.serve_to_end().state is SeriesState.COMPLETE
+    assert impatient.wrong_frames(impatient.bad / "hangs.h5", 20) == []
