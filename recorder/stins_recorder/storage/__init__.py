@@ -3,6 +3,7 @@
 from .claim import claim
 from .creation import create_file, settle
 from .datasets import FrameDatasets, create_datasets
+from .glance import glance
 from .hdf5 import HDF5_ERRORS, LIBVER, open_swmr
 from .repair import repair, repair_open
 from .runs import Run
@@ -29,6 +30,7 @@ __all__ = [
     "create_datasets",
     "create_file",
     "create_virtual",
+    "glance",
     "has_mark",
     "hide",
     "open_store",
