@@ -86,5 +86,5 @@ class Room:
         held, self._held = self._held, None
         if held is not None:
             with suppress(OSError):
+                # The folder stays: another recorder may be about to take room in it.
                 held.unlink()
-                held.parent.rmdir()  # unless the journal is in it
