@@ -1,5 +1,6 @@
 """STINS over ZeroMQ: real sockets on loopback, bounded on both sides."""
 
+import os
 import socket as network
 import subprocess
 import sys
@@ -95,6 +96,21 @@ def test_the_sockets_have_their_marks_keepalive_and_limit(stack: ExitStack) -> N
         options = (zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_IDLE, zmq.TCP_KEEPALIVE_INTVL, zmq.TCP_KEEPALIVE_CNT)
         assert [socket.getsockopt(option) for option in options] == [1, 10, 5, 3]
         assert socket.linger == 0
+
+
+@pytest.mark.parametrize(("acks", "limit_ms"), [(None, 0), ("tcp://127.0.0.1:0", 60_000)])
+def test_a_host_that_acknowledges_nothing_is_given_up_where_what_it_lost_is_sent_again(
+    stack: ExitStack, acks: str | None, limit_ms: int
+) -> None:
+    sender = Publisher("tcp://127.0.0.1:0", acks=acks)
+    stack.callback(sender.close, 0)
+    taker = receiver(stack, sender.endpoint)
+    wait_until(lambda: connected(taker))
+    port = int(sender.endpoint.rpartition(":")[2])
+    found = psutil.Process().net_connections("tcp")
+    (of_sender,) = (c.fd for c in found if c.laddr[1] == port and c.status == psutil.CONN_ESTABLISHED)
+    with network.socket(fileno=os.dup(of_sender)) as connection:
+        assert connection.getsockopt(network.IPPROTO_TCP, network.TCP_USER_TIMEOUT) == limit_ms
 
 
 # -- publisher and receiver -----------------------------------------------------------------------

@@ -20,7 +20,7 @@ from .reader import Counts, Line, Step
 
 __all__ = ["check_file"]
 
-#: Until its first word the reader loads its libraries, which says nothing about the file: 0.7 s, on a busy machine more.
+#: Until its first word the reader loads its libraries, which says nothing of the file: 0.7 s, on a busy machine more.
 _START_DEADLINE_S = 30.0
 _END_DEADLINE_S = 5.0
 _BLOCK_BYTES = 1 << 16
