@@ -1,9 +1,12 @@
 """The supervisor and its writer: how one that dies is started again."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import h5py
 import psutil
 import pytest
 from recorder_kit import Stream, wait_until
@@ -137,3 +140,45 @@ def test_a_supervisor_that_is_stopped_while_it_waits_starts_no_writer(watched: W
     watched.thread.join(30)
     assert not watched.thread.is_alive()
     assert watched.writer_pid == pid
+
+
+def test_a_system_that_starts_no_process_costs_a_spare_and_not_the_writer(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wait_until(lambda: watched.supervisor._spare)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    pid = watched.writer_pid
+    watched.kill_writer()
+    watched.wait_for_another(pid)  # the spare; and there is no other one
+    wait_until(lambda: "cannot start a process" in caplog.text)
+    pid = watched.writer_pid
+    watched.stream.series("a.h5", range(3))
+    wait_until(lambda: (s := watched.supervisor.board.status.series) and s.state is SeriesState.COMPLETE)
+    assert watched.writer_pid == pid
+
+    watched.kill_writer()
+    watched.first(lambda s: s.state is RecorderState.FAULT and "no other can be started" in s.reason)
+    monkeypatch.undo()
+    watched.wait_for_another(pid)
+
+
+def test_what_could_not_be_salvaged_is_tried_again_at_a_reset_and_at_the_next_good_series(
+    watched: Watched, tmp_path: Path
+) -> None:
+    supervisor, root = watched.supervisor, tmp_path / "data"
+
+    def notes(path: Path, found: str) -> bool:
+        return any(note.startswith(f"{path}: {found}") for note in supervisor._salvager.notes)
+
+    for number, event in enumerate((supervisor.reset, lambda: watched.stream.series("good.h5", range(3)))):
+        path = root / f"{number}.h5"
+        path.write_bytes(b"not yet")
+        supervisor._salvager.salvage(str(path), "its disk was full")
+        wait_until(partial(notes, path, "lost"))
+        wait_until(lambda: supervisor._salvager._left)
+        path.unlink()
+        with h5py.File(path, "w", libver=("v110", "v110")) as file:
+            file["entry/series/rows"] = 0
+            file["entry/end_time"] = "now"
+        event()
+        wait_until(partial(notes, path, "whole"))
