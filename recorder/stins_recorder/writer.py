@@ -208,7 +208,7 @@ class Writer:
             due = now - self._flushed >= self._config.flush_interval_s
             if due or recording.unflushed_bytes > _UNFLUSHED_BYTES:
                 self._flush(now)
-        elif self._machine.settled != self._kept:
+        elif self._machine.settled != self._kept or recording.safe.behind:
             self._keep(now)
         if now - self._acked >= _HEARTBEAT_S:
             self._ack(now)

@@ -3,6 +3,7 @@
 import socket
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
@@ -168,3 +169,20 @@ def test_a_writer_that_is_behind_reports_all_the_while_and_hears_an_order(tmp_pa
         series = next(line.series for line in reversed(lines) if isinstance(line, WriterStatus))
         assert series is not None
         assert (series.state, series.reason) == (SeriesState.INCOMPLETE, "stopped on request")
+
+
+def test_a_point_of_the_journal_that_was_left_out_is_made_up_for_when_nothing_more_comes(loop: Loop) -> None:
+    safe = loop.writer._recording.safe
+    loop.stream.start()
+    loop.stream.frame(0)
+    loop.take(2)
+    safe._due = time.monotonic() + 0.3  # as after a long one
+    loop.writer._turn()
+    assert (safe.behind, safe.settled) == (True, (None, None))
+
+    def made_up() -> bool:
+        loop.writer._turn()
+        return not safe.behind
+
+    wait_until(made_up)
+    assert safe.settled == ("s1", 1)
