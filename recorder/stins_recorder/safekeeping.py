@@ -14,6 +14,7 @@ from stins.control import SeriesStatus
 from .errors import StorageError
 from .journal import Journal
 from .records import Closing, Ended, Point, Position, Record, after, begun, settled
+from .watchdog import unwatched
 
 __all__ = ["Safekeeping"]
 
@@ -36,13 +37,15 @@ class Safekeeping:
         journal: "Journal[Record] | None",
         machine: SeriesReceiver,
         report: Callable[[str], None],
+        *,
         clock: Callable[[], float] = time.monotonic,
+        watch: Callable[[str], None] = unwatched,
     ) -> None:
         self._journal = journal
         self._machine = machine
         self._report = report
         self._failed = False
-        self._clock = clock
+        self._clock, self._watch = clock, watch
         self._due = -math.inf
         self.behind = False
         self._stale = False  # it could not be removed either: nothing may be acked that it doesn't know of
@@ -80,8 +83,10 @@ class Safekeeping:
     def set_aside(self) -> None:
         """The file was left as it was: whoever salvages it will want to know how far it had got."""
         if self._journal is not None:
+            self._watch("journal")
             with suppress(StorageError):
                 self._journal.set_aside()
+            self._watch("")
 
     def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
         """No series is open; `series` is what became of the last one."""
@@ -96,6 +101,7 @@ class Safekeeping:
     def _try(self, write: Callable[["Journal[Record]"], None]) -> None:
         if self._journal is None or self._failed:
             return
+        self._watch("journal")
         try:
             write(self._journal)
         except StorageError as error:
@@ -103,6 +109,8 @@ class Safekeeping:
             self._failed, self._stale = True, not self._journal.discard()
             log.warning("%s", error)
             self._report(f"{error}; if the writer dies, nobody can go on with this series")
+        finally:
+            self._watch("")
 
 
 def _ranges(point: Point) -> int:

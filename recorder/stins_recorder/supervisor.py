@@ -39,6 +39,7 @@ _SILENCE_S = 3.0
 _POLL_S = 0.25
 #: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s.
 _SPARE_AFTER_S = 1.0
+_GOES_ON = "it goes on when the file system does, /reset kills it and starts another"
 #: When the system could not start a process (no memory, no number for it), it is asked again after so long.
 _NO_PROCESS_S = 2.0
 
@@ -57,7 +58,8 @@ class Supervisor:
         self._spare = first
         self._stopping = threading.Event()
         self._restarts = Restarts()
-        self._hang = HangWatch()
+        self._hang, self._hang_beside = HangWatch(), HangWatch()
+        self._beside = ""  # says that the sync beside the recording hangs
         self._heard = self._pause_s = self._spare_due = 0.0
         self._silent = False
         self._said: WriterStatus | None = None
@@ -174,7 +176,8 @@ class Supervisor:
             return
         config, live = self._config.model_dump(mode="json"), self.board.status.live
         writer.begin(Begin(config=config, preview=self._preview.endpoint, live=live, give_up=self._give_up))
-        self._give_up, self._said, self._silent, self._hang = "", None, False, HangWatch()
+        self._give_up, self._said, self._silent, self._beside = "", None, False, ""
+        self._hang, self._hang_beside = HangWatch(), HangWatch()
         began = time.monotonic()
         self._heard, self._spare_due = began + _START_DEADLINE_S - _SILENCE_S, began + _SPARE_AFTER_S
         self._restarts.begun(began)
@@ -234,24 +237,28 @@ class Supervisor:
             return
         seen = writer.page.read()
         step, hung_s = seen[1], self._hang.look(seen, now)
+        beside_s = self._hang_beside.look(writer.page.read(beside=True), now)
+        self._beside = f"the disk has been asked to sync for {beside_s:.0f} s" * (beside_s > self._config.call_limit_s)
         if self._resuming and now - self._heard > self._config.resume_limit_s:
             self._give_up = f"going on with the file took longer than {self._config.resume_limit_s:g} s"
             writer.kill()
         elif hung_s > self._config.call_limit_s:
             self._hangs(step, f"the writer has been in {step} for {hung_s:.0f} s")
-        elif self.board.status.step:
-            self._publish(step="", reason=self._said.reason if self._said else "")
         elif not hung_s and not self._silent and now - self._heard > _SILENCE_S:
             self._silent = True
             reason = f"the writer has not answered for {_SILENCE_S:g} s; /reset kills it and starts another"
             log.error("%s: %s", self._config.name, reason)
             self._publish(state=RecorderState.FAULT, reason=reason)
+        elif self._beside:
+            self._hangs("sync", self._beside)
+        elif self.board.status.step:
+            self._publish(step="", reason=self._said.reason if self._said else "")
         elif self._spare is None and now > self._spare_due:
             self._spare_due = now + _NO_PROCESS_S
             self._spare = self._start_process()
 
     def _hangs(self, step: str, how: str) -> None:
-        reason = f"{how}; it goes on when the file system does, /reset kills it and starts another"
+        reason = f"{how}; {_GOES_ON}"
         if self.board.status.step != step:
             log.error("%s: %s", self._config.name, reason)
         self._publish(step=step, reason=reason)
@@ -273,8 +280,8 @@ class Supervisor:
         death = (self._death,) if self._death and ours else ()
         self._publish(
             state=RecorderState.FAULT if self._fault else status.state,
-            reason=self._fault or status.reason,
-            step="",
+            reason=self._fault or (f"{self._beside}; {_GOES_ON}" if self._beside else status.reason),
+            step="sync" if self._beside else "",
             live=status.live or self.board.status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,

@@ -124,3 +124,31 @@ def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_wh
     impatient.end()
     assert impatient.serve_to_end().state is SeriesState.COMPLETE
     assert impatient.wrong_frames(impatient.bad / "hangs.h5", 20) == []
+
+
+def test_what_is_done_beside_the_writing_is_reported_too_while_it_hangs(impatient: FaultyChain) -> None:
+    def hang(kinds: Kind, named: str) -> None:
+        impatient.page.disarm()
+        impatient.serve(lambda s: not s.step)
+        impatient.page.arm(Mode.HANG, impatient.bad, kinds=kinds, hang_s=60, named=named)
+
+    hang(Kind.ALLOCATE, ".reserve")
+    impatient.begin("beside", frames_expected=20)
+    impatient.serve(lambda s: s.step == "room")
+    hang(Kind.WRITE, ".journal")
+    impatient.frames(*range(5))
+    impatient.serve(lambda s: s.step == "journal")
+    hang(Kind.SYNC, ".h5")
+    impatient.frames(*range(5, 10))
+    status = impatient.serve(lambda s: s.step == "sync")
+    assert "the disk has been asked to sync for" in status.reason
+    impatient.frames(*range(10, 20))
+    status = impatient.flushed(20)
+    assert (status.state, status.series.durable < 20) == (RecorderState.RECORDING, True)
+    impatient.end()
+    # Whoever closes the file waits for the sync.
+    impatient.serve(lambda s: s.step == "close")
+    impatient.page.disarm()
+    assert impatient.serve_to_end().state is SeriesState.COMPLETE
+    status = impatient.serve(lambda s: s.state is RecorderState.IDLE and not s.step)
+    assert (status.reason, status.restarts) == ("", 0)

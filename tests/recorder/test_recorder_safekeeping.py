@@ -17,7 +17,7 @@ class Kept:
         self.journal: Journal[Record] = Journal(root, "r", RECORDS)
         self.desk = Desk(root, journal=self.journal)
         self.now = 0.0
-        self.safe = Safekeeping(self.journal, self.desk.machine, lambda _: None, lambda: self.now)
+        self.safe = Safekeeping(self.journal, self.desk.machine, lambda _: None, clock=lambda: self.now)
 
     def discard(self, first: int, stop: int) -> None:
         """Frames of which every second is discarded."""
