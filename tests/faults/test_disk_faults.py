@@ -103,10 +103,10 @@ def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty
     check_recovered(faulty, name)
 
 
-@pytest.fixture
-def impatient(shim: Path, tmp_path: Path) -> Iterator[FaultyChain]:
+@pytest.fixture(scope="module")
+def impatient(shim: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyChain]:
     """A recorder that takes a call for hanging after half a second, as a slow one of another test must not be."""
-    chain = FaultyChain(tmp_path, shim, call_limit_s=0.5)
+    chain = FaultyChain(tmp_path_factory.mktemp("impatient"), shim, call_limit_s=0.5)
     yield chain
     chain.page.disarm()
     assert chain.close() == 0, chain.recorder.log
