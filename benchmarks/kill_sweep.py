@@ -27,6 +27,8 @@ from shim import Kind, Mode, build_shim
 from tqdm import tqdm
 
 RATE_HZ, LAG_S = 600.0, 0.004
+#: A killed writer is back and recording in less.
+BACK_S = 2.0
 #: From one kill to the next; a writer is back after about a second, so some hit one that has just come.
 SHORTEST_S, LONGEST_S = 0.2, 4.0
 #: 3 to 4 GB of frames.
@@ -44,6 +46,12 @@ class Sweep:
     back_s: list[float] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
+    @property
+    def failed(self) -> bool:
+        """Whether a frame was lost or is wrong, a file is not complete, or a writer was not back in time."""
+        slow = max(self.back_s, default=0.0) >= BACK_S
+        return slow or any(v.lost or v.wrong or not v.complete or v.problem for v in self.verdicts)
+
     def summary(self) -> dict[str, Any]:
         """What is printed."""
         return {
@@ -60,7 +68,7 @@ class Sweep:
 
 
 def main() -> int:
-    """Runs series until all kills are done; 1 if a frame was lost."""
+    """Runs series until all kills are done; 1 if a frame was lost, or a writer was not back within 2 s."""
     options = _arguments()
     chance = random.Random(options.seed)  # noqa: S311  # it decides when to kill
     sweep = Sweep()
@@ -87,7 +95,7 @@ def main() -> int:
     print("\n".join(f"{key:>18} {value}" for key, value in summary.items()))
     if options.json:
         print(json.dumps(summary))
-    return int(bool(summary["frames_lost"] or summary["frames_wrong"] or summary["files_incomplete"]))
+    return int(sweep.failed)
 
 
 class Killer:

@@ -26,7 +26,7 @@ _WARM_UP = 20
 
 
 def main() -> int:
-    """Measures and prints a table, and JSON as the last line."""
+    """Measures and prints a table, and JSON as the last line; 1 if frames were lost, or memory or descriptors were."""
     options = _arguments()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="stins-memory-") as folder:
         root = Path(folder)
@@ -34,7 +34,8 @@ def main() -> int:
         report |= _leaks(root, options.series)
     print("\n".join(f"{key:>24}  {value}" for key, value in report.items()))
     print(json.dumps(report))
-    return 0
+    grown = report["peak_rss_mb"] > report["budget_mb"] + 200 or report["descriptors_per_series"] > 0
+    return int(report["frames_lost"] > 0 or grown)
 
 
 def _throttled(root: Path, frames: int, write_ms: int) -> dict[str, Any]:

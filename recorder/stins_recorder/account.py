@@ -8,10 +8,10 @@ from stins.share import frames_in
 
 from .series_file import DATASET, SeriesFile
 
-__all__ = ["closing", "counted", "line", "placed", "unbalanced"]
+__all__ = ["LISTED_RANGES", "closing", "counted", "line", "placed", "unbalanced"]
 
 #: How many ranges of missing frames a status carries; the file has all of them.
-_LISTED_RANGES = 100
+LISTED_RANGES = 100
 
 
 def counted(
@@ -36,7 +36,7 @@ def counted(
         discarded=result.discarded,
         retaken=result.retaken,
         missing=count,
-        missing_frames=missing[:_LISTED_RANGES],
+        missing_frames=missing[:LISTED_RANGES],
         duplicates=result.duplicates,
         refused=result.refused + refused,
     )

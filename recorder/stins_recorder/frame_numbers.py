@@ -16,9 +16,11 @@ from .scan_axes import ScanAxis, axis_columns, create_axes
 from .shares import share_of
 from .tree import safe_name
 
-__all__ = ["FrameNumbers", "cut_numbers"]
+__all__ = ["NO_FRAME", "FrameNumbers", "cut_numbers"]
 
 _NAN = float("nan")
+#: The number of the first row while other rows have a frame and it has none: 0 is a number there.
+NO_FRAME = 2**64 - 1
 #: Rows of missing frames get their number in the end; wider gaps read as 0.
 _NUMBERED_GAP = 4096
 _FIXED = ("sequence_number", "timestamp", "acquisition_timestamp")
@@ -40,6 +42,8 @@ class FrameNumbers:
         """Goes on behind so many rows, and so many bytes of notes, in the datasets that `create` made."""
         fixed = {name: Column(detector[name], rows) for name in _FIXED if name in detector}
         self.sequence = fixed["sequence_number"]
+        # Whether the first row has what it is to have, its frame's number or the mark that there is none.
+        self._first_is_said = rows > 0
         self._timestamp, self._acquired = fixed.get("timestamp"), fixed.get("acquisition_timestamp")
         group = detector["frame_specific"]
         self._custom: dict[str, tuple[Column, type]] = {}
@@ -82,6 +86,8 @@ class FrameNumbers:
 
     def set(self, header: Data, row: int, count: int) -> None:
         """The numbers of frames `header.frame_number` … in rows `row` …"""
+        if row == 0:
+            self._first_is_said = True
         for index in range(count):
             self.sequence.set(row + index, header.frame_number + index * self._step)
         if header.timestamp is not UNSET or header.acquisition_timestamp is not UNSET:
@@ -94,9 +100,12 @@ class FrameNumbers:
     def number_missing(self, unwritten: Spans) -> None:
         """Gives rows without a frame the number of the one that is missing, so that the axis has no jump.
 
-        Until then they have none (0): that tells them from the others in a file whose writer has died.
+        Until then they have none (0, the first row `NO_FRAME`): that tells them from the others in a file whose writer
+        has died.
         """
         dataset = self.sequence.dataset
+        if 0 in unwritten and len(dataset):
+            dataset[0] = 0
         for first, last in unwritten:
             if last - first < _NUMBERED_GAP and last + 1 < len(dataset):
                 below = np.arange(last + 1 - first, 0, -1) * self._step
@@ -131,10 +140,15 @@ class FrameNumbers:
     def flush(self) -> bool:
         """Writes what is new; whether the file must be flushed for others to see it."""
         extended = bool(self._new_notes)
+        rows = self.sequence.next_row
         for column in self.columns():
             column.flush()
             extended |= column.extended
             column.extended = False
+        if rows and not self._first_is_said:
+            # Not by the column: nothing that follows the numbers is to follow this one.
+            self.sequence.dataset[0] = NO_FRAME
+            self._first_is_said = True
         if self._new_notes:
             start, stop = self.notes_bytes, self.notes_bytes + len(self._new_notes)
             if stop > len(self._notes):

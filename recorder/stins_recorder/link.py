@@ -80,10 +80,13 @@ class Link:
         return self._socket.fileno()
 
     def send(self, line: Line) -> bool:
-        """Sends one line; False if the peer reads nothing: then the line is dropped (a status comes again)."""
-        if self._unsent and not self._push():
+        """Sends one line; False if the peer reads nothing: then a status is dropped, for it comes again.
+
+        Any other line waits for the next: there are as many of them as somebody has asked for.
+        """
+        if self._unsent and not self._push() and isinstance(line, WriterStatus):
             return False
-        self._unsent = msgspec.json.encode(line) + b"\n"
+        self._unsent += msgspec.json.encode(line) + b"\n"
         self._push()
         return True
 

@@ -49,8 +49,8 @@ class Recording:
     ) -> None:
         self._machine = machine
         self._tally = Tally()
-        self._room = Room(roots, reserve_bytes, name)
-        self.safe = Safekeeping(journal, machine, self._note)
+        self._room = Room(roots, reserve_bytes, name, watch)
+        self.safe = Safekeeping(journal, machine, self._note, watch=watch)
         self._store = Store(roots, self._room, self.safe, frames_per_file=frames_per_file, watch=watch)
         self.state = RecorderState.IDLE
         self.reason = ""

@@ -1,5 +1,7 @@
 """The writer's word to the supervisor: how it is, at each change, and now and then."""
 
+import math
+
 from stins.transport import LivePublisher, Receiver
 
 from .errors import RecorderError
@@ -20,6 +22,8 @@ class Reporter:
         self._receiver = receiver
         self._live = live
         self._told = 0.0
+        self._free: int | None = None
+        self._looked = -math.inf
         self._told_what = self._what()
 
     def look(self, now: float) -> None:
@@ -37,15 +41,11 @@ class Reporter:
         """Tells everything."""
         recording = self._recording
         self._told, self._told_what = now, self._what()
-        try:
-            free = recording.free_bytes()
-        except RecorderError:
-            free = None
         status = WriterStatus(
             state=recording.state,
             reason=recording.reason,
             live=self._live.endpoint,
-            free_bytes=free,
+            free_bytes=self._free_bytes(now),
             prepared=recording.prepared,
             connections=self._receiver.connections,
             series=recording.series,
@@ -53,3 +53,13 @@ class Reporter:
             unclosed=str(recording.unclosed) if recording.unclosed else None,
         )
         self._link.send(status)
+
+    def _free_bytes(self, now: float) -> int | None:
+        """Asked for once a second: on a network file system it is a question to its server."""
+        if now - self._looked >= _HEARTBEAT_S:
+            self._looked = now
+            try:
+                self._free = self._recording.free_bytes()
+            except RecorderError:
+                self._free = None
+        return self._free

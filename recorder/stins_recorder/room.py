@@ -1,12 +1,13 @@
 """Room on the disk: looked at before a series and during it, and a reserve that is given back when a file is closed."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import StorageError, storage_error
 from .journal import FOLDER
+from .watchdog import unwatched
 
 __all__ = ["Room"]
 
@@ -17,8 +18,11 @@ _HELD_BYTES = 4 << 20
 class Room:
     """The room below some roots; `reserve_bytes` of it are left free by every series."""
 
-    def __init__(self, roots: Sequence[Path], reserve_bytes: int, name: str) -> None:
+    def __init__(
+        self, roots: Sequence[Path], reserve_bytes: int, name: str, watch: Callable[[str], None] = unwatched
+    ) -> None:
         self._roots = roots
+        self._watch = watch
         self._reserve_bytes = reserve_bytes
         self._name = name
         self._held: Path | None = None
@@ -32,9 +36,10 @@ class Room:
         """
         folder = folder or self._roots[0]
         try:
-            while not folder.exists() and folder != folder.parent:
-                folder = folder.parent
-            stat = os.statvfs(folder)
+            with self._step():
+                while not folder.exists() and folder != folder.parent:
+                    folder = folder.parent
+                stat = os.statvfs(folder)
         except OSError as error:
             raise storage_error("statvfs", folder, error) from error
         return stat.f_bavail * stat.f_frsize
@@ -73,10 +78,11 @@ class Room:
         root = next((root for root in self._roots if path.is_relative_to(root)), path.parent)
         held = root / FOLDER / f"{self._name}.reserve"
         try:
-            held.parent.mkdir(exist_ok=True)
-            with held.open("wb") as file:
-                self._held = held
-                os.posix_fallocate(file.fileno(), 0, _HELD_BYTES)
+            with self._step():
+                held.parent.mkdir(exist_ok=True)
+                with held.open("wb") as file:
+                    self._held = held
+                    os.posix_fallocate(file.fileno(), 0, _HELD_BYTES)
         except OSError as error:
             self.release()
             raise storage_error("reserve", path, error) from error
@@ -85,6 +91,15 @@ class Room:
         """Gives the room back. Doing it twice does no harm."""
         held, self._held = self._held, None
         if held is not None:
-            with suppress(OSError):
+            with self._step(), suppress(OSError):
+                # The folder stays: another recorder may be about to take room in it.
                 held.unlink()
-                held.parent.rmdir()  # unless the journal is in it
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """A file system that is not there any more hangs in each of these calls."""
+        self._watch("room")
+        try:
+            yield
+        finally:
+            self._watch("")

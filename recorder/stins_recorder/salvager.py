@@ -3,9 +3,10 @@
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from .salvage import Salvaged, run_salvage
+from .salvage import Salvaged, files_left, run_salvage
 
 __all__ = ["Salvager"]
 
@@ -16,13 +17,23 @@ _PATIENCE_S = 5.0
 
 
 class Salvager:
-    """A thread with a queue; it begins with the first file. `notes` say what became of the last ones."""
+    """A thread with a queue; it begins with the first file. `notes` say what became of the last ones.
 
-    def __init__(self) -> None:
+    What cannot be done yet, on a disk that is full or does not answer, is kept, to be tried again.
+    """
+
+    def __init__(self, run: Callable[..., Salvaged] = run_salvage) -> None:
+        self._run = run
         self._seen: set[str] = set()
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+        self._left: dict[str, str] = {}  # files that could not be salvaged, and why they had been left
+        self._said: dict[str, str] = {}
         self._thread: threading.Thread | None = None
-        self.notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line a file."""
+        return tuple(self._said.values())[-_MOST_NOTES:]
 
     def salvage(self, path: str, reason: str) -> None:
         """This file has been let go of; asked for twice, it is done once."""
@@ -30,9 +41,22 @@ class Salvager:
             return
         # A name is never given twice, so this grows with the files that failed, which are few.
         self._seen.add(path)
+        self._put(path, reason)
+
+    def look(self, root: Path, name: str) -> None:
+        """Those that a recorder of that name, which is gone, had to leave below its first root, and did not get to."""
+        for path in files_left(root, name):
+            self.salvage(str(path), "its recorder had to leave it")
+
+    def again(self) -> None:
+        """What stood in the way may be gone: those that could not be salvaged have their turn once more."""
+        for path in list(self._left):
+            self._put(path, self._left.pop(path))
+
+    def _put(self, path: str, reason: str) -> None:
         self._waiting.put((path, reason))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="salvage", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="salvage", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -41,13 +65,13 @@ class Salvager:
             self._waiting.put(None)
             self._thread.join(_PATIENCE_S)
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         while (job := self._waiting.get()) is not None:
             path, reason = job
-            done = run_salvage(Path(path), reason=reason, given_up=True)
-            self._said(done)
-
-    def _said(self, done: Salvaged) -> None:
-        text = f"{done.path}: {done.found}: {done.text}"
-        log.warning("%s", text)
-        self.notes = (*self.notes, text)[-_MOST_NOTES:]
+            done = self._run(Path(path), reason=reason, given_up=True)
+            if done.found not in ("whole", "salvaged"):
+                self._left[path] = reason
+            text = f"{done.path}: {done.found}: {done.text}"
+            log.warning("%s", text)
+            # The last word on a file; it comes last.
+            self._said = {key: said for key, said in self._said.items() if key != path} | {path: text}

@@ -40,6 +40,7 @@ from .storage import (
     settle,
     sync_folder,
 )
+from .watchdog import unwatched
 
 __all__ = ["DATASET", "FileCheckpoint", "SeriesFile"]
 
@@ -48,10 +49,6 @@ DATASET = f"{DETECTOR}/data"
 _LONGEST_JUMP = 1 << 23
 #: Room and index for so many rows at most are there from the first frame on, where their number is known.
 _ROWS_AHEAD = 1 << 19
-
-
-def _unwatched(_step: str) -> None:
-    """Nobody looks whether a call hangs."""
 
 
 class FileCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +82,7 @@ class SeriesFile:
         payload: Sequence[Payload],
         *,
         frames_per_file: int | None = None,
-        watch: Callable[[str], None] = _unwatched,
+        watch: Callable[[str], None] = unwatched,
     ) -> None:
         self._prepare(path, start, Segments(frames_per_file, uuid4().hex) if frames_per_file else None, watch)
         with self._step("create"):
@@ -95,7 +92,7 @@ class SeriesFile:
         self.path = path
         self.rows = 0
         self._flushed = 0
-        self._syncer = Syncer(path.parent)
+        self._syncer = Syncer(path.parent, watch)
         self._watch = watch
         self._segments = segments
         self._look = Appearance(start)
@@ -112,7 +109,7 @@ class SeriesFile:
         start: SeriesStart,
         checkpoint: FileCheckpoint,
         *,
-        watch: Callable[[str], None] = _unwatched,
+        watch: Callable[[str], None] = unwatched,
     ) -> Self:
         """Goes on with the file of a writer that died or was suspended: it has the rows of the checkpoint."""
         file = cls.__new__(cls)
@@ -262,7 +259,10 @@ class SeriesFile:
 
     def abandon(self) -> None:
         """Closes without a word: after an error the dataset must not be touched any more."""
+        # It waits for a sync that is under way.
+        self._watch("close")
         self._syncer.close()
+        self._watch("")
         if self._running is not None and not self._running.abandon() and self._descriptor >= 0:
             # As if this process had died: what was flushed can be read by anybody.
             with suppress(OSError, RecorderError):

@@ -39,6 +39,9 @@ _SILENCE_S = 3.0
 _POLL_S = 0.25
 #: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s.
 _SPARE_AFTER_S = 1.0
+_GOES_ON = "it goes on when the file system does, /reset kills it and starts another"
+#: When the system could not start a process (no memory, no number for it), it is asked again after so long.
+_NO_PROCESS_S = 2.0
 
 
 class Supervisor:
@@ -55,8 +58,9 @@ class Supervisor:
         self._spare = first
         self._stopping = threading.Event()
         self._restarts = Restarts()
-        self._hang = HangWatch()
-        self._began = self._heard = self._pause_s = 0.0
+        self._hang, self._hang_beside = HangWatch(), HangWatch()
+        self._beside = ""  # says that the sync beside the recording hangs
+        self._heard = self._pause_s = self._spare_due = 0.0
         self._silent = False
         self._said: WriterStatus | None = None
         # Of the writer before this one: how it died, in which series, and why that is not gone on with.
@@ -93,6 +97,7 @@ class Supervisor:
     def reset(self, _request: None = None) -> RecorderStatus:
         """Leaves FAULT; a writer that hangs is killed, and another goes on with its series."""
         self._fault = ""
+        self._salvager.again()
         writer = self._writer
         if writer is not None and (self._silent or self.board.status.step):
             log.warning("%s: the writer (process %d) is killed on request", self._config.name, writer.pid)
@@ -141,6 +146,8 @@ class Supervisor:
                     f"{self._config.name}: the writer did not start: "
                     f"{self._said.reason if self._said else 'see its messages above'}"
                 )
+        # The writer says which file it had to leave; these are those of recorders before.
+        self._salvager.look(self._config.roots[0], self._config.name)
 
     def run(self) -> None:
         """Until `stop`: status in, and a new writer when this one dies."""
@@ -163,15 +170,30 @@ class Supervisor:
         if writer is not None and not writer.alive:
             writer.end()
             writer = None
-        writer = writer or WriterProcess()
+        writer = writer or self._start_process()
+        if writer is None:
+            self._pause_s = _NO_PROCESS_S
+            return
         config, live = self._config.model_dump(mode="json"), self.board.status.live
         writer.begin(Begin(config=config, preview=self._preview.endpoint, live=live, give_up=self._give_up))
-        self._give_up, self._said, self._silent, self._hang = "", None, False, HangWatch()
-        self._began = time.monotonic()
-        self._heard = self._began + _START_DEADLINE_S - _SILENCE_S
-        self._restarts.begun(self._began)
+        self._give_up, self._said, self._silent, self._beside = "", None, False, ""
+        self._hang, self._hang_beside = HangWatch(), HangWatch()
+        began = time.monotonic()
+        self._heard, self._spare_due = began + _START_DEADLINE_S - _SILENCE_S, began + _SPARE_AFTER_S
+        self._restarts.begun(began)
         self._writer = writer
         self._orders.give_to(writer.link)
+
+    def _start_process(self) -> WriterProcess | None:
+        """None where the system has no room for another one; the writer that lives must not suffer from that."""
+        try:
+            return WriterProcess()
+        except OSError as error:
+            again = f"{error}; trying again in {_NO_PROCESS_S:g} s"
+            log.warning("%s: cannot start a process: %s", self._config.name, again)
+            if self._writer is None:
+                self._publish(state=RecorderState.FAULT, reason=f"{self._death}; no other can be started: {again}")
+            return None
 
     def _listen(self) -> bool:
         """Reads what the writer says for a moment; False once it has gone."""
@@ -215,23 +237,28 @@ class Supervisor:
             return
         seen = writer.page.read()
         step, hung_s = seen[1], self._hang.look(seen, now)
+        beside_s = self._hang_beside.look(writer.page.read(beside=True), now)
+        self._beside = f"the disk has been asked to sync for {beside_s:.0f} s" * (beside_s > self._config.call_limit_s)
         if self._resuming and now - self._heard > self._config.resume_limit_s:
             self._give_up = f"going on with the file took longer than {self._config.resume_limit_s:g} s"
             writer.kill()
         elif hung_s > self._config.call_limit_s:
             self._hangs(step, f"the writer has been in {step} for {hung_s:.0f} s")
-        elif self.board.status.step:
-            self._publish(step="", reason=self._said.reason if self._said else "")
         elif not hung_s and not self._silent and now - self._heard > _SILENCE_S:
             self._silent = True
             reason = f"the writer has not answered for {_SILENCE_S:g} s; /reset kills it and starts another"
             log.error("%s: %s", self._config.name, reason)
             self._publish(state=RecorderState.FAULT, reason=reason)
-        elif self._spare is None and now - self._began > _SPARE_AFTER_S:
-            self._spare = WriterProcess()
+        elif self._beside:
+            self._hangs("sync", self._beside)
+        elif self.board.status.step:
+            self._publish(step="", reason=self._said.reason if self._said else "")
+        elif self._spare is None and now > self._spare_due:
+            self._spare_due = now + _NO_PROCESS_S
+            self._spare = self._start_process()
 
     def _hangs(self, step: str, how: str) -> None:
-        reason = f"{how}; it goes on when the file system does, /reset kills it and starts another"
+        reason = f"{how}; {_GOES_ON}"
         if self.board.status.step != step:
             log.error("%s: %s", self._config.name, reason)
         self._publish(step=step, reason=reason)
@@ -245,13 +272,16 @@ class Supervisor:
             self._fault = ""
         if status.unclosed:
             self._salvager.salvage(status.unclosed, status.reason)
+        if series and series.state is SeriesState.COMPLETE and series != self.board.status.series:
+            # The disk works: what it refused before may be tried again.
+            self._salvager.again()
         # Both outlive the death as long as the series does.
         ours = series is not None and series.series_id == self._died_in
         death = (self._death,) if self._death and ours else ()
         self._publish(
             state=RecorderState.FAULT if self._fault else status.state,
-            reason=self._fault or status.reason,
-            step="",
+            reason=self._fault or (f"{self._beside}; {_GOES_ON}" if self._beside else status.reason),
+            step="sync" if self._beside else "",
             live=status.live or self.board.status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,

@@ -1,7 +1,8 @@
 """A page of memory in which the writer says which call it is in, so that one that never returns can be seen.
 
 The writer stores one number before and one after each call (0.1 µs); the supervisor looks at it now and then. Nothing
-in the writer has to run for that: one that hangs in the kernel is told from one that works.
+in the writer has to run for that: one that hangs in the kernel is told from one that works. What is forced to the disk
+beside the recording, by a thread of its own, has a place of its own.
 """
 
 import itertools
@@ -12,9 +13,9 @@ from typing import Final
 
 __all__ = ["STEPS", "HangWatch", "WatchPage", "unwatched", "watch_of"]
 
-#: The calls that may hang; "" is none of them.
-STEPS: Final = ("", "create", "write", "flush", "close", "sync", "resume")
-_CODES: Final = {step: code for code, step in enumerate(STEPS)}
+#: The calls that may hang; "" is none of them. `sync` has the other place, and ends with `synced`.
+STEPS: Final = ("", "create", "write", "flush", "close", "sync", "resume", "room", "journal")
+_CODES: Final = {step: (int(step == "sync"), code) for code, step in enumerate(STEPS)} | {"synced": (1, 0)}
 _PAGE_BYTES = mmap.PAGESIZE
 
 
@@ -26,9 +27,9 @@ class WatchPage:
         os.ftruncate(self.descriptor, _PAGE_BYTES)
         self._memory = mmap.mmap(self.descriptor, _PAGE_BYTES)
 
-    def read(self) -> tuple[int, str]:
-        """A number that is another for each call, and the call's step."""
-        number = int.from_bytes(self._memory[:8], "little")
+    def read(self, *, beside: bool = False) -> tuple[int, str]:
+        """A number that is another for each call, and the call's step; `beside`: of the thread beside the recording."""
+        number = int.from_bytes(self._memory[8 * beside : 8 * beside + 8], "little")
         return number, STEPS[number % 256]
 
     def close(self) -> None:
@@ -48,7 +49,8 @@ def watch_of(descriptor: int) -> Callable[[str], None]:
     calls = itertools.count(256, 256)
 
     def watch(step: str, page: memoryview = page, calls: "itertools.count[int]" = calls) -> None:
-        page[0] = next(calls) + _CODES[step]
+        place, code = _CODES[step]
+        page[place] = next(calls) + code
 
     return watch
 

@@ -142,16 +142,19 @@ class Writer:
         self._ack(time.monotonic())
         self._reporter.tell(time.monotonic())
         while not self._exit and not self._link.closed:
-            more = self._drain()
-            now = time.monotonic()
-            self._housekeeping(now)
-            if more:
-                self._poll(0)
-            else:
-                self._quiet(now)
+            self._turn()
         self._end()
         self._reporter.tell(time.monotonic())
         self.close()
+
+    def _turn(self) -> None:
+        more = self._drain()
+        now = time.monotonic()
+        self._housekeeping(now)
+        if more:
+            self._poll(0)
+        else:
+            self._quiet(now)
 
     def _end(self) -> None:
         """An open series is left open where the sender sends again, or the supervisor died; else it ends."""
@@ -205,7 +208,7 @@ class Writer:
             due = now - self._flushed >= self._config.flush_interval_s
             if due or recording.unflushed_bytes > _UNFLUSHED_BYTES:
                 self._flush(now)
-        elif self._machine.settled != self._kept:
+        elif self._machine.settled != self._kept or recording.safe.behind:
             self._keep(now)
         if now - self._acked >= _HEARTBEAT_S:
             self._ack(now)

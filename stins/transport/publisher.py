@@ -77,7 +77,7 @@ class Publisher:
     ) -> None:
         self._context = context or zmq.Context.instance()
         self._socket = self._context.socket(zmq.PUSH)
-        harden(self._socket)
+        harden(self._socket, sends_again=acks is not None)
         self._max_message_bytes = max_message_bytes
         self._socket.sndhwm = high_water_mark(budget_bytes, max_message_bytes)
         self._peers = PeerWatch(self._socket)

@@ -8,21 +8,29 @@ from ..errors import StinsError
 
 __all__ = ["TransportError", "bind", "connect", "harden"]
 
-# A dead peer behind a silent network is noticed after 10 + 3 x 5 s.
+# A dead peer behind a silent network is noticed after 10 + 3 x 5 s, if nothing is under way to it.
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 10, 5, 3
+# Where something was, TCP asks no more but sends it again, for some 15 min, or as long as is said here. It is also how
+# long a living peer may take nothing at all: Linux counts a window that stays shut.
+_UNACKNOWLEDGED_S = 60
 
 
 class TransportError(StinsError):
     """An endpoint could not be bound or connected."""
 
 
-def harden(socket: zmq.Socket[Any]) -> None:
-    """Keepalive on, no wait at exit for a peer that never comes."""
+def harden(socket: zmq.Socket[Any], *, sends_again: bool = False) -> None:
+    """Keepalive on, no wait at exit for a peer that never comes.
+
+    `sends_again`: a connection that is given up costs nothing, so one to a peer that takes nothing is.
+    """
     socket.linger = 0
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, _KEEPALIVE_IDLE_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, _KEEPALIVE_INTERVAL_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, _KEEPALIVE_COUNT)
+    if sends_again:
+        socket.setsockopt(zmq.TCP_MAXRT, _UNACKNOWLEDGED_S * 1000)
 
 
 def bind(socket: zmq.Socket[Any], endpoint: str) -> str:

@@ -18,7 +18,7 @@ _CRASHES = ("Fatal Python error", "Segmentation fault", "Traceback (most recent 
 class FaultyChain(Chain):
     """Two roots, `bad` (where the journal is) and `good`; the page is armed for what is below `bad`."""
 
-    def __init__(self, folder: Path, shim: Path) -> None:
+    def __init__(self, folder: Path, shim: Path, call_limit_s: float = 30.0) -> None:
         self.bad, self.good = folder / "bad", folder / "good"
         self.bad.mkdir()
         self.good.mkdir()
@@ -26,7 +26,7 @@ class FaultyChain(Chain):
         environment = self.page.environment(shim)
         wrapper = ("env", *(f"{name}={environment[name]}" for name in ("LD_PRELOAD", "FAULT_PAGE")))
         self._shown = 0
-        super().__init__(folder, wrapper, replay=True, roots=[str(self.bad), str(self.good)], call_limit_s=0.5)
+        super().__init__(folder, wrapper, replay=True, roots=[str(self.bad), str(self.good)], call_limit_s=call_limit_s)
 
     def begin(self, name: str, frames: int = 0, **values: object) -> None:
         """Starts a series below `bad`, with so many frames flushed."""

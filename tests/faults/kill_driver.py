@@ -1,8 +1,8 @@
 """Kills a recorder at every call that changes a file, and looks at what it leaves. Run with the shim preloaded.
 
 `python kill_driver.py FOLDER` takes jobs as lines of JSON and answers each point with one; an empty line ends a job.
-A life and each reader is a fork of this process, in which everything is imported: some ms each. A reader has a time
-limit: HDF5 may hang on a torn file.
+A life and each reader is a fork of this process, in which everything is imported: some ms each. A reader has a limit:
+HDF5 may loop on a torn file, for ever.
 """
 
 import itertools
@@ -25,7 +25,8 @@ from short_series import ShortSeries, live
 
 __all__ = ["Job", "Point"]
 
-_READER_S = 5.0
+#: Of the processor: HDF5 hangs in a loop, and on a loaded machine the disk may keep a reader waiting. And of time.
+_READER_CPU_S, _READER_S = 5.0, 60.0
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -136,7 +137,9 @@ def _bounded(look: Callable[[], str]) -> str:
     """What a forked reader says; it has a time limit."""
 
     def tell(writing: int) -> None:
-        signal.setitimer(signal.ITIMER_REAL, _READER_S)  # it ends the process
+        # Each ends the process.
+        signal.setitimer(signal.ITIMER_PROF, _READER_CPU_S)
+        signal.setitimer(signal.ITIMER_REAL, _READER_S)
         try:
             words = look()
         except Exception as error:
@@ -144,8 +147,9 @@ def _bounded(look: Callable[[], str]) -> str:
         os.write(writing, re.sub(r"/\S*/", "", words).encode()[:4000])  # where its folder is does not matter
 
     words, code = _fork(tell)
-    if code == -signal.SIGALRM:
-        return f"the reader hung for {_READER_S:g} s"
+    if code in (-signal.SIGALRM, -signal.SIGPROF):
+        spent = f"{_READER_CPU_S:g} s of the processor" if code == -signal.SIGPROF else f"{_READER_S:g} s"
+        return f"the reader hung for {spent}"
     return words.decode() if code == 0 else f"the reader ended with {code}"
 
 

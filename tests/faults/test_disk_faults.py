@@ -4,7 +4,9 @@ Each time: FAULT with reason and remedy, every acked frame readable, the next se
 """
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from faulty_chain import FaultyChain
@@ -101,16 +103,52 @@ def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty
     check_recovered(faulty, name)
 
 
+@pytest.fixture(scope="module")
+def impatient(shim: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyChain]:
+    """A recorder that takes a call for hanging after half a second, as a slow one of another test must not be."""
+    chain = FaultyChain(tmp_path_factory.mktemp("impatient"), shim, call_limit_s=0.5)
+    yield chain
+    chain.page.disarm()
+    assert chain.close() == 0, chain.recorder.log
+
+
 def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_when_it_returns(
-    faulty: FaultyChain,
+    impatient: FaultyChain,
 ) -> None:
-    faulty.begin("hangs", 5, frames_expected=20)
-    faulty.page.arm(Mode.HANG, faulty.bad, kinds=Kind.WRITE, hang_s=60, named=".h5")
-    faulty.frames(*range(5, 20))
-    status = faulty.serve(lambda s: s.step)
-    assert status.step in ("write", "flush")
+    impatient.begin("hangs", 5, frames_expected=20)
+    impatient.page.arm(Mode.HANG, impatient.bad, kinds=Kind.WRITE, hang_s=60, named=".h5")
+    impatient.frames(*range(5, 20))
+    status = impatient.serve(lambda s: s.step in ("write", "flush"))
     assert f"the writer has been in {status.step} for" in status.reason
-    faulty.page.disarm()
-    faulty.end()
-    assert faulty.serve_to_end().state is SeriesState.COMPLETE
-    assert faulty.wrong_frames(faulty.bad / "hangs.h5", 20) == []
+    impatient.page.disarm()
+    impatient.end()
+    assert impatient.serve_to_end().state is SeriesState.COMPLETE
+    assert impatient.wrong_frames(impatient.bad / "hangs.h5", 20) == []
+
+
+def test_what_is_done_beside_the_writing_is_reported_too_while_it_hangs(impatient: FaultyChain) -> None:
+    def hang(kinds: Kind, named: str) -> None:
+        impatient.page.disarm()
+        impatient.serve(lambda s: not s.step)
+        impatient.page.arm(Mode.HANG, impatient.bad, kinds=kinds, hang_s=60, named=named)
+
+    hang(Kind.ALLOCATE, ".reserve")
+    impatient.begin("beside", frames_expected=20)
+    impatient.serve(lambda s: s.step == "room")
+    hang(Kind.WRITE, ".journal")
+    impatient.frames(*range(5))
+    impatient.serve(lambda s: s.step == "journal")
+    hang(Kind.SYNC, ".h5")
+    impatient.frames(*range(5, 10))
+    status = impatient.serve(lambda s: s.step == "sync")
+    assert "the disk has been asked to sync for" in status.reason
+    impatient.frames(*range(10, 20))
+    status = impatient.flushed(20)
+    assert (status.state, status.series.durable < 20) == (RecorderState.RECORDING, True)
+    impatient.end()
+    # Whoever closes the file waits for the sync.
+    impatient.serve(lambda s: s.step == "close")
+    impatient.page.disarm()
+    assert impatient.serve_to_end().state is SeriesState.COMPLETE
+    status = impatient.serve(lambda s: s.state is RecorderState.IDLE and not s.step)
+    assert (status.reason, status.restarts) == ("", 0)

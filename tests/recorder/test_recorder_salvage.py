@@ -21,7 +21,7 @@ from stins_recorder.salvage import Salvaged
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
 
-from stins import Part
+from stins import Acquisition, Axis, Part
 from stins.control import SeriesState
 from stins.findings import Severity
 
@@ -160,6 +160,50 @@ def test_a_file_of_somebody_else_is_not_given_an_account(tmp_path: Path) -> None
     assert found.found == "lost"
     assert "expected a file of a recorder" in found.text
     assert path.read_bytes() == before
+
+
+def test_a_file_of_somebody_else_that_is_open_elsewhere_keeps_the_marks_of_its_writer(tmp_path: Path) -> None:
+    path, copy = tmp_path / "theirs.h5", tmp_path / "seen_from_another_host.h5"
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.create_dataset("data", (0,), "u2", maxshape=(None,))
+        file.swmr_mode = True
+        file["data"].resize((1000,))
+        file["data"][:] = 1
+        file.flush()
+        shutil.copy(path, copy)
+    before = copy.read_bytes()
+    found = salvaged(copy)
+    assert found.found == "lost"
+    assert "expected a file of a recorder; nothing was changed" in found.text
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize("expected", [None, 20], ids=["unknown", "known"])
+@pytest.mark.parametrize("first", [1, 3])
+def test_without_a_journal_a_first_frame_that_was_lost_is_not_made_up(
+    tmp_path: Path, expected: int | None, first: int
+) -> None:
+    desk = Desk(tmp_path)
+    omega = Acquisition(goniometer=(Axis(name="omega", start=30.0, increment=0.1, vector=(-1.0, 0.0, 0.0)),))
+    known = {} if expected is None else {"frames_expected": expected}
+    desk.start(NAME, acquisition=omega, **known)
+    for number in range(first):
+        desk.lose(number)
+    desk.frames(first, first + 1)
+    desk.give_up_gaps()
+    desk.recording.flush()
+    left = tmp_path / "left" / NAME
+    left.parent.mkdir()
+    shutil.copy(desk.path, left)
+    desk.end()
+
+    found = salvaged(left)
+    assert (found.found, found.rows) == ("salvaged", first + 2)
+    with h5py.File(left) as file, h5py.File(desk.path) as ended:
+        assert file["/entry/series/written"][()] == 2
+        assert file["/entry/series/missing_frames"][0].tolist() == [0, first - 1]
+        for what in (NUMBERS, DATA, "/entry/sample/transformations/omega"):
+            np.testing.assert_array_equal(file[what], ended[what])
 
 
 def test_the_command_says_what_it_found_in_each_file(dead: Path) -> None:

@@ -22,11 +22,24 @@ def test_a_step_is_seen_by_another_process_that_was_given_the_page() -> None:
 def test_two_calls_of_the_same_step_are_told_apart() -> None:
     page = WatchPage()
     watch, seen = watch_of(page.descriptor), []
-    for step in ("", *STEPS, "write", "write"):
+    steps = [step for step in ("", *STEPS, "write", "write") if step != "sync"]
+    for step in steps:
         watch(step)
         seen.append(page.read())
-    assert [step for _, step in seen] == ["", *STEPS, "write", "write"]
+    assert [step for _, step in seen] == steps
     assert len({number for number, _ in seen}) == len(seen)
+    page.close()
+
+
+def test_what_is_done_beside_the_recording_is_told_from_what_the_recording_does() -> None:
+    page = WatchPage()
+    watch, seen = watch_of(page.descriptor), []
+    for step in ("write", "sync", "", "flush", "synced", "sync"):
+        watch(step)
+        seen.append((page.read()[1], page.read(beside=True)[1]))
+    assert seen == [
+        ("write", ""), ("write", "sync"), ("", "sync"), ("flush", "sync"), ("flush", ""), ("flush", "sync"),
+    ]  # fmt: skip
     page.close()
 
 

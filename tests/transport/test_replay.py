@@ -25,8 +25,10 @@ from stins import (
     StoreFrame,
     encode,
 )
+from stins.acks import encode_ack
 from stins.messages import Part
 from stins.transport import AckSender, Publisher, Receiver, TransportError
+from stins.transport.peers import PeerWatch
 
 DEADLINE_S = 20.0
 PIXELS = 4096
@@ -176,6 +178,22 @@ def until_acked(sender: Sender, left: int = 0) -> None:
         return sender.publisher.unacked == left
 
     wait_until(looked)
+
+
+def until_heard(sender: Sender, taker: Taker, *acks: Ack) -> None:
+    """Sends these acks, none of them dropped, and waits until the publisher has read them all."""
+    (socket,) = taker._ack_sender._sockets
+    for ack in acks:
+        socket.send(encode_ack(ack))
+    # Behind them, on the same connection, something that is counted when it is read.
+    socket.send(b"no ack")
+
+    def read() -> bool:
+        sender.publisher.service()
+        assert sender.publisher._listener is not None
+        return sender.publisher._listener.refused == 1
+
+    wait_until(read)
 
 
 # -- without acks -----------------------------------------------------------------------------------
@@ -380,17 +398,29 @@ def test_what_a_recorder_that_is_gone_never_acked_is_forgotten_when_another_take
 
 
 def test_a_probe_of_the_port_is_no_peer_that_went(stack: ExitStack) -> None:
-    sender, taker = acking(stack)
-    sender.start()
-    host, _, port = sender.publisher.endpoint.removeprefix("tcp://").rpartition(":")
-    with network.create_connection((host, int(port)), timeout=DEADLINE_S) as probe:
-        probe.recv(1)
-    sender.frame()
-    taker.take(2)
-    taker.flush()
-    until_acked(sender)
+    socket = stack.enter_context(zmq.Context.instance().socket(zmq.PUSH))
+    peers = PeerWatch(socket)
+    stack.callback(peers.close)
+    socket.bind(ANY)
+    endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    receiver = Receiver([endpoint])
+    stack.callback(receiver.close)
+    gone: list[bool] = []
 
-    assert not sender.publisher._peer_lost
+    def looked() -> bool:
+        gone.append(peers.look())
+        return True
+
+    wait_until(lambda: looked() and peers.count == 1)
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    with network.create_connection((host, int(port)), timeout=DEADLINE_S):
+        wait_until(lambda: looked() and peers._arriving)
+    wait_until(lambda: looked() and not peers._arriving)
+    assert (any(gone), peers.count) == (False, 1)
+
+    receiver.close()
+    wait_until(lambda: looked() and any(gone))
+    assert not peers.connected
 
 
 # -- a ring that is too small -----------------------------------------------------------------------
@@ -436,7 +466,7 @@ def test_a_series_without_an_id_is_sent_as_to_any_peer(stack: ExitStack) -> None
     assert sender.publisher.send((encode(start),), DEADLINE_S)
     taker.take()
     taker.flush()
-    sender.publisher.drain(0.1)
+    until_heard(sender, taker, taker._acked)
 
     assert (sender.publisher.replay, sender.publisher.unacked) == (False, 0)
 
@@ -478,8 +508,8 @@ def test_the_series_of_a_sender_that_restarted_is_not_acked_by_what_was_said_of_
 ) -> None:
     sender, taker = acking(stack)
     sender.start("new")
-    taker._ack_sender.send(Ack(boot_id="boot 0", series_id="of before", message_id=0))
-    taker._ack_sender.send(Ack(boot_id="boot 0", series_id=None, message_id=500))
     taker.take()
+    of_before = (Ack(boot_id="boot 0", series_id=of, message_id=id_) for of, id_ in (("of before", 0), (None, 500)))
+    until_heard(sender, taker, *of_before)
 
-    assert sender.publisher.drain(0.3) == 1
+    assert sender.publisher.unacked == 1

@@ -1,5 +1,6 @@
 """STINS over ZeroMQ: real sockets on loopback, bounded on both sides."""
 
+import os
 import socket as network
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from stins.transport import (
 )
 
 MIB = 1 << 20
+DEADLINE_S = 30.0
 
 
 @pytest.fixture
@@ -46,7 +48,17 @@ def receiver(stack: ExitStack, *endpoints: str, **values: int) -> Receiver:
     return made
 
 
-def wait_until(condition: Callable[[], object], deadline_s: float = 10) -> None:
+@pytest.fixture
+def kept(stack: ExitStack) -> str:
+    """An endpoint whose port the system gives to nobody else, however often it is bound and let go of."""
+    # ZeroMQ binds with SO_REUSEADDR too, which lets it take a port that another one has and does not listen on.
+    keeper = stack.enter_context(network.socket())
+    keeper.setsockopt(network.SOL_SOCKET, network.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return f"tcp://127.0.0.1:{keeper.getsockname()[1]}"
+
+
+def wait_until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
     deadline, pause = time.monotonic() + deadline_s, threading.Event()
     while not condition():
         assert time.monotonic() < deadline, f"not within {deadline_s} s"
@@ -86,6 +98,21 @@ def test_the_sockets_have_their_marks_keepalive_and_limit(stack: ExitStack) -> N
         assert socket.linger == 0
 
 
+@pytest.mark.parametrize(("acks", "limit_ms"), [(None, 0), ("tcp://127.0.0.1:0", 60_000)])
+def test_a_host_that_acknowledges_nothing_is_given_up_where_what_it_lost_is_sent_again(
+    stack: ExitStack, acks: str | None, limit_ms: int
+) -> None:
+    sender = Publisher("tcp://127.0.0.1:0", acks=acks)
+    stack.callback(sender.close, 0)
+    taker = receiver(stack, sender.endpoint)
+    wait_until(lambda: connected(taker))
+    port = int(sender.endpoint.rpartition(":")[2])
+    found = psutil.Process().net_connections("tcp")
+    (of_sender,) = (c.fd for c in found if c.laddr[1] == port and c.status == psutil.CONN_ESTABLISHED)
+    with network.socket(fileno=os.dup(of_sender)) as connection:
+        assert connection.getsockopt(network.IPPROTO_TCP, network.TCP_USER_TIMEOUT) == limit_ms
+
+
 # -- publisher and receiver -----------------------------------------------------------------------
 
 
@@ -114,13 +141,15 @@ def test_without_a_peer_sending_returns_at_once_or_with_its_deadline(stack: Exit
     sender = publisher(stack)
     begun = time.monotonic()
     assert not sender.send([b"x"])
-    assert time.monotonic() - begun < 0.1
+    at_once = time.monotonic() - begun
     assert not sender.send([b"x"], 0.2)
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert time.monotonic() - begun >= at_once + 0.2
+    # One that waits for a peer does so for ever; a loaded machine takes its time for this process too.
+    assert max(at_once, time.monotonic() - begun) < DEADLINE_S
 
 
-def test_connections_are_counted_and_loneliness_is_timed(stack: ExitStack) -> None:
-    one, two = publisher(stack), publisher(stack)
+def test_connections_are_counted_and_loneliness_is_timed(stack: ExitStack, kept: str) -> None:
+    one, two = publisher(stack), publisher(stack, kept)
     taker = receiver(stack, one.endpoint, two.endpoint)
     assert taker.alone_for() == 0, "nobody ever came"
     wait_until(lambda: connected(taker, 2))
@@ -221,16 +250,16 @@ def test_a_message_larger_than_allowed_is_refused_and_the_next_ones_arrive(
     )
 
 
-def test_a_sender_that_comes_back_is_connected_once(stack: ExitStack) -> None:
-    sender = publisher(stack)
-    taker = receiver(stack, sender.endpoint.replace("127.0.0.1", "localhost"))
+def test_a_sender_that_comes_back_is_connected_once(stack: ExitStack, kept: str) -> None:
+    sender = publisher(stack, kept)
+    taker = receiver(stack, kept.replace("127.0.0.1", "localhost"))
     for number in range(3):
         wait_until(lambda: connected(taker, 1))
         sender.close(0)
         wait_until(lambda: connected(taker, 0))
         pause = time.monotonic() + 0.7
         wait_until(partial(lambda until: connected(taker, 0) and time.monotonic() > until, pause))
-        sender = publisher(stack, sender.endpoint)
+        sender = publisher(stack, kept)
         assert sender.send([b"%d" % number], 10)
         assert next_message(taker) == [b"%d" % number]
     wait_until(lambda: connected(taker, 1))
@@ -351,7 +380,7 @@ def test_a_subscriber_that_is_stopped_costs_it_frames_and_nobody_time(stack: Exi
         begun = time.monotonic()
         live.send([b"{}", frame])
         slowest = max(slowest, time.monotonic() - begun)
-    assert slowest < 0.5, "a send never waits"
+    assert slowest < DEADLINE_S, "a send never waits: it would do so for as long as nobody reads"
     assert psutil.Process().memory_info().rss - before < 64 * MIB, "300 MiB were sent, 16 may wait"
 
 

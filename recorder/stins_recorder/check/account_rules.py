@@ -102,7 +102,8 @@ def _order(file: RecordedFile) -> Iterator[Fault]:
 @file_rule("frames.share", _ERROR, "a part of a shared series has frames of its share only")
 def _share(file: RecordedFile) -> Iterator[Fault]:
     numbers, share = file.frame_numbers, file.share
-    for row in np.flatnonzero((numbers % share.count != share.index) & (numbers != 0)):
+    # A row without a frame has 0, or -1 if it is the first (2^64 - 1 in the file).
+    for row in np.flatnonzero((numbers % share.count != share.index) & (numbers > 0)):
         where = f"{DETECTOR}/sequence_number row {row}"
         yield Fault(where, str(numbers[row]), f"a frame of share {share.index} of {share.count}")
 

@@ -14,12 +14,12 @@ from ..segments import FRAMES, MARK, Segments
 from .chunks import ChunkScan, filter_of, scan_chunks
 from .opening import is_open, open_unlocked
 
-__all__ = ["DataFile", "StoredFrames", "look_at", "shown_rows", "stored_in"]
+__all__ = ["UNREADABLE", "DataFile", "StoredFrames", "look_at", "shown_rows", "stored_in"]
 
 #: Hears what is done, how many, of how many.
 Progress: TypeAlias = Callable[[str, int, int], None]
 #: What HDF5 raises for content that it cannot read.
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
 class StoredFrames(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def look_at(empty: DataFile, names: Sequence[str], mark: str, progress: Progress
                 faults.append(Fault(path.name, "a file of another series, or none of a series", "a file of this one"))
                 return found
             return _look_into(found, file, names, progress)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         fault = Fault(path.name, " ".join(str(error).split()), "a data file that can be read")
         return msgspec.structs.replace(empty, length=None, faults=[fault])
 

@@ -20,6 +20,8 @@ from .reader import Counts, Line, Step
 
 __all__ = ["check_file"]
 
+#: Until its first word the reader loads its libraries, which says nothing of the file: 0.7 s, on a busy machine more.
+_START_DEADLINE_S = 30.0
 _END_DEADLINE_S = 5.0
 _BLOCK_BYTES = 1 << 16
 _LINES: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -28,15 +30,18 @@ _LINES: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 def check_file(path: Path, *, decode: bool, timeout_s: float, watch: Callable[[Step], None]) -> Report:
     """Checks one file by all rules; never raises for what the file holds.
 
-    `timeout_s` bounds the time without a sign of life from the reader, not the whole; `watch` hears each step.
+    `timeout_s` bounds the time without a sign of life from the reader once it looks at the file, not the whole;
+    `watch` hears each step.
     """
     findings, counts = Findings(), dict[str, int]()
+    silence_s = max(timeout_s, _START_DEADLINE_S)
     last, finished = Step("starting"), False
     with tempfile.TemporaryFile() as errors:
         process = _start(path, errors, decode=decode)
         code: int | None = None
         try:
-            for line in _lines(process, timeout_s):
+            for line in _lines(process, silence_s, timeout_s):
+                silence_s = timeout_s
                 if isinstance(line, Finding):
                     findings.add(line)
                 elif isinstance(line, Counts):
@@ -50,7 +55,7 @@ def check_file(path: Path, *, decode: bool, timeout_s: float, watch: Callable[[S
         finally:
             _end(process)
         if not finished:
-            findings.fault(SILENT, str(path), _how(code, last, timeout_s, errors), "a file that can be read to its end")
+            findings.fault(SILENT, str(path), _how(code, last, silence_s, errors), "a file that can be read to its end")
     return Report(str(path), "file", findings, counts)
 
 
@@ -62,11 +67,12 @@ def _start(path: Path, errors: IO[bytes], *, decode: bool) -> subprocess.Popen[b
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
 
 
-def _lines(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[Line]:
-    """What the reader says until it ends. Raises TimeoutError when it says nothing for too long."""
+def _lines(process: subprocess.Popen[bytes], first_s: float, timeout_s: float) -> Iterator[Line]:
+    """What the reader says until it ends. Raises TimeoutError when it says nothing for too long, `first_s` at first."""
     assert process.stdout is not None  # noqa: S101  # a pipe was asked for
-    rest = b""
-    while select.select([process.stdout], [], [], timeout_s)[0]:
+    rest, patience_s = b"", first_s
+    while select.select([process.stdout], [], [], patience_s)[0]:
+        patience_s = timeout_s
         block = os.read(process.stdout.fileno(), _BLOCK_BYTES)
         if not block:
             return
@@ -85,10 +91,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def _how(code: int | None, last: Step, timeout_s: float, errors: IO[bytes]) -> str:
+def _how(code: int | None, last: Step, silence_s: float, errors: IO[bytes]) -> str:
     at = f"while at {last.what}" + (f" ({last.done} of {last.total})" if last.total else "")
     if code is None:
-        return f"no sign of life for {timeout_s:g} s {at}"
+        return f"no sign of life for {silence_s:g} s {at}"
     if code < 0:
         return f"a reader that died of {signal.Signals(-code).name} {at}"
     errors.seek(0)

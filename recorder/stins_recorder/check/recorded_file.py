@@ -16,7 +16,7 @@ from stins.share import ALL
 from ..nexus import DETECTOR, SERIES
 from ..scan_axes import axis_columns
 from ..segments import Segments
-from .data_files import DataFile, StoredFrames, look_at, stored_in
+from .data_files import UNREADABLE, DataFile, StoredFrames, look_at, stored_in
 from .opening import open_unlocked
 
 __all__ = ["FRAMES_PER_FILE", "Account", "Node", "RecordedFile", "spans_text"]
@@ -26,8 +26,6 @@ _MOST_NODES = 100_000
 #: 10^8 rows of frame numbers are 800 MB, and more than an hour at 24,000 frames/s.
 _MOST_ROWS = 10**8
 _COUNTS = ("received", "written", "discarded", "retaken", "missing")
-#: What HDF5 raises for content that it cannot read.
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -266,7 +264,7 @@ def _nodes_in(group: h5py.Group) -> Iterator[Node]:
         try:
             link = group.get(name, getlink=True)
             thing = group.get(name)
-        except _UNREADABLE:
+        except UNREADABLE:
             link, thing = None, None
         yield Node(f"{base}/{name}", thing, getattr(link, "path", None))
 

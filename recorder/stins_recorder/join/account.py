@@ -10,6 +10,7 @@ import numpy as np
 from stins import Share
 from stins.control import JoinRequest, SeriesState, SeriesStatus
 
+from ..account import LISTED_RANGES
 from .part import Numbers, PartFile, UnreadablePartError
 from .rows import place, ranges
 
@@ -18,8 +19,8 @@ __all__ = ["Found", "Whole", "whole_of"]
 #: What stands for each share.
 Found = PartFile | UnreadablePartError
 
-#: How many ranges of missing frames a status carries, and among how many frames they are looked for; the file has all.
-_LISTED_RANGES, _LOOKED_AT = 100, 100_000
+#: Among how many frames the ranges of missing ones are looked for that a status carries; the file has all.
+_LOOKED_AT = 100_000
 #: A sentence of a part that is said anew of the whole.
 _MISSING = re.compile(r"[0-9]+ frames are missing")
 _COUNTS = ("received", "written", "durable", "discarded", "retaken", "duplicates", "refused")
@@ -39,7 +40,7 @@ def whole_of(path: Path, request: JoinRequest, found: Sequence[Found]) -> Whole:
     parts = tuple(part for part in found if isinstance(part, PartFile))
     missing = _missing(parts, request)
     numbers = place([part.numbers for part in parts], missing)
-    listed = ranges(missing[:_LOOKED_AT])[:_LISTED_RANGES]
+    listed = ranges(missing[:_LOOKED_AT])[:LISTED_RANGES]
     account = SeriesStatus(
         series_id=request.series_id,
         state=_state(parts, request, missing),

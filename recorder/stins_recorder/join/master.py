@@ -21,6 +21,7 @@ from ..errors import RecorderError, storage_error
 from ..nexus import SERIES, now_iso
 from ..paths import resolve
 from ..series_file import DATASET
+from ..storage import LIBVER, sync_folder
 from ..tree import store_tree
 from .account import Found, Whole, whole_of
 from .part import UnreadablePartError, read_part
@@ -29,7 +30,6 @@ from .tree import write_tree
 
 __all__ = ["join_parts"]
 
-_LIBVER = ("v110", "v110")
 #: What a part says of itself and its own data files.
 _OF_THE_PARTS = {"frames_expected", "missing_frames", "share", "frames_per_file"}
 
@@ -50,7 +50,7 @@ def join_parts(roots: Sequence[Path], request: JoinRequest) -> SeriesStatus:
         raise RecorderError(f"{path}: none of its {request.count} parts can be read: {whole.account.reason}")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with h5py.File(beside, "x", libver=_LIBVER, locking=False) as file:
+        with h5py.File(beside, "x", libver=LIBVER, locking=False) as file:
             account = _write(file, request, whole)
         _publish(beside, path, request.series_id)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -104,6 +104,7 @@ def _publish(beside: Path, path: Path, series_id: str) -> None:
         if not _is_joined(path, series_id):
             raise
         beside.replace(path)
+    sync_folder(path.parent)
 
 
 def _is_joined(path: Path, series_id: str) -> bool:

@@ -9,11 +9,11 @@ from stins import Spans
 
 from ..errors import RecorderError
 from ..segments import FRAMES, Segments
-from ..storage import change, claim, has_mark, remove_segments, repair_open
+from ..storage import HDF5_ERRORS, change, claim, has_mark, remove_segments, repair_open, resize_frames
 
 __all__ = ["close_data_files"]
 
-_UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, RecorderError)
+_UNREADABLE = (*HDF5_ERRORS, RecorderError)
 
 
 def close_data_files(series: Path, segments: Segments, rows: int) -> Spans:
@@ -42,14 +42,9 @@ def _close(path: Path, mark: str, rows: int) -> int:
             lengths = [len(dataset) for dataset in file[FRAMES].values()]
         if set(lengths) != {rows}:
             rows = min(rows, *lengths)
-            change(descriptor, lambda file: _cut(file, rows), synced=True)
+            change(descriptor, lambda file: resize_frames(file, rows), synced=True)
     except _UNREADABLE:
         return 0
     finally:
         os.close(descriptor)
     return rows
-
-
-def _cut(file: h5py.File, rows: int) -> None:
-    for dataset in file[FRAMES].values():
-        dataset.resize(rows, axis=0)

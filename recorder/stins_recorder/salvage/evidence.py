@@ -1,6 +1,7 @@
 """What journals know of a file."""
 
 import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ import msgspec
 from ..journal import ASIDE, FOLDER, JOURNAL, read_journal
 from ..records import RECORDS, Begun, Closing, Ended, Point, Record
 
-__all__ = ["Evidence", "find_evidence", "locked"]
+__all__ = ["Evidence", "files_left", "find_evidence", "locked"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -38,6 +39,16 @@ def find_evidence(path: Path) -> list[Evidence]:
     """All of it: in the folders of journals beside the file and above it, the most useful first."""
     found = [evidence for journal in _journals(path) if (evidence := _read(journal, path))]
     return sorted(found, key=lambda evidence: not evidence.useful)
+
+
+def files_left(root: Path, name: str) -> list[Path]:
+    """The files of which a recorder of that name has put its journal aside, as far as they are still there."""
+    found: dict[Path, None] = {}
+    for aside in sorted((root / FOLDER).glob(f"{glob.escape(name)}-*{ASIDE}")):
+        # A name may begin with that of another recorder: what follows is a time.
+        if aside.stem.removeprefix(f"{name}-").isdigit() and (begun := _begun(aside)) and begun.path:
+            found[Path(begun.path)] = None
+    return [path for path in found if path.is_file()]
 
 
 @contextmanager
@@ -67,4 +78,12 @@ def _read(journal: Path, path: Path) -> Evidence | None:
         records = read_journal(journal, RECORDS)
         if records and isinstance(records[0], Begun) and records[0].path == str(path):
             return Evidence(journal, records[0], records[-1])
+    return None
+
+
+def _begun(journal: Path) -> Begun | None:
+    with suppress(msgspec.MsgspecError):
+        records = read_journal(journal, RECORDS)
+        if records and isinstance(records[0], Begun):
+            return records[0]
     return None

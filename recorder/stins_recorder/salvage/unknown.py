@@ -15,6 +15,7 @@ from stins.control import SeriesState, SeriesStatus
 from ..account import closing
 from ..ending import Ending, write_ending
 from ..errors import RecorderError
+from ..frame_numbers import NO_FRAME
 from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
 from ..scan_axes import angles, axis_columns
@@ -67,8 +68,9 @@ def _finish(file: h5py.File, path: Path, reason: str, gone: Spans) -> SeriesStat
     _fill(datasets, empty)
     share = share_of(file)
     missing = _number(numbers, empty, share)
+    unnumbered = np.isin(np.arange(rows), empty) & (np.arange(rows) > 0)
     for axis in axis_columns(file):
-        axis[...] = np.where(np.isin(np.arange(rows), empty) & (numbers[:] == 0), np.nan, angles(axis, numbers[:]))
+        axis[...] = np.where(unnumbered & (numbers[:] == 0), np.nan, angles(axis, numbers[:]))
     for row in (row for first, last in gone for row in range(first, min(last, rows - 1) + 1)):
         place = share.before(int(numbers[row]))
         missing.add(place, place)
@@ -103,7 +105,10 @@ def _columns(detector: h5py.Group) -> list[Any]:
 
 def _empty_rows(numbers: Any) -> Any:
     """Rows without a number: a row gets it with its frame."""
-    return np.flatnonzero(numbers[1:] == 0) + 1 if numbers is not None else np.empty(0, np.intp)
+    if numbers is None:
+        return np.empty(0, np.intp)
+    rows = np.arange(len(numbers))
+    return np.flatnonzero(numbers[:] == np.where(rows, 0, np.uint64(NO_FRAME)))
 
 
 def _fill(datasets: list[Any], rows: Any) -> None:

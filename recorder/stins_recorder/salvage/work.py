@@ -12,10 +12,11 @@ from stins.series import SeriesAccount
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
 from ..errors import RecorderError
+from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
 from ..series_file import SeriesFile
-from ..storage import repair
+from ..storage import glance, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked
 from .process import Found, Order, Salvaged
@@ -73,6 +74,8 @@ def _as_data_file(path: Path, series: str) -> Salvaged:
 
 
 def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
+    if not evidence:
+        _show_that_it_is_ours(path)
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
         if not repaired:
@@ -82,6 +85,13 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     mark = "the mark of its dead writer was taken away, " if repaired else ""
     why = series.reason or series.state.value
     return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
+
+
+def _show_that_it_is_ours(path: Path) -> None:
+    """Raises `RecorderError` for a file that no recorder wrote, of which not a byte may change: it may be in use."""
+    with glance(path) as file:
+        if file is not None and SERIES not in file:
+            raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
 
 
 def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:

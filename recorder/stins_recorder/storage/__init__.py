@@ -3,10 +3,11 @@
 from .claim import claim
 from .creation import create_file, settle
 from .datasets import FrameDatasets, create_datasets
+from .glance import glance
 from .hdf5 import HDF5_ERRORS, LIBVER, open_swmr
 from .repair import repair, repair_open
 from .runs import Run
-from .segment_file import has_mark, remove_segments
+from .segment_file import has_mark, remove_segments, resize_frames
 from .segmented import SegmentedStore
 from .store import FrameStore, open_store
 from .superblock import Superblock, read_superblock
@@ -29,6 +30,7 @@ __all__ = [
     "create_datasets",
     "create_file",
     "create_virtual",
+    "glance",
     "has_mark",
     "hide",
     "open_store",
@@ -37,6 +39,7 @@ __all__ = [
     "remove_segments",
     "repair",
     "repair_open",
+    "resize_frames",
     "settle",
     "sync_folder",
     "unhide",

@@ -24,7 +24,7 @@ from .store import open_store
 from .sync import sync_folder
 from .transaction import change
 
-__all__ = ["SegmentFile", "belongs", "has_mark", "remove_segments"]
+__all__ = ["SegmentFile", "belongs", "has_mark", "remove_segments", "resize_frames"]
 
 
 class SegmentFile:
@@ -67,8 +67,12 @@ class SegmentFile:
     ) -> Self:
         """A new one, exclusively; `names` are those of each dataset's parts."""
         descriptor = create_file(path, lambda file: _build(file, path, mark, layout, names))
-        settle(path)
-        return cls(path, descriptor, layout, most=most, expected=expected)
+        try:
+            settle(path)
+            return cls(path, descriptor, layout, most=most, expected=expected)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     @classmethod
     def resume(
@@ -117,14 +121,10 @@ class SegmentFile:
         if lengths == {rows}:
             os.fdatasync(self.descriptor)
         else:
-            change(self.descriptor, lambda file: self._cut(file, rows), synced=True)
+            change(self.descriptor, lambda file: resize_frames(file, rows), synced=True)
         sync_folder(self.path.parent)
         os.close(self.descriptor)
         self.descriptor = -1
-
-    def _cut(self, file: h5py.File, rows: int) -> None:
-        for layout in self._layouts:
-            file[f"{FRAMES}/{layout.name}"].resize(rows, axis=0)
 
     def abandon(self) -> None:
         """Closes without a word, as if this process had died. Doing it twice, or after `close`, does no harm."""
@@ -150,6 +150,12 @@ def _build(file: h5py.File, path: Path, mark: str, layout: FrameWriterLayout, na
     data.attrs.update({"NX_class": "NXdata", "signal": layout.datasets[0].name})
     if len(layout.datasets[0].shape) > 1:
         data[layout.datasets[0].name].attrs["interpretation"] = "image"
+
+
+def resize_frames(file: h5py.File, rows: int) -> None:
+    """Makes all frames of a data file exactly so many rows."""
+    for dataset in file[FRAMES].values():
+        dataset.resize(rows, axis=0)
 
 
 def has_mark(path: Path, mark: str) -> bool:

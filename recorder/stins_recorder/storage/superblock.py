@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import RecorderError
 
-__all__ = ["Superblock", "is_closed", "mark_open", "read_superblock", "repair_superblock"]
+__all__ = ["Superblock", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
@@ -71,13 +71,26 @@ def repair_superblock(descriptor: int, path: object) -> bool:
         RecorderError: it is no HDF5 file of a recorder.
         OSError: it cannot be read or written.
     """
+    content = repaired(descriptor, path)
+    if content is None:
+        return False
+    os.pwrite(descriptor, content, 0)
+    os.fdatasync(descriptor)
+    return True
+
+
+def repaired(descriptor: int, path: object) -> bytes | None:
+    """The superblock as the repair would write it; None if nothing is wrong.
+
+    Raises:
+        RecorderError: it is no HDF5 file of a recorder.
+        OSError: it cannot be read.
+    """
     block = read_superblock(os.pread(descriptor, _SIZE, 0), path)
     size = os.fstat(descriptor).st_size
     if block.intact and block.flags == 0 and block.end_of_file <= size:
-        return False
-    os.pwrite(descriptor, _packed(msgspec.structs.replace(block, flags=0, end_of_file=size)), 0)
-    os.fdatasync(descriptor)
-    return True
+        return None
+    return _packed(msgspec.structs.replace(block, flags=0, end_of_file=size))
 
 
 def is_closed(path: Path) -> bool:

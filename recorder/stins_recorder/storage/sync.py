@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 __all__ = ["Syncer", "sync_folder"]
@@ -16,8 +16,9 @@ class Syncer:
     `durable` is the number that came with the last request that has ended.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, watch: Callable[[str], None] = lambda _step: None) -> None:
         self._folder = folder
+        self._watch = watch  # is told "sync" before, and "synced" after
         # The files whose names are on the disk.
         self._named: set[int] = set()
         self._work = threading.Condition()
@@ -60,6 +61,7 @@ class Syncer:
                 if self._request is None:
                     return
                 descriptors, number = self._request
+            self._watch("sync")
             try:
                 for descriptor in descriptors:
                     os.fdatasync(descriptor)
@@ -67,6 +69,7 @@ class Syncer:
                 self.durable = number
             except OSError as error:
                 self._error = error
+            self._watch("synced")
             for descriptor in descriptors:
                 os.close(descriptor)
             with self._work:

@@ -41,9 +41,9 @@ def hanging(tmp_path: Path) -> Path:
 
 
 def test_a_reader_that_hangs_is_ended_and_the_finding_says_at_what(hanging: Path) -> None:
-    (only,) = check(hanging, timeout_s=4.0).findings.listed
+    (only,) = check(hanging, timeout_s=0.5).findings.listed
     assert (only.rule, only.severity) == ("file.timeout", Severity.ERROR)
-    assert only.got == "no sign of life for 4 s while at opening the file"
+    assert only.got == "no sign of life for 0.5 s while at opening the file"
 
 
 def test_a_reader_that_dies_of_the_file_is_a_finding_with_its_signal(hanging: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_part_that_comes_back_is_joined_in_the_same_file(tmp_path: Path) -> No
     account = dealt.join()
     assert account.state is SeriesState.COMPLETE
     assert differences(dealt.root / NAME, dealt.whole.path) == []
-    assert sorted(path.name for path in dealt.root.glob("*")) == [NAME, "scan_part0.h5", "scan_part1.h5"]
+    assert sorted(path.name for path in dealt.root.glob("[!.]*")) == [NAME, "scan_part0.h5", "scan_part1.h5"]
 
 
 def test_an_open_part_is_left_out_and_told(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_file_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
         dealt.join()
     with h5py.File(dealt.root / NAME) as file:
         assert list(file) == ["mine"]
-    assert len(list(dealt.root.iterdir())) == 3
+    assert len(list(dealt.root.glob("[!.]*"))) == 3
 
 
 def test_a_part_that_its_recorder_has_closed_elsewhere_is_named(tmp_path: Path) -> None:

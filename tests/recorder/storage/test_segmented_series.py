@@ -1,5 +1,6 @@
 """A series in several data files reads as if it stood in one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,15 @@ import h5py
 import numpy as np
 import pytest
 from frame_kinds import KINDS, Kind, begun, check
+from msgspec import UNSET
 from series_kit import DATA, SeriesFile, closed
 from stins_recorder.errors import PathError, RecorderError, StorageError
+from stins_recorder.layout import frame_layout
 from stins_recorder.segments import Segments, refuse_standing
+from stins_recorder.storage import claim
+from stins_recorder.storage.segment_file import SegmentFile
+
+from stins import Part
 
 PER_FILE = 7
 
@@ -224,12 +231,22 @@ def test_a_data_file_that_was_removed_is_missed(tmp_path: Path, gone: str) -> No
 
 
 def test_a_series_for_which_there_is_no_room_fails_before_its_first_frame(tmp_path: Path) -> None:
-    kind = KINDS["large"]
-    file = begun(tmp_path, kind, 1 << 18, 1000)  # 400 GB
+    # 2 GiB each, 2^50 bytes in all: no disk has them. The pixels are never looked at.
+    parts = (Part(name="image", shape=(1 << 15, 1 << 15), dtype="uint16"),)
+    kind = Kind(parts, content=lambda _: [b""], pixels=lambda _: np.empty(0))
+    file = begun(tmp_path, kind, 1 << 19, 1000)
     with pytest.raises(StorageError, match="no space is left"):
         file.write(kind.frame(0))
     assert data_files(tmp_path) == {}
     file.abandon()
+
+
+def test_a_data_file_that_could_not_be_begun_is_claimed_by_nobody(tmp_path: Path) -> None:
+    kind, path = KINDS["tiny"], tmp_path / "a_data_000001.h5"
+    layout = frame_layout(kind.parts, UNSET)
+    with pytest.raises(OverflowError):  # it is there, and cannot be opened with an index of that size
+        SegmentFile.create(path, "mark", layout, [["image"]], most=1 << 62, expected=0)
+    os.close(claim(path))
 
 
 def test_data_files_may_have_no_frame_that_counts(tmp_path: Path) -> None:
