@@ -11,6 +11,7 @@ from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesInfo, Serie
 from stins.checkpoint import ReceiverCheckpoint
 from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
+from stins.series import SeriesAccount
 
 from .account import closing, line, unbalanced
 from .cbf import unpacked
@@ -57,6 +58,8 @@ class Recording:
         self.prepared: str | None = None
         self.last_stored: StoreFrame | None = None
         self.dirty = False
+        # The file is to be let go of, as soon as there is an account that goes no further than what was carried out.
+        self._broken = False
 
     @property
     def series(self) -> SeriesStatus | None:
@@ -110,7 +113,8 @@ class Recording:
     def execute(self, instruction: Instruction, then: Sequence[Instruction] = ()) -> None:
         """Does what the machine says; a failure becomes a state, never an exception.
 
-        `then` are the instructions that came with it and are still to be carried out: the machine is ahead by them.
+        `then` are the instructions that came with it and are still to be carried out: the machine is ahead by them. So
+        a file that fails among them is let go of behind the last one, or at the end of its series if that comes first.
         """
         kind = type(instruction)
         if kind is StoreFrame:
@@ -126,6 +130,8 @@ class Recording:
         elif isinstance(instruction, Report):
             log.warning("%s: %s", instruction.kind, instruction.text)
             self._tally.note(instruction.text)
+        if self._broken and not then:
+            self._let_go(self._machine.account())
 
     def _open(self, instruction: OpenSeries) -> None:
         start = instruction.start
@@ -134,12 +140,14 @@ class Recording:
         series = SeriesStatus(series_id=series_id, state=SeriesState.OPEN, share=info.share or None)
         self._tally = Tally(series, wanted=start.recorded)
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
-        self.last_stored, self.dirty = None, True
+        self.last_stored, self.dirty, self._broken = None, True, False
         try:
             self._store.open(instruction)
         except RecorderError as error:
-            self._fail(error)
-        self._refresh()
+            self._fault(str(error))
+            self._let_go(None)
+        # Not the machine's account, which may be ahead: nothing of this series has come yet.
+        self._refresh(SeriesAccount(start).snapshot())
         file = self._store.file
         self.safe.created(start, self._tally.position(file))
         log.info("series %s: %s", series_id, file.path if file else "no file")
@@ -150,7 +158,7 @@ class Recording:
         file = store.file
         if instruction.rewound:
             tally.rewound(instruction.header.frame_number)
-        if file is None:
+        if file is None or self._broken:
             if tally.wanted:
                 tally.skipped(instruction)
             else:
@@ -166,7 +174,8 @@ class Recording:
         except StorageError as error:
             if self.last_stored is not instruction:
                 tally.skipped(instruction)
-            self._fail(error)
+            self._fault(str(error))
+            self._broken = True
         except RecorderError as error:
             tally.refused(instruction, str(error))
 
@@ -202,6 +211,8 @@ class Recording:
     # -- the end --------------------------------------------------------------------------------
 
     def _end(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
+        if self._broken:
+            self._let_go(result)
         self._flush(result)
         self._refresh(result)
         self._tally.settle(*self._tally.outcome(result))
@@ -265,30 +276,42 @@ class Recording:
     # -- failures -------------------------------------------------------------------------------
 
     def _fail(self, error: RecorderError, result: SeriesResult | None = None) -> None:
-        """Storage failed: what was flushed is kept, the file is closed now, the rest of the series is counted."""
+        """Storage failed, and nothing is left to be carried out before `result`, or the machine's account."""
         self._fault(str(error))
-        result = result or self._machine.account()
-        if result is not None and self._store.file is not None:
+        self._let_go(result or self._machine.account())
+
+    def _let_go(self, result: SeriesResult | None) -> None:
+        """What was flushed is kept, the file is closed now with this account, the rest of the series is counted."""
+        self._broken = False
+        if self._store.file is not None:
             self._save(result)
         self._store.take()
         self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
 
-    def _save(self, result: SeriesResult) -> None:
-        """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written."""
+    def _save(self, result: SeriesResult | None) -> None:
+        """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written.
+
+        Without an account nobody knows which of its rows count: the file is left for the salvage, which does.
+        """
         self._room.release()
         try:
             self._store.flush()
         except StorageError as error:
             log.warning("%s", error)
             self._tally.flush_failed()
-            if file := self._store.take():
-                self._store.abandon(file)
-            self._refresh(result)
+            self._abandon()
         else:
             self._tally.flushed()
-            self._refresh(result)
-            self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
+        self._refresh(result)
+        self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
+        if result is None:
+            self._abandon()
+        elif self._store.file is not None:
             self._close(result)
+
+    def _abandon(self) -> None:
+        if file := self._store.take():
+            self._store.abandon(file)
 
     def _fault(self, reason: str) -> None:
         log.error("%s", reason)

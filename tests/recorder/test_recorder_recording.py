@@ -363,3 +363,28 @@ def test_a_series_stops_before_the_reserve_is_used_up(desk: Desk) -> None:
     tight.series("a.h5", range(2))
     assert balanced(tight.account).state is SeriesState.FAILED
     assert f"and a reserve of {free * 2}; make room" in tight.account.reason
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["nothing follows", "another series follows"])
+def test_a_frame_that_others_wait_for_and_that_cannot_be_written_takes_none_of_those_before_it(
+    desk: Desk, another: bool
+) -> None:
+    messages: list[list[bytes]] = []
+    give, desk._take = desk._take, messages.append
+    desk.series("a.h5", range(12), frames_expected=12)
+    desk.start("b.h5", id="s2")
+    desk.frame(0)
+    for message in messages[:11]:
+        give(message)
+    desk.recording.flush()
+    for message in messages[12 : 16 if another else 14]:
+        give(message)
+    desk.disk.fails = {"write"}
+    give(messages[11])
+    with h5py.File(desk.root / "a.h5") as file:
+        assert (file["entry/series/outcome"].asstr()[()], file["entry/series/written"][()]) == ("failed", 10)
+        np.testing.assert_array_equal(file[DATA][:10], [image(n) for n in range(10)])
+    if another:
+        desk._take = give
+        desk.end()
+        assert (desk.account.series_id, desk.account.state) == ("s2", SeriesState.COMPLETE)
