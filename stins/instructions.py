@@ -32,10 +32,11 @@ class StoreFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 class DiscardFrame(msgspec.Struct, frozen=True):
-    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame."""
+    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame, from `row` on."""
 
     packet: Packet
     header: Data
+    row: int
     rewound: bool = False
 
 

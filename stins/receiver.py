@@ -293,7 +293,7 @@ class SeriesReceiver:
         if row is None:
             return done + self._repeated(header)
         if header.discard:
-            done.append(DiscardFrame(packet, header, rewound))
+            done.append(DiscardFrame(packet, header, row, rewound))
         else:
             done.append(StoreFrame(packet, header, row, count, rewound))
         return done

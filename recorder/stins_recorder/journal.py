@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .errors import RecorderError, storage_error
+from .storage import sync_folder
 
 __all__ = ["ASIDE", "FOLDER", "JOURNAL", "Journal", "read_journal"]
 
@@ -112,6 +113,25 @@ class Journal(Generic[R]):
         except OSError as error:
             raise storage_error("journal", self.path, error) from error
         self._offset += len(line)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The open file, if there is one."""
+        return [self._file] if self._file >= 0 else []
+
+    def sync(self) -> None:
+        """Forces it to the disk, with its name.
+
+        Raises:
+            StorageError: that failed; what of it is on the disk is not known.
+        """
+        if self._file < 0:
+            return
+        try:
+            os.fdatasync(self._file)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise storage_error("sync", self.path, error) from error
 
     def discard(self) -> bool:
         """After an error: nobody finds this series any more. Whether that has worked."""

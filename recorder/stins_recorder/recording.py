@@ -126,12 +126,13 @@ class Recording:
         elif isinstance(instruction, DiscardFrame):
             self.dirty = True
             if instruction.rewound:
-                self._tally.rewound(instruction.header.frame_number)
+                self._rewind(instruction)
         elif isinstance(instruction, Report):
             log.warning("%s: %s", instruction.kind, instruction.text)
             self._tally.note(instruction.text)
         if self._broken and not then:
             self._let_go(self._machine.account())
+            self.keep()
 
     def _open(self, instruction: OpenSeries) -> None:
         start = instruction.start
@@ -179,6 +180,12 @@ class Recording:
         except RecorderError as error:
             tally.refused(instruction, str(error))
 
+    def _rewind(self, instruction: DiscardFrame) -> None:
+        """What is taken again is in the file, and this take of it will not be."""
+        self._tally.rewound(instruction.header.frame_number)
+        if self._store.file is not None and not self._broken:
+            self._store.file.rewind(instruction.row)
+
     def flush(self) -> None:
         """Flushes what was written, brings the account up to date and notes how far the series has got."""
         self.dirty = False
@@ -192,6 +199,8 @@ class Recording:
             self._store.sync()
         except StorageError as error:
             self._fail(error)
+            # Else whoever salvages the file would think that somebody goes on with it.
+            self.keep()
 
     def keep(self) -> None:
         """Notes in the journal how far the series has got; to be called when everything is flushed."""
@@ -249,7 +258,7 @@ class Recording:
         except StorageError as error:
             self._fault(str(error))
         if self._tally.series is not None and self._machine.account() is not None:
-            self.safe.point(self._tally.position(self._store.file, suspended=True))
+            self.safe.suspended(self._tally.position(self._store.file, suspended=True))
         self._store.take()
 
     def _note(self, text: str) -> None:
@@ -272,6 +281,8 @@ class Recording:
         except StorageError as error:
             self._fail(error)
         self._refresh()
+        if recovered.suspended:
+            self.safe.resumed(self._tally.position(self._store.file))
 
     # -- failures -------------------------------------------------------------------------------
 

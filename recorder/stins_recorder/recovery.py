@@ -34,8 +34,8 @@ _REBOOTED = "the machine was restarted in mid-series: what had not been forced t
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What the new writer goes on with.
 
-    `path` is that of the series' file; `file` is None if it cannot be gone on with: `failure` says why. `settled`: how
-    far the sender need not send again.
+    `path` is that of the series' file; `file` is None if it cannot be gone on with: `failure` says why. `suspended`: it
+    was closed in good order. `settled`: how far the sender need not send again.
     """
 
     machine: SeriesReceiver
@@ -44,6 +44,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     file: SeriesFile | None = None
     failure: str = ""
+    suspended: bool = False
 
 
 class Recovery:
@@ -100,6 +101,7 @@ class Recovery:
             path=path,
             file=file,
             failure=failure,
+            suspended=position.suspended,
         )
 
     def _may_touch(self, begun: Begun, path: Path, *, suspended: bool) -> None:

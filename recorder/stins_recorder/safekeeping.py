@@ -34,6 +34,11 @@ class Safekeeping:
         self._stale = False  # it could not be removed either: nothing may be acked that it doesn't know of
         self.settled: tuple[str | None, int | None] = machine.settled
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Open files with what the journal says of this series."""
+        return [] if self._journal is None else self._journal.descriptors
+
     def begin(self, start: SeriesStart, path: Path | None) -> None:
         """The file of this series is about to be created."""
         self._failed = self._stale = False
@@ -51,6 +56,20 @@ class Safekeeping:
         # is made anew.
         if not self._stale and (position.file is None or position.series.received or position.series.missing):
             self.settled = self._machine.settled
+
+    def suspended(self, position: Position) -> None:
+        """The file is closed and on the disk: this word of it must be there too, or it is not worth it."""
+        self.point(position)
+        self._try(lambda journal: journal.sync())
+
+    def resumed(self, position: Position) -> None:
+        """It is about to be written again.
+
+        That it was suspended may not be the journal's word on the disk any more: after a power cut, somebody would go
+        on where it was suspended, over what is on the disk behind that.
+        """
+        self._append(Point(receiver=self._machine.checkpoint(), position=position))
+        self._try(lambda journal: journal.sync())
 
     def closing(self, receiver: ReceiverCheckpoint, position: Position, result: SeriesResult) -> None:
         """The file is about to be closed with this result; whoever finds it half closed does it again."""

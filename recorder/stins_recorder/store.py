@@ -86,9 +86,9 @@ class Store:
             self.file.flush()
 
     def sync(self) -> None:
-        """Begins to force to the disk what is flushed."""
+        """Begins to force to the disk what is flushed, and then the journal's word of it."""
         if self.file is not None:
-            self.file.sync_begin()
+            self.file.sync_begin(self._safe.descriptors)
 
     def take(self) -> SeriesFile | None:
         """The file, which is no longer the store's; the room for its end is free now."""

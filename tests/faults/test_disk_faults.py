@@ -101,6 +101,17 @@ def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty
     check_recovered(faulty, name)
 
 
+def test_the_journal_is_forced_to_the_disk_with_the_frames_it_speaks_of_and_stops_no_series_if_it_fails(
+    faulty: FaultyChain,
+) -> None:
+    arm(faulty, SYNC, named=".journal")
+    faulty.begin("beside", 5, frames_expected=10)
+    faulty.serve(lambda _: faulty.page.struck)
+    faulty.frames(*range(5, 10))
+    faulty.end()
+    assert faulty.serve_to_end().state is SeriesState.COMPLETE
+
+
 def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_when_it_returns(
     faulty: FaultyChain,
 ) -> None:
