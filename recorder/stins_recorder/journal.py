@@ -142,8 +142,8 @@ class Journal(Generic[R]):
             return False
         return True
 
-    def set_aside(self) -> None:
-        """Keeps a copy, for whoever salvages the file that this series is not gone on with in.
+    def set_aside(self, last: R | None = None) -> None:
+        """Keeps a copy, for whoever salvages the file that this series is not gone on with in; `last` is its last word.
 
         Raises:
             StorageError: there is no room for it.
@@ -153,6 +153,9 @@ class Journal(Generic[R]):
         copy = self.path.with_name(f"{self.path.stem}-{time.time_ns()}{ASIDE}")
         try:
             shutil.copyfile(self.path, copy)
+            if last is not None:
+                with copy.open("ab") as file:
+                    file.write(b"\n" + self._line(last))
         except OSError as error:
             raise storage_error("copy", copy, error) from error
 

@@ -17,7 +17,7 @@ from .account import closing, line, unbalanced
 from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
-from .records import Record, at_end
+from .records import Closing, Record, at_end
 from .recovery import Recovered
 from .room import Room
 from .safekeeping import Safekeeping
@@ -229,22 +229,26 @@ class Recording:
         file = self._store.file
         if file is not None:
             self.safe.closing(receiver, self._tally.position(file), self._final(result))
-            self._close(result)
+            self._close(result, receiver)
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
         self.dirty = False
         self.safe.ended(receiver, self._tally.series)
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
-    def _close(self, result: SeriesResult) -> None:
+    def _close(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
         file, series = self._store.take(), self._tally.series
         assert file is not None and series is not None  # noqa: S101, PT018  # whoever calls has looked
+        position, final = self._tally.position(file), self._final(result)
         try:
-            self._store.close(file, self._final(result), closing(series))
+            file.close(final, closing(series))
             self._tally.closed()
         except StorageError as error:
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
+            # Salvage may find nothing wrong any more, and it is to say the same in the file.
+            position = msgspec.structs.replace(position, series=self._tally.series)
+            self._store.leave(file.path, Closing(receiver=receiver, position=position, result=final))
 
     def _final(self, result: SeriesResult) -> SeriesResult:
         return msgspec.structs.replace(result, missing=self._tally.missing(result))
@@ -318,7 +322,7 @@ class Recording:
         if result is None:
             self._abandon()
         elif self._store.file is not None:
-            self._close(result)
+            self._close(result, self._machine.checkpoint())
 
     def _abandon(self) -> None:
         if file := self._store.take():

@@ -75,11 +75,14 @@ class Safekeeping:
         """The file is about to be closed with this result; whoever finds it half closed does it again."""
         self._append(Closing(receiver=receiver, position=position, result=result))
 
-    def set_aside(self) -> None:
-        """The file was left as it was: whoever salvages it will want to know how far it had got."""
+    def set_aside(self, last: Closing | None = None) -> None:
+        """The file was left as it was: whoever salvages it will want to know how far it had got.
+
+        `last`: what it is to say of the series, if closing it failed.
+        """
         if self._journal is not None:
             with suppress(StorageError):
-                self._journal.set_aside()
+                self._journal.set_aside(last)
 
     def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
         """No series is open; `series` is what became of the last one."""

@@ -21,7 +21,7 @@ from stins.messages import Payload
 
 from .appearance import Appearance
 from .beginning import begin, build
-from .ending import Ending, write_ending
+from .ending import Ending, ending_of, write_ending
 from .errors import RecorderError, storage_error
 from .layout import DatasetLayout
 from .nexus import DETECTOR
@@ -243,9 +243,7 @@ class SeriesFile:
 
     def close(self, result: SeriesResult, account: dict[str, Any]) -> None:
         """Cuts the datasets to their rows and writes the account and `end_time`; the file is closed in any case."""
-        specific = result.end.detector_specific if result.end is not None else None
-        ending = Ending(account=account, missing=result.missing, specific=specific or {})
-        self._finish(min(result.rows, self.rows), ending)
+        self._finish(min(result.rows, self.rows), ending_of(result, account))
 
     def suspend(self) -> None:
         """Closes the file so that anybody can read it; the series may go on in it by `resume`."""

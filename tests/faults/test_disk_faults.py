@@ -6,6 +6,7 @@ Each time: FAULT with reason and remedy, every acked frame readable, the next se
 import errno
 from dataclasses import dataclass
 
+import h5py
 import pytest
 from faulty_chain import FaultyChain
 from shim import Kind, Mode
@@ -110,6 +111,23 @@ def test_the_journal_is_forced_to_the_disk_with_the_frames_it_speaks_of_and_stop
     faulty.frames(*range(5, 10))
     faulty.end()
     assert faulty.serve_to_end().state is SeriesState.COMPLETE
+
+
+def test_a_file_that_could_not_be_forced_to_the_disk_once_does_not_say_later_that_it_is_complete(
+    faulty: FaultyChain,
+) -> None:
+    faulty.begin("synced", 10, frames_expected=10)
+    arm(faulty, SYNC, for_ever=False, named="synced.h5")
+    faulty.end()
+    account = faulty.serve_to_end()
+    assert account.state is SeriesState.FAILED
+    path = faulty.bad / "synced.h5"
+    faulty.serve(lambda s: any(note.startswith(f"{path}: salvaged") for note in s.notes))
+    with h5py.File(path) as file:
+        series = file["entry/series"]
+        assert (series["outcome"].asstr()[()], series["reason"].asstr()[()]) == (account.state.value, account.reason)
+    check_kept(faulty, "synced", account, 10)
+    check_recovered(faulty, "synced")
 
 
 def test_a_write_that_hangs_is_reported_while_it_hangs_and_the_series_goes_on_when_it_returns(

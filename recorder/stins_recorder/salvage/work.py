@@ -1,5 +1,6 @@
 """What is done with one file: as little as makes it whole, and nothing to one that is."""
 
+import os
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from stins.series import SeriesAccount
 
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
+from ..ending import ending_of, write_ending
 from ..errors import RecorderError
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
 from ..series_file import SeriesFile
-from ..storage import repair
+from ..storage import change, claim, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked
 from .process import Found, Order, Salvaged
@@ -75,6 +77,8 @@ def _as_data_file(path: Path, series: str) -> Salvaged:
 def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
+        if failed := next(filter(None, map(_failed, evidence)), None):
+            return _say_failed(path, failed)
         if not repaired:
             return _said(path, "whole", "it was closed in good order; nothing was changed")
         return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
@@ -82,6 +86,24 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     mark = "the mark of its dead writer was taken away, " if repaired else ""
     why = series.reason or series.state.value
     return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
+
+
+def _failed(evidence: Evidence) -> Closing | None:
+    """The end of a series whose recorder could not close its file."""
+    last = evidence.last
+    return last if isinstance(last, Closing) and last.position.series.state is SeriesState.FAILED else None
+
+
+def _say_failed(path: Path, last: Closing) -> Salvaged:
+    """The file has an end, and perhaps not all that was written: it must not say that all is well."""
+    series = last.position.series
+    descriptor = claim(path)
+    try:
+        ending = ending_of(last.result, closing(series))
+        change(descriptor, lambda file: write_ending(file, ending), synced=True)
+    finally:
+        os.close(descriptor)
+    return _said(path, "salvaged", f"its recorder could not close it, and it says so now: {series.reason}", series)
 
 
 def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:
