@@ -41,9 +41,10 @@ class DiscardFrame(msgspec.Struct, frozen=True):
 
 
 class EndSeries(msgspec.Struct, frozen=True):
-    """The series is over."""
+    """The series is over; `gone`: the receiver says so, not the sender, from which nothing has come for too long."""
 
     result: SeriesResult
+    gone: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):

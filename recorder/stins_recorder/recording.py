@@ -122,7 +122,7 @@ class Recording:
         elif isinstance(instruction, OpenSeries):
             self._open(instruction)
         elif isinstance(instruction, EndSeries):
-            self._end(instruction.result, at_end(self._machine.checkpoint(), then))
+            self._end(instruction, at_end(self._machine.checkpoint(), then))
         elif isinstance(instruction, DiscardFrame):
             self.dirty = True
             if instruction.rewound:
@@ -219,7 +219,8 @@ class Recording:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def _end(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
+    def _end(self, instruction: EndSeries, receiver: ReceiverCheckpoint) -> None:
+        result = instruction.result
         if self._broken:
             self._let_go(result)
         self._flush(result)
@@ -233,7 +234,7 @@ class Recording:
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
         self.dirty = False
-        self.safe.ended(receiver, self._tally.series)
+        self.safe.ended(receiver, self._tally.series, gone=instruction.gone)
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
     def _close(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
@@ -272,7 +273,7 @@ class Recording:
 
     def take_over(self, recovered: Recovered) -> None:
         """Goes on with the series that another writer began; a file that cannot be gone on with fails it."""
-        self._tally, self.safe.settled = recovered.tally, recovered.settled
+        self._tally, self.safe.settled, self.safe.gone = recovered.tally, recovered.settled, recovered.gone
         failure = self._tally.failure
         self.dirty = True
         if self._machine.account() is not None:

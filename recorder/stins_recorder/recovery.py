@@ -35,7 +35,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What the new writer goes on with.
 
     `path` is that of the series' file; `file` is None if it cannot be gone on with: `failure` says why. `suspended`: it
-    was closed in good order. `settled`: how far the sender need not send again.
+    was closed in good order. `settled`: how far the sender need not send again. `gone`: the last series was ended
+    without it.
     """
 
     machine: SeriesReceiver
@@ -45,6 +46,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     file: SeriesFile | None = None
     failure: str = ""
     suspended: bool = False
+    gone: bool = False
 
 
 class Recovery:
@@ -69,7 +71,8 @@ class Recovery:
         if isinstance(last, Closing):
             return self._from_closing(begun, last, now)
         if isinstance(last, Ended):
-            return self._without_series(last.receiver, now, Tally(last.series))
+            recovered = self._without_series(last.receiver, now, Tally(last.series))
+            return msgspec.structs.replace(recovered, gone=last.gone)
         return self._from_beginning(begun, now)
 
     # -- a series that is open ------------------------------------------------------------------

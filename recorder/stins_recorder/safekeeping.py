@@ -33,6 +33,9 @@ class Safekeeping:
         self._failed = False
         self._stale = False  # it could not be removed either: nothing may be acked that it doesn't know of
         self.settled: tuple[str | None, int | None] = machine.settled
+        #: The last series was ended without its sender. What comes of it after all is in no file, so it is not acked:
+        #: the sender, which keeps it, must not take it for recorded. The start of the next series settles it.
+        self.gone = False
 
     @property
     def descriptors(self) -> list[int]:
@@ -41,7 +44,7 @@ class Safekeeping:
 
     def begin(self, start: SeriesStart, path: Path | None) -> None:
         """The file of this series is about to be created."""
-        self._failed = self._stale = False
+        self._failed = self._stale = self.gone = False
         record = begun(start, path, self._machine.checkpoint())
         self._try(lambda journal: journal.begin(record))
 
@@ -84,11 +87,14 @@ class Safekeeping:
             with suppress(StorageError):
                 self._journal.set_aside(last)
 
-    def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
-        """No series is open; `series` is what became of the last one."""
-        self._append(Ended(receiver=receiver, series=series))
+    def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None, *, gone: bool = False) -> None:
+        """No series is open; `series` is what became of the last one; `gone` as in EndSeries."""
+        if self.gone:
+            return
+        self._append(Ended(receiver=receiver, series=series, gone=gone))
         if not self._stale:
             self.settled = settled(receiver)
+        self.gone = gone
 
     def _append(self, record: Record) -> None:
         self._try(lambda journal: journal.append(record))

@@ -312,6 +312,26 @@ def test_a_series_that_had_ended_is_told_and_the_next_one_works(life: Life) -> N
     again.end_of_life()
 
 
+def test_what_comes_of_a_series_that_had_ended_without_its_sender_is_not_acked_by_the_next_writer_either(
+    life: Life,
+) -> None:
+    life.start()
+    life.frames(0, 1)
+    life.give_up()
+    assert life.recording.safe.settled == ("s1", 2)
+    life.frames(2)
+    life.recording.keep()
+    life = life.die()
+    life.send_again()
+    life.frames(3)
+    life.recording.keep()
+    assert (life.recording.safe.settled, life.machine.strays) == (("s1", 2), 2)
+    life.end()
+    life.series("b.h5", range(2), id="s2")
+    assert life.recording.safe.settled == ("s2", 9)
+    life.end_of_life()
+
+
 # -- the journal itself -----------------------------------------------------------------------------
 
 
