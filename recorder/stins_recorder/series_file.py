@@ -252,6 +252,7 @@ class SeriesFile:
     def _finish(self, rows: int, ending: Ending | None) -> None:
         try:
             with self._step("close"):
+                self._syncer.finish()
                 running, wide = self._running, Spans()
                 if running is not None:
                     wide = running.close(rows, self._unwritten)

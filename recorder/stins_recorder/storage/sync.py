@@ -23,7 +23,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class Syncer:
-    """Forces files to the disk, one request at a time. What fails is raised by the next `begin`.
+    """Forces files to the disk, one request at a time. What fails is raised by the next `begin`, or by `finish`.
 
     `durable` is the number that came with the last request that has ended, or less, where that was taken back.
     """
@@ -49,8 +49,7 @@ class Syncer:
         Raises:
             OSError: the last one failed: what had been written since the one before may be lost.
         """
-        if self._error is not None:
-            raise self._error
+        self._complain()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
             self._thread.start()
@@ -65,6 +64,20 @@ class Syncer:
         with self._work:
             self.durable = min(self.durable, number)
             self._taken_back = True
+
+    def finish(self) -> None:
+        """Ends it, after what it is doing.
+
+        Raises:
+            OSError: what was done last has failed, and nobody was told: the kernel will not say it again.
+        """
+        self.close()
+        self._complain()
+
+    def _complain(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         """Ends the thread, after what it is doing. Closing twice does no harm."""
@@ -82,6 +95,7 @@ class Syncer:
                 request = self._request
             if request is None:
                 return
+            error: OSError | None = None
             try:
                 for descriptor in request.files:
                     os.fdatasync(descriptor)
@@ -89,13 +103,13 @@ class Syncer:
                 for descriptor in request.also:
                     with suppress(OSError):
                         os.fdatasync(descriptor)
-            except OSError as error:
-                self._error = error
+            except OSError as problem:
+                error = problem
             for descriptor in (*request.files, *request.also):
                 os.close(descriptor)
             with self._work:
-                self._request = None
-                if self._error is None:
+                self._request, self._error = None, error or self._error
+                if error is None:
                     self._change = request.change
                     # What was taken back meanwhile may be part of it: the next one knows.
                     self.durable = self.durable if self._taken_back else request.number

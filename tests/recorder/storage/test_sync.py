@@ -36,6 +36,17 @@ def test_a_sync_that_fails_is_raised_by_the_next(tmp_path: Path) -> None:
     os.close(writing)
 
 
+def test_a_sync_that_fails_and_is_the_last_one_is_raised_at_the_end(tmp_path: Path) -> None:
+    syncer = Syncer(tmp_path)
+    reading, writing = os.pipe()
+    syncer.begin([writing], 7, 1)
+    with pytest.raises(OSError, match="Invalid argument"):
+        syncer.finish()
+    syncer.finish()
+    os.close(reading)
+    os.close(writing)
+
+
 def test_rows_are_durable_after_a_flush_and_a_sync(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     file = SeriesFile(path, start_of(path), ())
