@@ -33,7 +33,6 @@ import msgspec
 import zmq
 from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
 from stand_in import IMAGES, stand_in
-from stins.transport.memory import keep_memory
 from stins_acquirers.backend import Frame
 from stins_acquirers.dectris import EigerBackend
 from stins_acquirers.service import Service
@@ -45,6 +44,7 @@ from stins.control import AcquirerStatus, ArmRequest, PrepareRequest, TriggerReq
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
 from stins.transport import AckSender, Publisher
+from stins.transport.memory import keep_memory
 
 #: What may wait for the recorder: 0.4 s of 2,000 images/s. A larger one would hide that it doesn't keep pace.
 _RING_BYTES = 128 << 20

@@ -32,17 +32,19 @@ class StoreFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 class DiscardFrame(msgspec.Struct, frozen=True):
-    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame."""
+    """A frame that is forwarded and counted, not recorded; `rewound` as in StoreFrame, from `row` on."""
 
     packet: Packet
     header: Data
+    row: int
     rewound: bool = False
 
 
 class EndSeries(msgspec.Struct, frozen=True):
-    """The series is over."""
+    """The series is over; `gone`: the receiver says so, not the sender, from which nothing has come for too long."""
 
     result: SeriesResult
+    gone: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -161,15 +161,18 @@ class SeriesReceiver:
 
     def sender_gone(self, why: str) -> list[Instruction]:
         """The sender's connection is gone: what waits is used, the series ends."""
+        return self._give_up(why, gone=True)
+
+    def stop(self, why: str) -> list[Instruction]:
+        """The receiver itself stops: the open series ends as incomplete."""
+        return self._give_up(why, gone=False)
+
+    def _give_up(self, why: str, *, gone: bool) -> list[Instruction]:
         done: list[Instruction] = []
         self._replay_until = None
         while self._window:
             done += self._skip() + self._drain(self._last_message)
-        return done + self._finish(None, why)
-
-    def stop(self, why: str) -> list[Instruction]:
-        """The receiver itself stops: the open series ends as incomplete."""
-        return self.sender_gone(why)
+        return done + self._finish(None, why, gone=gone)
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -293,7 +296,7 @@ class SeriesReceiver:
         if row is None:
             return done + self._repeated(header)
         if header.discard:
-            done.append(DiscardFrame(packet, header, rewound))
+            done.append(DiscardFrame(packet, header, row, rewound))
         else:
             done.append(StoreFrame(packet, header, row, count, rewound))
         return done
@@ -307,9 +310,9 @@ class SeriesReceiver:
         assert isinstance(header, SeriesEnd)  # noqa: S101  # by the table
         return self._moved(packet) + self._finish(header, "")
 
-    def _finish(self, end: SeriesEnd | None, failure: str) -> list[Instruction]:
+    def _finish(self, end: SeriesEnd | None, failure: str, *, gone: bool = False) -> list[Instruction]:
         series, self._series = self._series, None
-        return [] if series is None else [EndSeries(series.close(end, failure))]
+        return [] if series is None else [EndSeries(series.close(end, failure), gone)]
 
     # -- words ----------------------------------------------------------------------------------
 

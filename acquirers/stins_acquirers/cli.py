@@ -13,8 +13,8 @@ from stins.control import ArmRequest, TriggerRequest
 from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
-
 from stins.transport.memory import keep_memory
+
 from .backend import Backend, HasReference
 from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend

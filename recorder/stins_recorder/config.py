@@ -50,9 +50,10 @@ class RecorderConfig(Model):
     idle_timeout_s: float | None = Field(default=None, gt=0)
     """End a series as incomplete when nothing came for so many seconds; null: wait as long as the sender is there."""
     sender_gone_s: float = Field(default=2.0, gt=0)
-    """How many seconds a sender may be away before its series is ended as incomplete."""
+    """How many seconds a sender may be away before its series is ended as incomplete; with `acks`, which let it send
+    again what is lost with a connection, at least `replay_timeout_s`."""
     replay_timeout_s: float = Field(default=10.0, gt=0)
-    """How long a recorder that goes on with a series waits for its sender, and for what it is to send again, in s."""
+    """How long a series waits for a sender that keeps what is not acked, and for what it is to send again, in s."""
     budget_bytes: int = Field(default=DEFAULT_BUDGET_BYTES, gt=0)
     """Memory for frames that wait to be written, in bytes."""
     max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, gt=0)

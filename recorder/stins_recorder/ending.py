@@ -7,12 +7,14 @@ import h5py
 import msgspec
 import numpy as np
 
+from stins import SeriesResult
+
 from .frame_numbers import cut_numbers
 from .layout import DatasetLayout
 from .nexus import DETECTOR, SERIES, now_iso
 from .tree import store_tree
 
-__all__ = ["Ending", "cut", "write_ending"]
+__all__ = ["Ending", "cut", "ending_of", "write_ending"]
 
 _END = "detector_specific_end"
 
@@ -23,6 +25,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     account: Mapping[str, Any]
     missing: Sequence[tuple[int, int]]
     specific: Mapping[str, Any]
+
+
+def ending_of(result: SeriesResult, account: Mapping[str, Any]) -> Ending:
+    """What the file says of a series with this result."""
+    specific = result.end.detector_specific if result.end is not None else None
+    return Ending(account=account, missing=result.missing, specific=specific or {})
 
 
 def cut(file: h5py.File, layouts: Sequence[DatasetLayout], rows: int, notes_bytes: int) -> None:

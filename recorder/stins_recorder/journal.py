@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from .errors import RecorderError, storage_error
+from .storage import sync_folder
 
 __all__ = ["ASIDE", "FOLDER", "JOURNAL", "Journal", "read_journal"]
 
@@ -113,6 +114,25 @@ class Journal(Generic[R]):
             raise storage_error("journal", self.path, error) from error
         self._offset += len(line)
 
+    @property
+    def descriptors(self) -> list[int]:
+        """The open file, if there is one."""
+        return [self._file] if self._file >= 0 else []
+
+    def sync(self) -> None:
+        """Forces it to the disk, with its name.
+
+        Raises:
+            StorageError: that failed; what of it is on the disk is not known.
+        """
+        if self._file < 0:
+            return
+        try:
+            os.fdatasync(self._file)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise storage_error("sync", self.path, error) from error
+
     def discard(self) -> bool:
         """After an error: nobody finds this series any more. Whether that has worked."""
         self._close_file()
@@ -122,8 +142,8 @@ class Journal(Generic[R]):
             return False
         return True
 
-    def set_aside(self) -> None:
-        """Keeps a copy, for whoever salvages the file that this series is not gone on with in.
+    def set_aside(self, last: R | None = None) -> None:
+        """Keeps a copy, for whoever salvages the file that this series is not gone on with in; `last` is its last word.
 
         Raises:
             StorageError: there is no room for it.
@@ -133,6 +153,9 @@ class Journal(Generic[R]):
         copy = self.path.with_name(f"{self.path.stem}-{time.time_ns()}{ASIDE}")
         try:
             shutil.copyfile(self.path, copy)
+            if last is not None:
+                with copy.open("ab") as file:
+                    file.write(b"\n" + self._line(last))
         except OSError as error:
             raise storage_error("copy", copy, error) from error
 

@@ -11,12 +11,13 @@ from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesInfo, Serie
 from stins.checkpoint import ReceiverCheckpoint
 from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
+from stins.series import SeriesAccount
 
 from .account import closing, line, unbalanced
 from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
-from .records import Record, at_end
+from .records import Closing, Record, at_end
 from .recovery import Recovered
 from .room import Room
 from .safekeeping import Safekeeping
@@ -57,6 +58,8 @@ class Recording:
         self.prepared: str | None = None
         self.last_stored: StoreFrame | None = None
         self.dirty = False
+        # The file is to be let go of, as soon as there is an account that goes no further than what was carried out.
+        self._broken = False
 
     @property
     def series(self) -> SeriesStatus | None:
@@ -110,7 +113,8 @@ class Recording:
     def execute(self, instruction: Instruction, then: Sequence[Instruction] = ()) -> None:
         """Does what the machine says; a failure becomes a state, never an exception.
 
-        `then` are the instructions that came with it and are still to be carried out: the machine is ahead by them.
+        `then` are the instructions that came with it and are still to be carried out: the machine is ahead by them. So
+        a file that fails among them is let go of behind the last one, or at the end of its series if that comes first.
         """
         kind = type(instruction)
         if kind is StoreFrame:
@@ -118,14 +122,17 @@ class Recording:
         elif isinstance(instruction, OpenSeries):
             self._open(instruction)
         elif isinstance(instruction, EndSeries):
-            self._end(instruction.result, at_end(self._machine.checkpoint(), then))
+            self._end(instruction, at_end(self._machine.checkpoint(), then))
         elif isinstance(instruction, DiscardFrame):
             self.dirty = True
             if instruction.rewound:
-                self._tally.rewound(instruction.header.frame_number)
+                self._rewind(instruction)
         elif isinstance(instruction, Report):
             log.warning("%s: %s", instruction.kind, instruction.text)
             self._tally.note(instruction.text)
+        if self._broken and not then:
+            self._let_go(self._machine.account())
+            self.keep()
 
     def _open(self, instruction: OpenSeries) -> None:
         start = instruction.start
@@ -134,12 +141,14 @@ class Recording:
         series = SeriesStatus(series_id=series_id, state=SeriesState.OPEN, share=info.share or None)
         self._tally = Tally(series, wanted=start.recorded)
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
-        self.last_stored, self.dirty = None, True
+        self.last_stored, self.dirty, self._broken = None, True, False
         try:
             self._store.open(instruction)
         except RecorderError as error:
-            self._fail(error)
-        self._refresh()
+            self._fault(str(error))
+            self._let_go(None)
+        # Not the machine's account, which may be ahead: nothing of this series has come yet.
+        self._refresh(SeriesAccount(start).snapshot())
         file = self._store.file
         self.safe.created(start, self._tally.position(file))
         log.info("series %s: %s", series_id, file.path if file else "no file")
@@ -150,7 +159,7 @@ class Recording:
         file = store.file
         if instruction.rewound:
             tally.rewound(instruction.header.frame_number)
-        if file is None:
+        if file is None or self._broken:
             if tally.wanted:
                 tally.skipped(instruction)
             else:
@@ -166,9 +175,16 @@ class Recording:
         except StorageError as error:
             if self.last_stored is not instruction:
                 tally.skipped(instruction)
-            self._fail(error)
+            self._fault(str(error))
+            self._broken = True
         except RecorderError as error:
             tally.refused(instruction, str(error))
+
+    def _rewind(self, instruction: DiscardFrame) -> None:
+        """What is taken again is in the file, and this take of it will not be."""
+        self._tally.rewound(instruction.header.frame_number)
+        if self._store.file is not None and not self._broken:
+            self._store.file.rewind(instruction.row)
 
     def flush(self) -> None:
         """Flushes what was written, brings the account up to date and notes how far the series has got."""
@@ -183,6 +199,8 @@ class Recording:
             self._store.sync()
         except StorageError as error:
             self._fail(error)
+            # Else whoever salvages the file would think that somebody goes on with it.
+            self.keep()
 
     def keep(self) -> None:
         """Notes in the journal how far the series has got; to be called when everything is flushed."""
@@ -201,7 +219,10 @@ class Recording:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def _end(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
+    def _end(self, instruction: EndSeries, receiver: ReceiverCheckpoint) -> None:
+        result = instruction.result
+        if self._broken:
+            self._let_go(result)
         self._flush(result)
         self._refresh(result)
         self._tally.settle(*self._tally.outcome(result))
@@ -209,22 +230,26 @@ class Recording:
         file = self._store.file
         if file is not None:
             self.safe.closing(receiver, self._tally.position(file), self._final(result))
-            self._close(result)
+            self._close(result, receiver)
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
         self.dirty = False
-        self.safe.ended(receiver, self._tally.series)
+        self.safe.ended(receiver, self._tally.series, gone=instruction.gone)
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
-    def _close(self, result: SeriesResult) -> None:
+    def _close(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
         file, series = self._store.take(), self._tally.series
         assert file is not None and series is not None  # noqa: S101, PT018  # whoever calls has looked
+        position, final = self._tally.position(file), self._final(result)
         try:
-            self._store.close(file, self._final(result), closing(series))
+            file.close(final, closing(series))
             self._tally.closed()
         except StorageError as error:
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
+            # Salvage may find nothing wrong any more, and it is to say the same in the file.
+            position = msgspec.structs.replace(position, series=self._tally.series)
+            self._store.leave(file.path, Closing(receiver=receiver, position=position, result=final))
 
     def _final(self, result: SeriesResult) -> SeriesResult:
         return msgspec.structs.replace(result, missing=self._tally.missing(result))
@@ -238,7 +263,7 @@ class Recording:
         except StorageError as error:
             self._fault(str(error))
         if self._tally.series is not None and self._machine.account() is not None:
-            self.safe.point(self._tally.position(self._store.file, suspended=True))
+            self.safe.suspended(self._tally.position(self._store.file, suspended=True))
         self._store.take()
 
     def _note(self, text: str) -> None:
@@ -248,7 +273,7 @@ class Recording:
 
     def take_over(self, recovered: Recovered) -> None:
         """Goes on with the series that another writer began; a file that cannot be gone on with fails it."""
-        self._tally, self.safe.settled = recovered.tally, recovered.settled
+        self._tally, self.safe.settled, self.safe.gone = recovered.tally, recovered.settled, recovered.gone
         failure = self._tally.failure
         self.dirty = True
         if self._machine.account() is not None:
@@ -261,34 +286,48 @@ class Recording:
         except StorageError as error:
             self._fail(error)
         self._refresh()
+        if recovered.suspended:
+            self.safe.resumed(self._tally.position(self._store.file))
 
     # -- failures -------------------------------------------------------------------------------
 
     def _fail(self, error: RecorderError, result: SeriesResult | None = None) -> None:
-        """Storage failed: what was flushed is kept, the file is closed now, the rest of the series is counted."""
+        """Storage failed, and nothing is left to be carried out before `result`, or the machine's account."""
         self._fault(str(error))
-        result = result or self._machine.account()
-        if result is not None and self._store.file is not None:
+        self._let_go(result or self._machine.account())
+
+    def _let_go(self, result: SeriesResult | None) -> None:
+        """What was flushed is kept, the file is closed now with this account, the rest of the series is counted."""
+        self._broken = False
+        if self._store.file is not None:
             self._save(result)
         self._store.take()
         self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
 
-    def _save(self, result: SeriesResult) -> None:
-        """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written."""
+    def _save(self, result: SeriesResult | None) -> None:
+        """One last flush: if it fails, HDF5 is not asked for anything more, and what was not flushed is not written.
+
+        Without an account nobody knows which of its rows count: the file is left for the salvage, which does.
+        """
         self._room.release()
         try:
             self._store.flush()
         except StorageError as error:
             log.warning("%s", error)
             self._tally.flush_failed()
-            if file := self._store.take():
-                self._store.abandon(file)
-            self._refresh(result)
+            self._abandon()
         else:
             self._tally.flushed()
-            self._refresh(result)
-            self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
-            self._close(result)
+        self._refresh(result)
+        self._tally.settle(SeriesState.FAILED, (self._tally.failure,))
+        if result is None:
+            self._abandon()
+        elif self._store.file is not None:
+            self._close(result, self._machine.checkpoint())
+
+    def _abandon(self) -> None:
+        if file := self._store.take():
+            self._store.abandon(file)
 
     def _fault(self, reason: str) -> None:
         log.error("%s", reason)

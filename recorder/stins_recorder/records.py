@@ -72,10 +72,11 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="closing"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """No series is open; `series` is what became of the one before."""
+    """No series is open; `series` is what became of the one before; `gone` as in EndSeries."""
 
     receiver: ReceiverCheckpoint
     series: SeriesStatus | None
+    gone: bool = False
 
 
 Record: TypeAlias = Begun | Point | Closing | Ended

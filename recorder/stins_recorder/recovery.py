@@ -34,8 +34,9 @@ _REBOOTED = "the machine was restarted in mid-series: what had not been forced t
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What the new writer goes on with.
 
-    `path` is that of the series' file; `file` is None if it cannot be gone on with: `failure` says why. `settled`: how
-    far the sender need not send again.
+    `path` is that of the series' file; `file` is None if it cannot be gone on with: `failure` says why. `suspended`: it
+    was closed in good order. `settled`: how far the sender need not send again. `gone`: the last series was ended
+    without it.
     """
 
     machine: SeriesReceiver
@@ -44,6 +45,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     file: SeriesFile | None = None
     failure: str = ""
+    suspended: bool = False
+    gone: bool = False
 
 
 class Recovery:
@@ -68,7 +71,8 @@ class Recovery:
         if isinstance(last, Closing):
             return self._from_closing(begun, last, now)
         if isinstance(last, Ended):
-            return self._without_series(last.receiver, now, Tally(last.series))
+            recovered = self._without_series(last.receiver, now, Tally(last.series))
+            return msgspec.structs.replace(recovered, gone=last.gone)
         return self._from_beginning(begun, now)
 
     # -- a series that is open ------------------------------------------------------------------
@@ -100,6 +104,7 @@ class Recovery:
             path=path,
             file=file,
             failure=failure,
+            suspended=position.suspended,
         )
 
     def _may_touch(self, begun: Begun, path: Path, *, suspended: bool) -> None:

@@ -50,10 +50,18 @@ class Safekeeping:
         self.behind = False
         self._stale = False  # it could not be removed either: nothing may be acked that it doesn't know of
         self.settled: tuple[str | None, int | None] = machine.settled
+        #: The last series was ended without its sender. What comes of it after all is in no file, so it is not acked:
+        #: the sender, which keeps it, must not take it for recorded. The start of the next series settles it.
+        self.gone = False
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Open files with what the journal says of this series."""
+        return [] if self._journal is None else self._journal.descriptors
 
     def begin(self, start: SeriesStart, path: Path | None) -> None:
         """The file of this series is about to be created."""
-        self._failed = self._stale = False
+        self._failed = self._stale = self.gone = False
         self._due = -math.inf
         record = begun(start, path, self._machine.checkpoint())
         self._try(lambda journal: journal.begin(record))
@@ -76,24 +84,44 @@ class Safekeeping:
         if not self._stale and (position.file is None or position.series.received or position.series.missing):
             self.settled = self._machine.settled
 
+    def suspended(self, position: Position) -> None:
+        """The file is closed and on the disk: this word of it must be there too, or it is not worth it."""
+        self.point(position)
+        self._try(lambda journal: journal.sync())
+
+    def resumed(self, position: Position) -> None:
+        """It is about to be written again.
+
+        That it was suspended may not be the journal's word on the disk any more: after a power cut, somebody would go
+        on where it was suspended, over what is on the disk behind that.
+        """
+        self._append(Point(receiver=self._machine.checkpoint(), position=position))
+        self._try(lambda journal: journal.sync())
+
     def closing(self, receiver: ReceiverCheckpoint, position: Position, result: SeriesResult) -> None:
         """The file is about to be closed with this result; whoever finds it half closed does it again."""
         self._append(Closing(receiver=receiver, position=position, result=result))
 
-    def set_aside(self) -> None:
-        """The file was left as it was: whoever salvages it will want to know how far it had got."""
+    def set_aside(self, last: Closing | None = None) -> None:
+        """The file was left as it was: whoever salvages it will want to know how far it had got.
+
+        `last`: what it is to say of the series, if closing it failed.
+        """
         if self._journal is not None:
             self._watch("journal")
             with suppress(StorageError):
-                self._journal.set_aside()
+                self._journal.set_aside(last)
             self._watch("")
 
-    def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None) -> None:
-        """No series is open; `series` is what became of the last one."""
+    def ended(self, receiver: ReceiverCheckpoint, series: SeriesStatus | None, *, gone: bool = False) -> None:
+        """No series is open; `series` is what became of the last one; `gone` as in EndSeries."""
         self.behind = False
-        self._append(Ended(receiver=receiver, series=series))
+        if self.gone:
+            return
+        self._append(Ended(receiver=receiver, series=series, gone=gone))
         if not self._stale:
             self.settled = settled(receiver)
+        self.gone = gone
 
     def _append(self, record: Record) -> None:
         self._try(lambda journal: journal.append(record))

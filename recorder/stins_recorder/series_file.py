@@ -21,7 +21,7 @@ from stins.messages import Payload
 
 from .appearance import Appearance
 from .beginning import begin, build
-from .ending import Ending, write_ending
+from .ending import Ending, ending_of, write_ending
 from .errors import RecorderError, storage_error
 from .layout import DatasetLayout
 from .nexus import DETECTOR
@@ -91,7 +91,8 @@ class SeriesFile:
     def _prepare(self, path: Path, start: SeriesStart, segments: Segments | None, watch: Callable[[str], None]) -> None:
         self.path = path
         self.rows = 0
-        self._flushed = 0
+        # How many writes there were, in all and at the last flush; how many frames that flush has made safe.
+        self._writes = self._flushed_writes = self._flushed = 0
         self._syncer = Syncer(path.parent, watch)
         self._watch = watch
         self._segments = segments
@@ -127,6 +128,8 @@ class SeriesFile:
     def _restore(self, start: SeriesStart, checkpoint: FileCheckpoint) -> None:
         self.rows, self._unwritten = checkpoint.rows, Spans(checkpoint.unwritten)
         self._flushed = self.rows - self._unwritten.count
+        # Whether what was flushed before has reached the disk is not known.
+        self._writes = self._flushed_writes = 1
         if not checkpoint.begun:
             return
         self._look = Appearance.resume(start, checkpoint.parts, checkpoint.frame)
@@ -181,6 +184,7 @@ class SeriesFile:
             raise storage_error("write", named_in(error, self.path), error) from error
         finally:
             self._watch("")
+        self._writes += 1
         if row == self.rows:
             self.rows = end
         else:
@@ -190,13 +194,23 @@ class SeriesFile:
         """Rows that others come behind have no frame, until one comes late."""
         assert self._running is not None  # noqa: S101  # a frame was written
         if rewound:
-            self._running.void(self.rows)
-            self._unwritten.remove(end, self.rows)
-            # It may stand behind the rows there are: the first take of its frame was discarded and had none.
-            self.rows = min(self.rows, row)
+            self.rewind(row)
         self._unwritten.add(self.rows, row - 1)
         self._unwritten.remove(row, end - 1)
         self.rows = max(self.rows, end)
+
+    def rewind(self, row: int) -> None:
+        """From this row on nothing counts any more: it is taken again."""
+        # It may stand behind the rows there are: the first take of its frame was discarded and had none.
+        if self._running is None or row >= self.rows:
+            return
+        self._running.void(self.rows)
+        self._unwritten.remove(row, self.rows)
+        self.rows = row
+        self._writes += 1
+        # Of the frames that are safe those before this row are left.
+        self._flushed = min(self._flushed, row - self._unwritten.count)
+        self._syncer.take_back(self._flushed)
 
     def flush(self) -> None:
         """Makes all rows written so far readable by others and safe from the death of this process."""
@@ -204,16 +218,16 @@ class SeriesFile:
             return
         with self._step("flush"):
             self._running.flush(self.rows)
-            self._flushed = self.rows - self._unwritten.count
+            self._flushed, self._flushed_writes = self.rows - self._unwritten.count, self._writes
             if os.fstat(self._descriptor).st_nlink == 0:
                 raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
 
-    def sync_begin(self) -> None:
-        """Begins to force to the disk what is flushed, and does not wait for it."""
+    def sync_begin(self, also: Sequence[int] = ()) -> None:
+        """Begins to force to the disk what is flushed, then what is behind these descriptors, and does not wait."""
         if self._running is None:
             return
         try:
-            self._syncer.begin(self._running.descriptors, self._flushed)
+            self._syncer.begin(self._running.descriptors, self._flushed, self._flushed_writes, also=also)
         except OSError as error:
             raise storage_error("sync", named_in(error, self.path), error) from error
 
@@ -226,9 +240,7 @@ class SeriesFile:
 
     def close(self, result: SeriesResult, account: dict[str, Any]) -> None:
         """Cuts the datasets to their rows and writes the account and `end_time`; the file is closed in any case."""
-        specific = result.end.detector_specific if result.end is not None else None
-        ending = Ending(account=account, missing=result.missing, specific=specific or {})
-        self._finish(min(result.rows, self.rows), ending)
+        self._finish(min(result.rows, self.rows), ending_of(result, account))
 
     def suspend(self) -> None:
         """Closes the file so that anybody can read it; the series may go on in it by `resume`."""
@@ -237,6 +249,7 @@ class SeriesFile:
     def _finish(self, rows: int, ending: Ending | None) -> None:
         try:
             with self._step("close"):
+                self._syncer.finish()
                 running, wide = self._running, Spans()
                 if running is not None:
                     wide = running.close(rows, self._unwritten)

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import UNSET
 
-from stins import OpenSeries, SeriesResult
+from stins import OpenSeries
 
 from .errors import StorageError
 from .paths import resolve
+from .records import Closing
 from .room import Room
 from .safekeeping import Safekeeping
 from .segments import refuse_standing
@@ -86,9 +86,9 @@ class Store:
             self.file.flush()
 
     def sync(self) -> None:
-        """Begins to force to the disk what is flushed."""
+        """Begins to force to the disk what is flushed, and then the journal's word of it."""
         if self.file is not None:
-            self.file.sync_begin()
+            self.file.sync_begin(self._safe.descriptors)
 
     def take(self) -> SeriesFile | None:
         """The file, which is no longer the store's; the room for its end is free now."""
@@ -106,20 +106,12 @@ class Store:
                 self.file = None
                 raise
 
-    def close(self, file: SeriesFile, result: SeriesResult, account: dict[str, Any]) -> None:
-        """Ends and closes a file that was taken."""
-        try:
-            file.close(result, account)
-        except StorageError:
-            self.leave(file.path)
-            raise
-
     def abandon(self, file: SeriesFile) -> None:
         """Lets go of a file that was taken, as it is."""
         self.leave(file.path)
         file.abandon()
 
-    def leave(self, path: Path) -> None:
-        """The file stays without its end; the supervisor has it salvaged."""
+    def leave(self, path: Path, last: Closing | None = None) -> None:
+        """The file stays without its end; the supervisor has it salvaged. `last`: what its end is to say."""
         self.unclosed = path
-        self._safe.set_aside()
+        self._safe.set_aside(last)

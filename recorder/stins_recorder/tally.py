@@ -83,7 +83,10 @@ class Tally:
 
     def rewound(self, frame_number: int) -> None:
         """Everything from this frame on is taken again."""
-        self._unwritten.remove(self._frames.before(frame_number), _LAST_FRAME)
+        frame = self._frames.before(frame_number)
+        self._unwritten.remove(frame, _LAST_FRAME)
+        # Of those, none can be lost any more when the next flush fails.
+        self._unflushed = [(first, min(count, frame - first)) for first, count in self._unflushed if first < frame]
 
     def note(self, text: str) -> None:
         """Keeps a sentence for a human."""

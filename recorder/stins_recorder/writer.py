@@ -74,6 +74,8 @@ class Writer:
         self._config = config
         self._link = link
         self._boot_id = uuid4().hex
+        # A connection may break under a living sender. One that hears acks keeps what it has sent, and sends it again.
+        self._patience_s = max(config.sender_gone_s, config.replay_timeout_s if config.acks else 0.0)
         self._decoder = Decoder(strict=config.strict)
         # A context of its own: ending it waits for the last ack.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -229,7 +231,7 @@ class Writer:
     def _look_for_the_sender(self, now: float) -> None:
         sources = ", ".join(self._config.sources)
         self._awaits_sender = self._awaits_sender and not self._receiver.connections
-        if (gone := self._receiver.alone_for()) > self._config.sender_gone_s:
+        if (gone := self._receiver.alone_for()) > self._patience_s:
             self._execute(self._machine.sender_gone(f"the sender at {sources} has been gone for {gone:.1f} s"))
         elif self._awaits_sender and now - self._resumed > self._config.replay_timeout_s:
             self._awaits_sender = False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import pytest
 from faulty_chain import FaultyChain
 from shim import Kind, Mode
@@ -101,6 +102,34 @@ def test_a_file_that_cannot_be_closed_is_a_fault_and_every_frame_is_there(faulty
     assert f"{name}.h5: {fault.says}" in faulty.faulted().reason
     check_kept(faulty, name, faulty.serve_to_end(), 10)
     check_recovered(faulty, name)
+
+
+def test_the_journal_is_forced_to_the_disk_with_the_frames_it_speaks_of_and_stops_no_series_if_it_fails(
+    faulty: FaultyChain,
+) -> None:
+    arm(faulty, SYNC, named=".journal")
+    faulty.begin("beside", 5, frames_expected=10)
+    faulty.serve(lambda _: faulty.page.struck)
+    faulty.frames(*range(5, 10))
+    faulty.end()
+    assert faulty.serve_to_end().state is SeriesState.COMPLETE
+
+
+def test_a_file_that_could_not_be_forced_to_the_disk_once_does_not_say_later_that_it_is_complete(
+    faulty: FaultyChain,
+) -> None:
+    faulty.begin("synced", 10, frames_expected=10)
+    arm(faulty, SYNC, for_ever=False, named="synced.h5")
+    faulty.end()
+    account = faulty.serve_to_end()
+    assert account.state is SeriesState.FAILED
+    path = faulty.bad / "synced.h5"
+    faulty.serve(lambda s: any(note.startswith(f"{path}: salvaged") for note in s.notes))
+    with h5py.File(path) as file:
+        series = file["entry/series"]
+        assert (series["outcome"].asstr()[()], series["reason"].asstr()[()]) == (account.state.value, account.reason)
+    check_kept(faulty, "synced", account, 10)
+    check_recovered(faulty, "synced")
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ class Recorded:
     touched: set[int] = field(default_factory=set)  # rows that were written at some time
     top: int = 0
     retaken: int = 0
+    acked: dict[int, Message] = field(default_factory=dict)  # what was written at the last flush
     repeated: int = 0
     foreign: bool = False  # has messages of another series: the start of that one and the end of this one were lost
     end: Message | None = None

@@ -34,9 +34,10 @@ _FURTHEST = 12
 
 @dataclass(frozen=True)
 class Event:
-    """What the recorder meets: a message (as it came, if damaged), a pause, a flush, or that the sender is gone."""
+    """What the recorder meets: a message (as it came, if damaged), a pause, a flush, that the sender is gone, or that
+    the disk fails, at the next write or at the next flush too."""
 
-    kind: str  # message, pause, flush, gone
+    kind: str  # message, pause, flush, gone, write fails, flush fails
     message: Message | None = None
     damage: str = ""
 
@@ -171,12 +172,14 @@ _FATE = st.one_of(
     st.tuples(st.sampled_from(_DAMAGES), st.integers(0, 3)),
     st.sampled_from([("pause", 0), ("flush", 0)]),
 )
+_FAULT = st.sampled_from([("flush", 0), ("write fails", 0), ("flush fails", 0)])
 
 
-def told(steps: Sequence[tuple[str, int]], fates: dict[int, tuple[str, int]]) -> list[Event]:
-    """One series of frames that are not compressed, with what becomes of some of its messages."""
+def told(steps: Sequence[tuple[str, int]], fates: dict[int, tuple[str, int]], series: int = 1) -> list[Event]:
+    """Series of frames that are not compressed, with what becomes of some of their messages."""
     sender = _Sender([])
-    sender.series("told", "plain", steps, announced="none")
+    for name in ("told", "again")[:series]:
+        sender.series(name, "plain", steps, announced="none")
     return _on_the_way(sender.messages, fates, furthest=0)
 
 
@@ -188,8 +191,10 @@ def _series(draw: st.DrawFn) -> tuple[str, list[tuple[str, int]], str]:
 
 
 @st.composite
-def scripts(draw: st.DrawFn) -> list[Event]:
-    """What the recorder meets: one or two lives of a sender, one to three series each, and any disorder."""
+def scripts(draw: st.DrawFn, *, faults: bool = False) -> list[Event]:
+    """What the recorder meets: one or two lives of a sender, one to three series each, and any disorder; with `faults`
+    of the disk too."""
+    fate = st.one_of(_FATE, _FAULT) if faults else _FATE
     events: list[Event] = []
     serials: list[int] = []
     for life in range(draw(st.sampled_from([1, 1, 2]))):
@@ -198,7 +203,7 @@ def scripts(draw: st.DrawFn) -> list[Event]:
             layout, steps, announced = draw(_series())
             sender.series(f"life{life}_{index}", layout, steps, announced=announced)
         count = len(sender.messages)
-        struck = draw(st.lists(st.tuples(st.integers(0, count - 1), _FATE), min_size=min(count // 4, 8), max_size=8))
+        struck = draw(st.lists(st.tuples(st.integers(0, count - 1), fate), min_size=min(count // 4, 8), max_size=8))
         fates = dict(struck)
         if life:
             # No message has the name of its series: without the start nobody can tell the new life from the old one.
@@ -221,7 +226,7 @@ def _on_the_way(messages: Sequence[Message], fates: dict[int, tuple[str, int]], 
             # A start that comes behind a later one is taken for a sender's restart, and so it should be.
             fate = ""
         event = Event("message", message)
-        if fate in ("pause", "flush"):
+        if fate in ("pause", "flush", "write fails", "flush fails"):
             placed += [(place, event), (place, Event(fate))]
         elif fate == "late":
             placed.append((place + by + 0.5, event))

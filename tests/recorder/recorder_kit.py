@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 from msgspec import UNSET
+from stins_recorder.errors import StorageError
 from stins_recorder.journal import Journal
 from stins_recorder.recording import Recording
 from stins_recorder.records import Record
@@ -119,8 +120,20 @@ class Stream:
         self.end()
 
 
+class Disk:
+    """Stands in for one that fails: given as `watch`, it raises in the steps named, at the next of each, once."""
+
+    def __init__(self) -> None:
+        self.fails: set[str] = set()
+
+    def __call__(self, step: str) -> None:
+        if step in self.fails:
+            self.fails.remove(step)
+            raise StorageError(f"{step}: the disk reports an input/output error; look at the system log")
+
+
 class Desk(Stream):
-    """Decoder, machine and recording in this process, without any socket."""
+    """Decoder, machine and recording in this process, without any socket; `disk` may fail."""
 
     def __init__(
         self,
@@ -132,8 +145,14 @@ class Desk(Stream):
         super().__init__(self._give)
         self.root = root
         self.machine = SeriesReceiver()
+        self.disk = Disk()
         self.recording = Recording(
-            [root], self.machine, reserve_bytes, journal=journal, frames_per_file=frames_per_file
+            [root],
+            self.machine,
+            reserve_bytes,
+            journal=journal,
+            frames_per_file=frames_per_file,
+            watch=self.disk,
         )
         self._decoder = Decoder()
 

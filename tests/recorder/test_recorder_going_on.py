@@ -8,9 +8,9 @@ import h5py
 import msgspec
 import numpy as np
 import pytest
-from recorder_kit import DATA, Desk, balanced, image
+from recorder_kit import DATA, Desk, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.journal import ASIDE, FOLDER, Journal
+from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
 from stins_recorder.recording import Recording
 from stins_recorder.records import RECORDS, Begun, Closing, Ended, Point, Record
 from stins_recorder.recovery import Recovery
@@ -24,6 +24,7 @@ class Kept(Journal[Record]):
     def __init__(self, root: Path) -> None:
         super().__init__(root, "recorder", RECORDS, lock_wait_s=0)
         self.records: list[Record] = []
+        self.on_disk = root.with_name("on_disk")
 
     def begin(self, record: Record) -> None:
         super().begin(record)
@@ -32,6 +33,10 @@ class Kept(Journal[Record]):
     def append(self, record: Record) -> None:
         super().append(record)
         self.records.append(record)
+
+    def sync(self) -> None:
+        super().sync()
+        self.on_disk.write_bytes(self.path.read_bytes())
 
 
 class Life(Desk):
@@ -193,6 +198,24 @@ def test_after_a_start_of_the_machine_a_file_is_not_gone_on_with_unless_it_was_s
     life.end_of_life()
 
 
+def test_a_power_cut_after_a_suspended_series_went_on_takes_nothing_that_was_forced_to_the_disk(life: Life) -> None:
+    life.start()
+    life.frames(0, 1)
+    life.recording.suspend()
+    life = life.die()
+    life.frames(2, 3)
+    life.recording.flush()
+    life.recording.sync()
+    wait_until(lambda: (file := life.recording._store.file) and file.durable == 4)
+    begun, last = read_journal(life.journal.on_disk, RECORDS)
+    assert isinstance(begun, Begun)
+    life.journal.begin(msgspec.structs.replace(begun, machine_boot="another"))
+    life = life.die(last)
+    assert "the machine was restarted" in life.account.reason
+    assert life.recording.unclosed == life.path
+    life.end_of_life()
+
+
 def test_a_series_whose_name_was_refused_is_not_taken_for_the_one_before(life: Life) -> None:
     life.series("good.h5", range(2), id="good")
     life.start("../bad.h5", id="bad", frames_expected=2)
@@ -287,6 +310,26 @@ def test_a_series_that_had_ended_is_told_and_the_next_one_works(life: Life) -> N
     again.series("b.h5", range(2), id="s2")
     assert again.account.state is SeriesState.COMPLETE
     again.end_of_life()
+
+
+def test_what_comes_of_a_series_that_had_ended_without_its_sender_is_not_acked_by_the_next_writer_either(
+    life: Life,
+) -> None:
+    life.start()
+    life.frames(0, 1)
+    life.give_up()
+    assert life.recording.safe.settled == ("s1", 2)
+    life.frames(2)
+    life.recording.keep()
+    life = life.die()
+    life.send_again()
+    life.frames(3)
+    life.recording.keep()
+    assert (life.recording.safe.settled, life.machine.strays) == (("s1", 2), 2)
+    life.end()
+    life.series("b.h5", range(2), id="s2")
+    assert life.recording.safe.settled == ("s2", 9)
+    life.end_of_life()
 
 
 # -- the journal itself -----------------------------------------------------------------------------

@@ -8,7 +8,18 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from recorder_kit import DATA, IMAGE, NUMBERS, Desk, balanced, compressed, disk_full_beyond, image
+from recorder_kit import (
+    DATA,
+    IMAGE,
+    NUMBERS,
+    SHAPE,
+    Desk,
+    balanced,
+    compressed,
+    disk_full_beyond,
+    image,
+    wait_until,
+)
 from stins_recorder.errors import RecorderError
 
 from stins import Part
@@ -91,6 +102,25 @@ def test_a_late_frame_with_retake_takes_no_row_behind_it_away(desk: Desk) -> Non
     account = balanced(desk.account)
     assert (account.written, account.rows, account.retaken) == (4, 4, 0)
     np.testing.assert_array_equal(stored(desk.path), [image(n) for n in range(4)])
+
+
+def test_frames_taken_again_behind_a_discarded_one_have_rows_of_their_own(desk: Desk) -> None:
+    desk.start()
+    desk.frames(*range(10))
+    desk.recording.flush()
+    desk.recording.sync()
+    wait_until(lambda: desk.recording._store.file and desk.recording._store.file.durable == 10)
+    desk.frame(5, discard=True, retake=True)
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.durable) == (5, 5)
+    desk.drop(6, 6)
+    desk.frame(7, image(77).tobytes())
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.durable) == (7, 5)
+    desk.end()
+    assert balanced(desk.account).missing_frames == ((6, 6),)
+    fill = np.full(SHAPE, np.iinfo("<u2").max)
+    np.testing.assert_array_equal(stored(desk.path), [*(image(n) for n in range(5)), fill, image(77)])
 
 
 @pytest.mark.parametrize("again", [{}, {"discard": True}], ids=["recorded", "discarded"])
@@ -363,3 +393,28 @@ def test_a_series_stops_before_the_reserve_is_used_up(desk: Desk) -> None:
     tight.series("a.h5", range(2))
     assert balanced(tight.account).state is SeriesState.FAILED
     assert f"and a reserve of {free * 2}; make room" in tight.account.reason
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["nothing follows", "another series follows"])
+def test_a_frame_that_others_wait_for_and_that_cannot_be_written_takes_none_of_those_before_it(
+    desk: Desk, another: bool
+) -> None:
+    messages: list[list[bytes]] = []
+    give, desk._take = desk._take, messages.append
+    desk.series("a.h5", range(12), frames_expected=12)
+    desk.start("b.h5", id="s2")
+    desk.frame(0)
+    for message in messages[:11]:
+        give(message)
+    desk.recording.flush()
+    for message in messages[12 : 16 if another else 14]:
+        give(message)
+    desk.disk.fails = {"write"}
+    give(messages[11])
+    with h5py.File(desk.root / "a.h5") as file:
+        assert (file["entry/series/outcome"].asstr()[()], file["entry/series/written"][()]) == ("failed", 10)
+        np.testing.assert_array_equal(file[DATA][:10], [image(n) for n in range(10)])
+    if another:
+        desk._take = give
+        desk.end()
+        assert (desk.account.series_id, desk.account.state) == ("s2", SeriesState.COMPLETE)

@@ -16,7 +16,7 @@ import pytest
 from recorder_kit import DATA, IMAGE, NUMBERS, SHAPE, Chain, Desk, compressed, image
 from stins_recorder.check.file import check_file
 from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
-from stins_recorder.records import RECORDS, Begun, Record
+from stins_recorder.records import RECORDS, Begun, Closing, Record
 from stins_recorder.salvage import Salvaged
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
@@ -204,6 +204,36 @@ def test_without_a_journal_a_first_frame_that_was_lost_is_not_made_up(
         assert file["/entry/series/missing_frames"][0].tolist() == [0, first - 1]
         for what in (NUMBERS, DATA, "/entry/sample/transformations/omega"):
             np.testing.assert_array_equal(file[what], ended[what])
+
+
+class Remembering(Journal[Record]):
+    """A journal that knows how the last file was to be closed."""
+
+    closing: Closing | None = None
+
+    def append(self, record: Record) -> None:
+        super().append(record)
+        self.closing = record if isinstance(record, Closing) else self.closing
+
+
+def test_a_file_that_its_recorder_could_not_close_is_never_complete_though_nothing_is_wrong_with_it(
+    tmp_path: Path,
+) -> None:
+    journal = Remembering(tmp_path, "recorder", RECORDS)
+    desk = Desk(tmp_path, journal=journal)
+    desk.series(NAME, range(3), frames_expected=3)
+    assert journal.closing is not None
+    failed = msgspec.structs.replace(desk.account, state=SeriesState.FAILED, reason="close: it failed")
+    position = msgspec.structs.replace(journal.closing.position, series=failed)
+    journal.set_aside(msgspec.structs.replace(journal.closing, position=position))
+    journal.close()
+    found = salvaged(tmp_path / NAME)
+    assert (found.found, found.rows) == ("salvaged", 3)
+    with h5py.File(tmp_path / NAME) as file:
+        said = file["entry/series"]
+        assert [said[key].asstr()[()] for key in ("outcome", "reason")] == ["failed", "close: it failed"]
+        np.testing.assert_array_equal(file[DATA], [image(n) for n in range(3)])
+    assert salvaged(tmp_path / NAME).found == "whole"
 
 
 def test_the_command_says_what_it_found_in_each_file(dead: Path) -> None:

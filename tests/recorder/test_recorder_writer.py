@@ -5,8 +5,8 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -17,13 +17,14 @@ import numpy as np
 import psutil
 import pytest
 import zmq
+from cable import Cable
 from recorder_kit import DATA, Stream, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
 from stins_recorder.link import Answer, Line, Link, Order, WriterStatus
 from stins_recorder.writer import Writer
 
 from stins import Part
-from stins.control import SeriesState
+from stins.control import SeriesState, SeriesStatus
 from stins.transport import Publisher
 
 FRAME = Part(name="image", shape=(2048, 2048), dtype="uint16")
@@ -33,15 +34,14 @@ FRAME_BYTES = 8 << 20
 class Loop:
     """A writer in this process, driven by hand."""
 
-    def __init__(self, root: Path, **config: Any) -> None:
+    def __init__(self, root: Path, publisher: Publisher | None = None, **config: Any) -> None:
         root.mkdir()
-        self.publisher = Publisher("tcp://127.0.0.1:0")
+        self.publisher = publisher or Publisher("tcp://127.0.0.1:0")
         self.stream = Stream(self._send)
         ours, theirs = socket.socketpair()
         self.link = Link(ours)
-        self.writer = Writer(
-            RecorderConfig(roots=[root], sources=[self.publisher.endpoint], **config), Link(theirs), "ipc://@stins-test"
-        )
+        config = {"roots": [root], "sources": [self.publisher.endpoint]} | config
+        self.writer = Writer(RecorderConfig(**config), Link(theirs), "ipc://@stins-test")
 
     def _send(self, parts: list[bytes]) -> None:
         assert self.publisher.send(parts, 10)
@@ -186,3 +186,106 @@ def test_a_point_of_the_journal_that_was_left_out_is_made_up_for_when_nothing_mo
 
     wait_until(made_up)
     assert safe.settled == ("s1", 1)
+
+
+class Replaying(Loop):
+    """With acks, a sender that has heard of them, and a stream that can be cut."""
+
+    def __init__(self, root: Path, **config: Any) -> None:
+        any_port = "tcp://127.0.0.1:0"
+        publisher = Publisher(any_port, acks=any_port)
+        self.cable = Cable(publisher.endpoint)
+        self.cable.__enter__()
+        super().__init__(
+            root, publisher, sources=[self.cable.endpoint], acks=[publisher.acks], sender_gone_s=0.05, **config
+        )
+        self.turn_until(self._heard)
+
+    def _heard(self) -> bool:
+        self.writer._ack(time.monotonic())
+        return self.publisher._acking()
+
+    def turn_until(self, condition: Callable[[], object]) -> None:
+        """Lets sender and writer do what they do until it is true."""
+
+        def turned() -> object:
+            self.publisher.service()
+            self.writer._turn()
+            return condition()
+
+        wait_until(turned)
+
+    @property
+    def series(self) -> SeriesStatus:
+        assert self.writer._recording.series is not None
+        return self.writer._recording.series
+
+    def break_connection(self) -> None:
+        """The stream's; nobody has gone."""
+        self.cable.cut()
+        self.turn_until(lambda: self.writer._receiver.alone_for() > 0)
+
+    def mend_connection(self) -> None:
+        self.cable.mend()
+        self.turn_until(lambda: self.writer._receiver.connections)
+
+    def close(self) -> None:
+        super().close()
+        self.cable.__exit__()
+
+
+@pytest.fixture
+def replaying(tmp_path: Path) -> Iterator[Callable[..., Replaying]]:
+    """Makes one that is closed with the test."""
+    with ExitStack() as stack:
+
+        def make(**config: Any) -> Replaying:
+            loop = Replaying(tmp_path / "data", **config)
+            stack.callback(loop.close)
+            return loop
+
+        yield make
+
+
+def test_a_connection_that_breaks_for_longer_than_a_sender_may_be_gone_costs_no_frame_with_acks(
+    replaying: Callable[..., Replaying],
+) -> None:
+    loop = replaying()
+    stream = loop.stream
+    stream.start(frames_expected=6)
+    stream.frames(0, 1, 2)
+    loop.turn_until(lambda: loop.writer._recording.series and loop.series.rows == 3)
+    loop.break_connection()
+    stream.frames(3, 4)
+    loop.turn_until(lambda: loop.writer._receiver.alone_for() > 0.2)
+    loop.mend_connection()
+    stream.frames(5)
+    stream.end()
+    loop.turn_until(lambda: loop.series.state is not SeriesState.OPEN)
+    assert (balanced(loop.series).state, loop.series.written) == (SeriesState.COMPLETE, 6)
+
+
+def test_what_comes_of_a_series_that_was_ended_without_its_sender_is_not_acked(
+    replaying: Callable[..., Replaying],
+) -> None:
+    loop = replaying(replay_timeout_s=0.05)
+    stream, machine = loop.stream, loop.writer._machine
+    stream.start(frames_expected=6)
+    stream.frames(0, 1, 2)
+    loop.turn_until(lambda: loop.writer._recording.series and not loop.publisher.unacked)
+    loop.break_connection()
+    loop.turn_until(lambda: loop.series.state is SeriesState.INCOMPLETE)
+    loop.mend_connection()
+    stream.frames(3, 4)
+    loop.turn_until(lambda: machine.strays == 2)
+    loop.turn_until(lambda: loop.writer._kept == machine.settled)
+    heard = loop.publisher._listener
+    assert heard is not None
+    before = heard.heard
+    loop.writer._ack(time.monotonic())
+    loop.turn_until(lambda: heard.heard > before)
+    assert loop.publisher.unacked == 2
+    stream.end()
+    stream.series("next.h5", range(2), id="next", frames_expected=2)
+    loop.turn_until(lambda: loop.series.series_id == "next" and loop.series.state is SeriesState.COMPLETE)
+    loop.turn_until(lambda: not loop.publisher.unacked)

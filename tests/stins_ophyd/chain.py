@@ -37,7 +37,8 @@ class Chain:
             "roots": [self.root],
             "sources": list(self.acquirer.ready.streams),
             "acks": list(self.acquirer.ready.acks),
-            "sender_gone_s": 1.0,
+            # Of an acquirer that was killed, nothing comes any more.
+            "replay_timeout_s": 4.0,
             "order": {"gap_timeout_s": 0.5},
             **config,
         }

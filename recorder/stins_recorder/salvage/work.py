@@ -1,5 +1,6 @@
 """What is done with one file: as little as makes it whole, and nothing to one that is."""
 
+import os
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from stins.series import SeriesAccount
 
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
+from ..ending import ending_of, write_ending
 from ..errors import RecorderError
 from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
 from ..series_file import SeriesFile
-from ..storage import glance, repair
+from ..storage import change, claim, glance, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked
 from .process import Found, Order, Salvaged
@@ -78,6 +80,8 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
         _show_that_it_is_ours(path)
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
+        if failed := next(filter(None, map(_failed, evidence)), None):
+            return _say_failed(path, failed)
         if not repaired:
             return _said(path, "whole", "it was closed in good order; nothing was changed")
         return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
@@ -92,6 +96,24 @@ def _show_that_it_is_ours(path: Path) -> None:
     with glance(path) as file:
         if file is not None and SERIES not in file:
             raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
+
+
+def _failed(evidence: Evidence) -> Closing | None:
+    """The end of a series whose recorder could not close its file."""
+    last = evidence.last
+    return last if isinstance(last, Closing) and last.position.series.state is SeriesState.FAILED else None
+
+
+def _say_failed(path: Path, last: Closing) -> Salvaged:
+    """The file has an end, and perhaps not all that was written: it must not say that all is well."""
+    series = last.position.series
+    descriptor = claim(path)
+    try:
+        ending = ending_of(last.result, closing(series))
+        change(descriptor, lambda file: write_ending(file, ending), synced=True)
+    finally:
+        os.close(descriptor)
+    return _said(path, "salvaged", f"its recorder could not close it, and it says so now: {series.reason}", series)
 
 
 def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:

@@ -116,7 +116,7 @@ class AllocatedStore:
         self._allocate(rows if self._most is None else min(rows, self._most))
         datasets.file.flush()
         known = begin == 0 < self._expected
-        self._room.want([span for run in self._runs for span in run.extents(self._sizes, begin)], all_of_it=known)
+        self._room.want([run.extents(self._sizes, begin) for run in self._runs], all_of_it=known)
         self._block = max(1, min(2 * self._block, _LAST_BLOCK, _BLOCK_BYTES // datasets.layout.frame_bytes))
 
     def _allocate(self, rows: int) -> None:

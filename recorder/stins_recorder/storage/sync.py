@@ -3,17 +3,29 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 __all__ = ["Syncer", "sync_folder"]
 
 _LIMIT_S = 600.0
 
 
-class Syncer:
-    """Forces files to the disk, one request at a time. What fails is raised by the next `begin`.
+class _Request(msgspec.Struct, frozen=True):
+    """Copies of descriptors, for the originals may be closed meanwhile; `change` and `number` as in `begin`."""
 
-    `durable` is the number that came with the last request that has ended.
+    files: list[int]
+    also: list[int]
+    number: int
+    change: int
+
+
+class Syncer:
+    """Forces files to the disk, one request at a time. What fails is raised by the next `begin`, or by `finish`.
+
+    `durable` is the number that came with the last request that has ended, or less, where that was taken back.
     """
 
     def __init__(self, folder: Path, watch: Callable[[str], None] = lambda _step: None) -> None:
@@ -22,28 +34,51 @@ class Syncer:
         # The files whose names are on the disk.
         self._named: set[int] = set()
         self._work = threading.Condition()
-        self._request: tuple[list[int], int] | None = None
+        self._request: _Request | None = None
+        self._change = 0
+        self._taken_back = False
         self._error: OSError | None = None
         self._ended = False
         self._thread: threading.Thread | None = None
         self.durable = 0
 
-    def begin(self, descriptors: Sequence[int], number: int) -> None:
-        """Begins, unless it is still busy.
+    def begin(self, descriptors: Sequence[int], number: int, change: int, *, also: Sequence[int] = ()) -> None:
+        """Begins, unless it is still busy, or has forced this change to the disk already.
+
+        `also` come after the others, and may fail: `number` does not speak of them.
 
         Raises:
             OSError: the last one failed: what had been written since the one before may be lost.
         """
-        if self._error is not None:
-            raise self._error
+        self._complain()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
             self._thread.start()
         with self._work:
-            if self._request is None and number != self.durable:
-                # Copies: the originals may be closed meanwhile.
-                self._request = [os.dup(descriptor) for descriptor in descriptors], number
+            if self._request is None and change != self._change:
+                self._request = _Request([os.dup(d) for d in descriptors], [os.dup(d) for d in also], number, change)
+                self._taken_back = False
                 self._work.notify()
+
+    def take_back(self, number: int) -> None:
+        """No more than that counts from now on, of what is on the disk or on its way there."""
+        with self._work:
+            self.durable = min(self.durable, number)
+            self._taken_back = True
+
+    def finish(self) -> None:
+        """Ends it, after what it is doing.
+
+        Raises:
+            OSError: what was done last has failed, and nobody was told: the kernel will not say it again.
+        """
+        self.close()
+        self._complain()
+
+    def _complain(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         """Ends the thread, after what it is doing. Closing twice does no harm."""
@@ -58,22 +93,29 @@ class Syncer:
         while True:
             with self._work:
                 self._work.wait_for(lambda: self._request is not None or self._ended)
-                if self._request is None:
-                    return
-                descriptors, number = self._request
+                request = self._request
+            if request is None:
+                return
             self._watch("sync")
+            error: OSError | None = None
             try:
-                for descriptor in descriptors:
+                for descriptor in request.files:
                     os.fdatasync(descriptor)
-                self._sync_names({os.fstat(descriptor).st_ino for descriptor in descriptors})
-                self.durable = number
-            except OSError as error:
-                self._error = error
+                self._sync_names({os.fstat(descriptor).st_ino for descriptor in request.files})
+                for descriptor in request.also:
+                    with suppress(OSError):
+                        os.fdatasync(descriptor)
+            except OSError as problem:
+                error = problem
             self._watch("synced")
-            for descriptor in descriptors:
+            for descriptor in (*request.files, *request.also):
                 os.close(descriptor)
             with self._work:
-                self._request = None
+                self._request, self._error = None, error or self._error
+                if error is None:
+                    self._change = request.change
+                    # What was taken back meanwhile may be part of it: the next one knows.
+                    self.durable = self.durable if self._taken_back else request.number
 
     def _sync_names(self, files: set[int]) -> None:
         """The names of the files too, once."""

@@ -97,17 +97,29 @@ class Record(msgspec.Struct, frozen=True):
 def change(descriptor: int, function: Callable[[h5py.File], None], *, synced: bool) -> None:
     """Lets the function change the closed, whole file behind the descriptor.
 
-    `synced`: afterwards it is on the disk, and a power cut in the middle leaves all or nothing; else only a kill does.
+    `synced`: afterwards it is on the disk, with all that was written before, and a power cut in the middle leaves all
+    or nothing; else only a kill does.
 
     Raises:
         OSError, RuntimeError, ...: from HDF5, from the function, or from the disk; the file is as it was, or the
         change is carried out by the next `redo`.
     """
     record = prepare(descriptor, function)
+    if synced:
+        # Before there is a record: the kernel tells only once of pages that it could not write, so `redo` would not
+        # hear of them, and carry out what says that all is well.
+        os.fdatasync(descriptor)
     # Nothing is begun that a full disk could stop: neither the record nor what it writes beyond the end.
     end = os.fstat(descriptor).st_size
     reserve(descriptor, end, record.place + len(record.content) - end)
-    write_all(descriptor, record.content, record.place)
+    try:
+        write_all(descriptor, record.content, record.place)
+        if synced:
+            os.fdatasync(descriptor)
+    except OSError:
+        # Nothing is begun: it shall not be carried out behind the back of whoever is told that it failed.
+        os.ftruncate(descriptor, end)
+        raise
     _carry_out(descriptor, record, synced=synced)
 
 
@@ -132,13 +144,13 @@ def redo(descriptor: int) -> bool:
     body = os.pread(descriptor, length, end - length) if length <= end else b""
     if len(body) != length or zlib.crc32(body) != checksum:
         return False
+    os.fdatasync(descriptor)
     _carry_out(descriptor, Record(body, size, end - length), synced=True)
     return True
 
 
 def _carry_out(descriptor: int, record: Record, *, synced: bool) -> None:
-    if synced:
-        os.fdatasync(descriptor)
+    """Brings everything to its place; with `synced` the record is on the disk already."""
     end = mark_open(descriptor, "the file", record.size)
     # What is new comes before what names it, for who reads along. The superblock stands at 0; it comes last, and takes
     # the mark away.

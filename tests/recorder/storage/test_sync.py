@@ -1,8 +1,10 @@
 """What is forced to the disk, and what is known of it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from recorder_kit import wait_until
 from series_kit import SeriesFile, start_of, stored
@@ -14,7 +16,7 @@ def test_durable_is_the_number_of_the_last_sync_that_has_ended(tmp_path: Path) -
     descriptor = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
     os.write(descriptor, b"x")
     assert syncer.durable == 0
-    syncer.begin([descriptor], 7)
+    syncer.begin([descriptor], 7, 1)
     os.close(descriptor)
     wait_until(lambda: syncer.durable == 7)
     syncer.close()
@@ -24,12 +26,23 @@ def test_durable_is_the_number_of_the_last_sync_that_has_ended(tmp_path: Path) -
 def test_a_sync_that_fails_is_raised_by_the_next(tmp_path: Path) -> None:
     syncer = Syncer(tmp_path)
     reading, writing = os.pipe()
-    syncer.begin([writing], 7)  # a pipe cannot be forced anywhere
+    syncer.begin([writing], 7, 1)  # a pipe cannot be forced anywhere
     wait_until(lambda: syncer._error is not None)
     with pytest.raises(OSError, match="Invalid argument"):
-        syncer.begin([writing], 8)
+        syncer.begin([writing], 8, 2)
     assert syncer.durable == 0
     syncer.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_sync_that_fails_and_is_the_last_one_is_raised_at_the_end(tmp_path: Path) -> None:
+    syncer = Syncer(tmp_path)
+    reading, writing = os.pipe()
+    syncer.begin([writing], 7, 1)
+    with pytest.raises(OSError, match="Invalid argument"):
+        syncer.finish()
+    syncer.finish()
     os.close(reading)
     os.close(writing)
 
@@ -45,3 +58,59 @@ def test_rows_are_durable_after_a_flush_and_a_sync(tmp_path: Path) -> None:
     file.sync_begin()
     wait_until(lambda: file.durable == 3)
     file.suspend()
+
+
+def test_what_cannot_be_forced_to_the_disk_and_comes_beside_the_files_stops_nothing(tmp_path: Path) -> None:
+    syncer = Syncer(tmp_path)
+    reading, writing = os.pipe()
+    descriptor = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
+    for number in (1, 2):
+        syncer.begin([descriptor], number, number, also=[writing])
+        wait_until(lambda number=number: syncer.durable == number)
+    syncer.close()
+    for each in (reading, writing, descriptor):
+        os.close(each)
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[SeriesFile]:
+    """A file with ten durable rows."""
+    file = SeriesFile(tmp_path / "a.h5", start_of(tmp_path / "a.h5"), ())
+    for row in range(10):
+        file.write(stored(row))
+    made_durable(file, 10)
+    yield file
+    file.suspend()
+
+
+def made_durable(file: SeriesFile, rows: int) -> None:
+    file.flush()
+    file.sync_begin()
+    wait_until(lambda: file.durable == rows and file._syncer._request is None)
+
+
+def test_a_frame_that_is_taken_again_is_not_durable_before_it_is_forced_to_the_disk_itself(durable: SeriesFile) -> None:
+    durable.write(msgspec.structs.replace(stored(9), rewound=True))
+    assert durable.durable == 9
+    durable.flush()
+    assert durable.durable == 9
+    durable.sync_begin()
+    wait_until(lambda: durable.durable == 10)
+
+
+def test_a_sync_that_is_under_way_when_frames_are_taken_again_does_not_count_them(durable: SeriesFile) -> None:
+    durable.write(stored(10))
+    durable.flush()
+    durable.sync_begin()
+    durable.write(msgspec.structs.replace(stored(4), rewound=True))
+    assert durable.durable == 4
+    wait_until(lambda: durable._syncer._request is None)
+    assert durable.durable == 4
+    made_durable(durable, 5)
+
+
+def test_a_frame_that_comes_late_into_its_gap_is_forced_to_the_disk_too(durable: SeriesFile) -> None:
+    durable.write(stored(12))
+    made_durable(durable, 11)
+    durable.write(stored(10))
+    made_durable(durable, 12)
