@@ -15,6 +15,7 @@ import psutil
 import pytest
 from recorder_kit import DATA, IMAGE, NUMBERS, SHAPE, Chain, Desk, compressed, image
 from stins_recorder.check.file import check_file
+from stins_recorder.check.opening import open_unlocked
 from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
 from stins_recorder.records import RECORDS, Begun, Closing, Record
 from stins_recorder.salvage import Salvaged
@@ -160,6 +161,17 @@ def test_a_file_of_somebody_else_is_not_given_an_account(tmp_path: Path) -> None
     assert found.found == "lost"
     assert "expected a file of a recorder" in found.text
     assert path.read_bytes() == before
+
+
+def test_a_superblock_whose_checksum_a_power_cut_left_behind_is_made_whole(dead: Path) -> None:
+    with dead.open("r+b") as file:
+        file.seek(44)
+        file.write(b"torn")
+    # Refused at once: as a reader beside a writer HDF5 would read it again and again.
+    with pytest.raises(OSError, match="bad superblock|incorrect metadata checksum|Unable to synchronously open"):
+        open_unlocked(dead)
+    assert salvaged(dead).found == "salvaged"
+    assert salvaged(dead).found == "whole"
 
 
 def test_a_file_of_somebody_else_that_is_open_elsewhere_keeps_the_marks_of_its_writer(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import h5py
 
 from stins.findings import Fault, Rule, Severity
 
+from ..errors import RecorderError
 from ..nexus import SERIES
 from ..segments import MARK, series_of
+from ..storage import read_superblock
 
 __all__ = [
     "DATA_FILE",
@@ -42,6 +44,7 @@ FILE_RULES: Final = (UNREADABLE, UNCHECKED, SILENT, DIED, OPEN, DATA_FILE)
 _FRESH_S = 10.0
 _FLAGS_BYTE = 11  # of superblock version 3: HDF5 File Format Specification, II.A
 _WRITING, _SWMR = 1, 4
+_HEAD_BYTES = 64
 
 
 def open_unlocked(path: Path) -> h5py.File | None:
@@ -53,8 +56,10 @@ def open_unlocked(path: Path) -> h5py.File | None:
     flags = _flags(path)
     if flags & _WRITING and not flags & _SWMR:
         return None
+    # A superblock that a power cut halved is read again and again with swmr=True, for some seconds, and else refused.
+    swmr = bool(flags & _SWMR) and _has_superblock(path)
     # locking=False: a lock of ours could keep the recorder from closing its file.
-    return h5py.File(path, "r", swmr=bool(flags & _SWMR), locking=False)
+    return h5py.File(path, "r", swmr=swmr, locking=False)
 
 
 def is_open(path: Path) -> bool:
@@ -91,6 +96,12 @@ def state_of(path: Path) -> tuple[Rule, Fault]:
         return OPEN, Fault(str(path), f"a file that grew {age:.0f} s ago", "nothing: look again when it has ended")
     got = f"no end_time, and nothing written for {age:.0f} s"
     return DIED, Fault("/entry/end_time", got, "the time of the end, which a recorder writes last")
+
+
+def _has_superblock(path: Path) -> bool:
+    with path.open("rb") as file, suppress(RecorderError):
+        return read_superblock(file.read(_HEAD_BYTES), path).intact
+    return False
 
 
 def _flags(path: Path) -> int:
