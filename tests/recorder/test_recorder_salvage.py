@@ -168,7 +168,7 @@ def test_a_superblock_whose_checksum_a_power_cut_left_behind_is_made_whole(dead:
         file.seek(44)
         file.write(b"torn")
     # Refused at once: as a reader beside a writer HDF5 would read it again and again.
-    with pytest.raises(OSError, match="bad superblock|incorrect metadata checksum|Unable to synchronously open"):
+    with pytest.raises(OSError, match="Unable to synchronously open"):
         open_unlocked(dead)
     assert salvaged(dead).found == "salvaged"
     assert salvaged(dead).found == "whole"
