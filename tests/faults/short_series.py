@@ -131,10 +131,9 @@ SERIES = {
         ShortSeries("compressed, segments", compression="bslz4", frames_per_file=_PER_FILE),
         ShortSeries("eventful", eventful=True),
         ShortSeries("eventful, compressed, segments", eventful=True, compression="bslz4", frames_per_file=_PER_FILE),
-        # Frames from 32 KiB on go to the disk many at a time.
+        # Frames of 32 KiB go to the disk many at a time.
         ShortSeries("many at a time", frames=60, side=128, flush_every=7),
-        ShortSeries("many at a time, unknown length", known_length=False, frames=60, side=150, flush_every=7),
-        ShortSeries("many at a time, compressed", compression="bslz4", frames=60, side=260, flush_every=7),
+        ShortSeries("many at a time, unknown length", known_length=False, frames=60, side=128, flush_every=7),
         # Frames of 2 MiB go to the disk in threads, past the page cache.
         ShortSeries("large frames", frames=12, side=1024, flush_every=3),
         # So do those that are larger than 1 MiB when they are compressed; HDF5 gives them their place.

@@ -6,7 +6,8 @@ from stins import Spans
 from stins.messages import Payload
 
 from .datasets import FrameDatasets
-from .pixels import PixelWriter, handed_over_from, pixel_writer
+from .large import LARGE_BYTES
+from .pixels import PixelWriter, pixel_writer
 from .runs import Run
 
 __all__ = ["ChunkStore"]
@@ -24,7 +25,6 @@ class ChunkStore:
     def __init__(self, datasets: FrameDatasets, descriptor: int, expected: int, *, most: int | None = None) -> None:
         self._datasets = datasets
         self._descriptor = descriptor
-        self._hand_over_from = handed_over_from(descriptor)
         self._pixels: PixelWriter | None = None
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
@@ -39,7 +39,7 @@ class ChunkStore:
             rows = -(-rows // self._block) * self._block
             self._datasets.extend(rows if self._most is None else min(rows, self._most))
         for part, content in enumerate(contents):
-            if len(content) < self._hand_over_from:
+            if len(content) < LARGE_BYTES:
                 self._datasets.write_part(row, part, content)
             elif (place := self._datasets.place_part(row, part, content)) is not None:
                 if self._pixels is None:
@@ -48,7 +48,7 @@ class ChunkStore:
 
     def _open_writer(self) -> PixelWriter:
         largest = max(dataset.chunk_bytes for dataset in self._datasets.layout.datasets)
-        return pixel_writer(self._descriptor, self._hand_over_from, largest)
+        return pixel_writer(self._descriptor, LARGE_BYTES, largest)
 
     @property
     def extent(self) -> int:

@@ -8,7 +8,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -19,11 +19,12 @@ from stins.messages import Payload
 
 from .transaction import write_all
 
-__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter", "Piece"]
+__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter"]
 
 #: From here on receiving and writing at once is worth a thread.
 LARGE_BYTES = 1 << 20
-_THREADS = 2
+#: On a disk one prepares what comes while the other waits; in memory they would only wait for each other's lock.
+_THREADS_DIRECT, _THREADS_CACHED = 2, 1
 #: Two are being written, two wait: 4 x 8 MiB, so that memory stays bounded.
 IN_FLIGHT = 4
 #: Where, and how much, a write past the page cache begins and ends.
@@ -32,17 +33,11 @@ PAGE = 4096
 _LIMIT_S = 600.0
 
 
-class Piece(NamedTuple):
-    """A content, and where it goes."""
+class _Job(NamedTuple):
+    """A content on its way; `give_back`: it is whole pages in memory of pages, for which somebody waits."""
 
     content: Payload
     offset: int
-
-
-class _Job(NamedTuple):
-    """Pieces on their way; `give_back`: they are whole pages in memory of pages, and somebody waits for that memory."""
-
-    pieces: Sequence[Piece]
     give_back: Callable[[], None] | None = None
 
 
@@ -63,24 +58,23 @@ class LargeWriter:
         self._error: OSError | None = None
         self._threads = [
             threading.Thread(target=self._work, args=(size_bytes,), name=f"write-{index}", daemon=True)
-            for index in range(_THREADS)
+            for index in range(_THREADS_DIRECT if direct else _THREADS_CACHED)
         ]
         for thread in self._threads:
             thread.start()
 
     def write(self, content: Payload, offset: int) -> None:
         """Takes the content, once there is room for it, and once what is on its way to the same place has arrived."""
-        self._take(_Job([Piece(content, offset)]))
+        self._take(_Job(content, offset))
 
-    def write_pages(self, pieces: Sequence[Piece], give_back: Callable[[], None]) -> None:
+    def write_pages(self, pages: memoryview, offset: int, give_back: Callable[[], None]) -> None:
         """The same for whole pages in memory of pages, which need no copy; given back when written."""
-        self._take(_Job(pieces, give_back))
+        self._take(_Job(pages, offset, give_back))
 
     def _take(self, job: _Job) -> None:
-        place = job.pieces[0].offset
         with self._changed:
-            self._wait(lambda: len(self._pending) < IN_FLIGHT and place not in self._pending)
-            self._pending.add(place)
+            self._wait(lambda: len(self._pending) < IN_FLIGHT and job.offset not in self._pending)
+            self._pending.add(job.offset)
         self._jobs.put(job)
 
     def flush(self) -> None:
@@ -112,35 +106,35 @@ class LargeWriter:
         # One buffer for ever: fresh pages would cost more than the copy.
         buffer = mmap.mmap(-1, -(-size_bytes // PAGE) * PAGE)
         while (job := self._jobs.get()) is not None:
-            place, give_back = job.pieces[0].offset, job.give_back
+            offset, give_back = job.offset, job.give_back
             try:
-                for piece in job.pieces:
-                    if self._error is None:
-                        self._store(buffer, piece, copy=give_back is None)
-                    # Not when the next one comes: it is a frame.
-                    del piece
+                if self._error is None:
+                    self._store(buffer, job)
             except OSError as error:
                 self._error = error
+            # Not when the next one comes: it is a frame.
             del job
             if give_back is not None:
                 give_back()
             with self._changed:
-                self._pending.discard(place)
+                self._pending.discard(offset)
                 self._changed.notify_all()
 
-    def _store(self, buffer: mmap.mmap, piece: Piece, *, copy: bool) -> None:
-        (content, offset), done = piece, 0
+    def _store(self, buffer: mmap.mmap, job: _Job) -> None:
+        content, offset, done = job.content, job.offset, 0
         if self._direct >= 0:
             with suppress(OSError):
-                done = self._store_direct(buffer, content, offset) if copy else os.pwrite(self._direct, content, offset)
+                pages = content if job.give_back is not None else _in_pages(content, buffer)
+                done = os.pwrite(self._direct, pages, offset)
         # What is not a whole page, or didn't get through, goes by the page cache; there it ends in the error, if any.
         if done < len(content):
             write_all(self._descriptor, memoryview(content)[done:], offset + done)
 
-    def _store_direct(self, buffer: mmap.mmap, content: Payload, offset: int) -> int:
-        """How many bytes were written past the page cache. The copy: a message lies anywhere, the disk wants pages."""
-        # One that compression made larger than its pixels goes past the page cache as far as the buffer reaches.
-        size = min(len(content), len(buffer)) // PAGE * PAGE
-        # numpy copies without the interpreter's lock.
-        np.copyto(np.frombuffer(buffer, np.uint8, size), np.frombuffer(content, np.uint8, size))
-        return os.pwrite(self._direct, memoryview(buffer)[:size], offset)
+
+def _in_pages(content: Payload, buffer: mmap.mmap) -> memoryview:
+    """The whole pages of a content, copied: a message lies anywhere in memory, and the disk wants pages."""
+    # One that compression made larger than its pixels goes past the page cache as far as the buffer reaches.
+    size = min(len(content), len(buffer)) // PAGE * PAGE
+    # numpy copies without the interpreter's lock.
+    np.copyto(np.frombuffer(buffer, np.uint8, size), np.frombuffer(content, np.uint8, size))
+    return memoryview(buffer)[:size]

@@ -7,11 +7,11 @@ from stins.messages import Payload
 
 from .batches import BatchWriter
 from .hdf5 import ALIGNED_FROM
-from .large import LARGE_BYTES, LargeWriter
+from .large import LARGE_BYTES, PAGE, LargeWriter
 from .space import on_a_disk
 from .transaction import write_all
 
-__all__ = ["PixelWriter", "handed_over_from", "pixel_writer"]
+__all__ = ["PixelWriter", "pixel_writer"]
 
 
 class PixelWriter(Protocol):
@@ -48,17 +48,12 @@ class _CachedWriter:
         pass
 
 
-def handed_over_from(descriptor: int) -> int:
-    """From which size on (bytes) contents in this file are written in the background.
-
-    On a disk from where their places begin at a page, which saves the page cache; else where receiving and writing at
-    once is worth a thread.
-    """
-    return ALIGNED_FROM if on_a_disk(descriptor) else LARGE_BYTES
-
-
 def pixel_writer(descriptor: int, smallest: int, largest: int) -> PixelWriter:
     """The writer for contents of these sizes (bytes; one that is larger than that is written too)."""
-    if smallest < handed_over_from(descriptor):
-        return _CachedWriter(descriptor)
-    return BatchWriter(descriptor, largest) if on_a_disk(descriptor) else LargeWriter(descriptor, largest, direct=False)
+    disk = on_a_disk(descriptor)
+    if smallest >= LARGE_BYTES:
+        return LargeWriter(descriptor, largest, direct=disk)
+    # Whole pages, one content behind the other: what has gaps would go to the disk in as many pieces, and slower.
+    if disk and smallest == largest >= ALIGNED_FROM and largest % PAGE == 0:
+        return BatchWriter(descriptor)
+    return _CachedWriter(descriptor)

@@ -11,7 +11,6 @@ from stins_recorder.storage.pixels import pixel_writer
 from stins_recorder.storage.space import on_a_disk
 
 SIZE = 96 << 10
-LARGE = 3 << 20
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def writer(descriptor: int) -> Iterator[BatchWriter]:
-    writer = BatchWriter(descriptor, LARGE)
+    writer = BatchWriter(descriptor)
     yield writer
     writer.close()
     writer.close()
@@ -84,29 +83,16 @@ def test_a_failure_is_raised_and_nothing_is_written_after_it(descriptor: int, wr
     assert held(descriptor, 1) == [content(0)]
 
 
-def test_what_stands_behind_a_content_in_its_last_page_stays(descriptor: int, writer: BatchWriter) -> None:
-    sizes = [40_000, 32_768, 100_001, 65_536, LARGE + 5, 70_000, 33_000]
-    places = [16384 + sum(-(-size // 4096) * 4096 for size in sizes[:index]) for index in range(len(sizes))]
-    os.pwrite(descriptor, b"n" * (places[-1] + 50_000), 0)
-    sent = [np.random.default_rng(number).bytes(size) for number, size in enumerate(sizes)]
-    for content, place in zip(sent, places, strict=True):
-        writer.write(content, place)
-    writer.flush()
-    for content, place in zip(sent, places, strict=True):
-        end = place + len(content)
-        assert os.pread(descriptor, len(content), place) == content
-        assert set(os.pread(descriptor, -end % 4096, end)) <= {ord("n")}
-
-
 def test_where_which_contents_are_written_in_the_background(descriptor: int) -> None:
     with Path("/dev/shm").joinpath(f"stins-{os.getpid()}").open("w+b", buffering=0) as memory:
         Path(memory.name).unlink()
         for file, sizes, kind in [
             (descriptor, (32 << 10, 32 << 10), "BatchWriter"),
-            (descriptor, (40_000, 1 << 20), "BatchWriter"),
-            (descriptor, (1 << 20, 1 << 20), "BatchWriter"),
-            (descriptor, (32_767, 1 << 20), "_CachedWriter"),
-            (memory.fileno(), (40_000, 1 << 20), "_CachedWriter"),
+            (descriptor, (40_000, 40_000), "_CachedWriter"),
+            (descriptor, (64 << 10, 32 << 10), "_CachedWriter"),
+            (descriptor, (1 << 20, 1 << 20), "LargeWriter"),
+            (descriptor, (16 << 10, 16 << 10), "_CachedWriter"),
+            (memory.fileno(), (32 << 10, 32 << 10), "_CachedWriter"),
             (memory.fileno(), (1 << 20, 1 << 20), "LargeWriter"),
         ]:
             writer = pixel_writer(file, *sizes)
