@@ -12,7 +12,7 @@ from stins import SeriesResult
 from .frame_numbers import cut_numbers
 from .layout import DatasetLayout
 from .nexus import DETECTOR, SERIES, now_iso
-from .tree import store_tree
+from .nexus.tree import store_tree
 
 __all__ = ["Ending", "cut", "ending_of", "write_ending"]
 

@@ -11,10 +11,10 @@ from stins import Data, Spans
 from stins.messages import frame_count
 
 from .columns import Column
-from .places import SERIES
-from .scan_axes import ScanAxis, axis_columns, create_axes
+from .nexus.places import SERIES
+from .nexus.scan_axes import ScanAxis, axis_columns, create_axes
+from .nexus.tree import safe_name
 from .shares import share_of
-from .tree import safe_name
 
 __all__ = ["NO_FRAME", "FrameNumbers", "cut_numbers"]
 

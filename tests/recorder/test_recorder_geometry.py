@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, structs
 from nxmx_kit import EIGER, OMEGA, meta_data
 from recorder_kit import IMAGE, SHAPE, header
-from stins_recorder.geometry import Geometry, direction, geometry_of, missing_for_nxmx
+from stins_recorder.nexus.geometry import Geometry, direction, geometry_of, missing_for_nxmx
 
 from stins import Axis, FrameLayout, Part, SeriesSender, SeriesStart
 

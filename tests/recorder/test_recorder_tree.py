@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 from hypothesis import given
 from hypothesis import strategies as st
-from stins_recorder.tree import store_tree
+from stins_recorder.nexus.tree import store_tree
 
 KEYS = st.text(max_size=6) | st.sampled_from(["a/b", ".", "..", ".x", " ", "a ", "\0", "x" * 300, "k" * 70_000])
 LEAVES = (

@@ -14,7 +14,7 @@ from stins import Share
 from stins.share import ALL
 
 from ..nexus import DETECTOR, SERIES
-from ..scan_axes import axis_columns
+from ..nexus.scan_axes import axis_columns
 from ..segments import Segments
 from .data_files import UNREADABLE, DataFile, StoredFrames, look_at, stored_in
 from .opening import open_unlocked

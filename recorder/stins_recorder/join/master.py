@@ -19,10 +19,10 @@ from stins.share import part_name
 from ..account import closing
 from ..errors import RecorderError, storage_error
 from ..nexus import SERIES, now_iso
+from ..nexus.tree import store_tree
 from ..paths import resolve
 from ..series_file import DATASET
 from ..storage import LIBVER, sync_folder
-from ..tree import store_tree
 from .account import Found, Whole, whole_of
 from .part import UnreadablePartError, read_part
 from .rows import ranges

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import RecorderError
 from ..nexus import DATA, DETECTOR, ENTRY, SERIES
-from ..scan_axes import angles, axis_columns
+from ..nexus.scan_axes import angles, axis_columns
 from .part import Numbers, PartFile
 from .rows import Run, runs
 

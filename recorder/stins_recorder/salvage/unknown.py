@@ -18,7 +18,7 @@ from ..errors import RecorderError
 from ..frame_numbers import NO_FRAME
 from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
-from ..scan_axes import angles, axis_columns
+from ..nexus.scan_axes import angles, axis_columns
 from ..segment_views import read_segments, show_ended
 from ..segments import Segments
 from ..shares import share_of

@@ -14,12 +14,12 @@ from stins.messages import Payload
 
 from .detector_fields import present, write_arrays, write_fields
 from .geometry import geometry_of, missing_for_nxmx
-from .places import DATA, DETECTOR, ENTRY, SERIES, add_group
+from .places import DATA, DETECTOR, add_group
 from .surroundings import estimated_end, write_beam, write_names
 from .transformations import write_detector_chain, write_sample
 from .tree import store_tree
 
-__all__ = ["DATA", "DETECTOR", "ENTRY", "SERIES", "add_default_plot", "build_tree", "now_iso", "plot_frames"]
+__all__ = ["add_default_plot", "build_tree", "now_iso", "plot_frames"]
 
 
 def now_iso() -> str:
