@@ -287,7 +287,8 @@ class StinsDetector(Device):
         """What is set is known once the detector is armed: it was read again, and may have been busy before."""
         before, now = self._acquirer, self.controller.snapshot.acquirer
         if before is not None and now is not None and now.settings != before.settings:
-            self._hear(now)
+            # Asked, for what was pushed may be from before the last setting.
+            self._hear(self.controller.read_acquirer())
 
     def _settings(self) -> list[SettingSignal]:
         signals = (getattr(self, name) for name in self.component_names)
