@@ -132,16 +132,28 @@ class DetectorProcesses:
         """A controller of this detector."""
         return _controller(self.addresses, self.backend)
 
-    def revive(self) -> list[str]:
-        """Starts again, at the same addresses, what has ended by itself; says what that was."""
-        simulator = self.simulator.revive() if self.simulator is not None else None
-        ended = [process.ended() for process in self.processes]
-        if ended[0] is not None:
+    def ended(self) -> dict[str, str]:
+        """What has ended by itself, by its key in `addresses` (or `simulator`), and why; in the order of starting."""
+        simulator = {"simulator": self.simulator.process} if self.simulator is not None else {}
+        processes = {**simulator, **dict(zip(self.addresses, self.processes, strict=True))}
+        return {key: why for key, process in processes.items() if (why := process.ended()) is not None}
+
+    def restart(self, key: str) -> None:
+        """Starts one that has ended again, at the same addresses."""
+        if key == "simulator" and self.simulator is not None:
+            self.simulator.revive()
+        elif key == "acquirer":
             self.acquirer = self._again(self.acquirer)
-        for index, why in enumerate(ended[1:]):
-            if why is not None:
-                self.recorders[index] = self._again(self.recorders[index])
-        return [why for why in (simulator, *ended) if why is not None]
+        else:
+            index = list(self.addresses).index(key) - 1
+            self.recorders[index] = self._again(self.recorders[index])
+
+    def revive(self) -> list[str]:
+        """Starts again all that has ended by itself; says what that was."""
+        ended = self.ended()
+        for key in ended:
+            self.restart(key)
+        return list(ended.values())
 
     def _again(self, process: DaemonProcess) -> DaemonProcess:
         process.stop()
