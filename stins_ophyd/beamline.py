@@ -266,18 +266,24 @@ class RunFile:
         """
         if (owner := _owner(self.path)) is not None:
             raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
-        self._write({}, {})
+        self._write({}, {}, {})
 
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
         detectors = beamline.detectors.items()
         addresses = {name: detector.addresses for name, detector in detectors}
-        self._write(addresses, {name: detector.backend for name, detector in detectors})
+        simulators = {name: detector.simulator.places for name, detector in detectors if detector.simulator is not None}
+        self._write(addresses, {name: detector.backend for name, detector in detectors}, simulators)
 
-    def _write(self, detectors: Mapping[str, Mapping[str, str]], backends: Mapping[str, str]) -> None:
+    def _write(
+        self,
+        detectors: Mapping[str, Mapping[str, str]],
+        backends: Mapping[str, str],
+        simulators: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.touch(mode=0o600)
-        content = {"process": os.getpid(), "detectors": detectors, "backends": backends}
+        content = {"process": os.getpid(), "detectors": detectors, "backends": backends, "simulators": simulators}
         self.path.write_text(json.dumps(content, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
@@ -288,6 +294,11 @@ class RunFile:
     def backend(self, detector: str) -> str:
         """What drives a detector. Raises as `read` does."""
         return str(self._read()["backends"].get(detector, ""))
+
+    def simulators(self) -> Mapping[str, Mapping[str, str]]:
+        """Detector -> what `stins check` takes for its simulator, and its hook. Raises as `read` does."""
+        simulators: Mapping[str, Mapping[str, str]] = self._read().get("simulators", {})
+        return simulators
 
     def _read(self) -> Mapping[str, Any]:
         if _owner(self.path) is None:

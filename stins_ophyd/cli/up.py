@@ -78,7 +78,7 @@ def _supervise(beamline: Beamline, stop: threading.Event) -> bool:
 
 
 def _places(detector: DetectorProcesses) -> str:
-    simulator = {"simulator": detector.simulator.address} if detector.simulator is not None else {}
+    simulator = detector.simulator.places if detector.simulator is not None else {}
     return ", ".join(f"{key} {address}" for key, address in {**simulator, **detector.addresses}.items())
 
 
