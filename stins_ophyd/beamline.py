@@ -132,16 +132,28 @@ class DetectorProcesses:
         """A controller of this detector."""
         return _controller(self.addresses, self.backend)
 
-    def revive(self) -> list[str]:
-        """Starts again, at the same addresses, what has ended by itself; says what that was."""
-        simulator = self.simulator.revive() if self.simulator is not None else None
-        ended = [process.ended() for process in self.processes]
-        if ended[0] is not None:
+    def ended(self) -> dict[str, str]:
+        """What has ended by itself, by its key in `addresses` (or `simulator`), and why; in the order of starting."""
+        simulator = {"simulator": self.simulator.process} if self.simulator is not None else {}
+        processes = {**simulator, **dict(zip(self.addresses, self.processes, strict=True))}
+        return {key: why for key, process in processes.items() if (why := process.ended()) is not None}
+
+    def restart(self, key: str) -> None:
+        """Starts one that has ended again, at the same addresses."""
+        if key == "simulator" and self.simulator is not None:
+            self.simulator.revive()
+        elif key == "acquirer":
             self.acquirer = self._again(self.acquirer)
-        for index, why in enumerate(ended[1:]):
-            if why is not None:
-                self.recorders[index] = self._again(self.recorders[index])
-        return [why for why in (simulator, *ended) if why is not None]
+        else:
+            index = list(self.addresses).index(key) - 1
+            self.recorders[index] = self._again(self.recorders[index])
+
+    def revive(self) -> list[str]:
+        """Starts again all that has ended by itself; says what that was."""
+        ended = self.ended()
+        for key in ended:
+            self.restart(key)
+        return list(ended.values())
 
     def _again(self, process: DaemonProcess) -> DaemonProcess:
         process.stop()
@@ -254,18 +266,24 @@ class RunFile:
         """
         if (owner := _owner(self.path)) is not None:
             raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
-        self._write({}, {})
+        self._write({}, {}, {})
 
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
         detectors = beamline.detectors.items()
         addresses = {name: detector.addresses for name, detector in detectors}
-        self._write(addresses, {name: detector.backend for name, detector in detectors})
+        simulators = {name: detector.simulator.places for name, detector in detectors if detector.simulator is not None}
+        self._write(addresses, {name: detector.backend for name, detector in detectors}, simulators)
 
-    def _write(self, detectors: Mapping[str, Mapping[str, str]], backends: Mapping[str, str]) -> None:
+    def _write(
+        self,
+        detectors: Mapping[str, Mapping[str, str]],
+        backends: Mapping[str, str],
+        simulators: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.touch(mode=0o600)
-        content = {"process": os.getpid(), "detectors": detectors, "backends": backends}
+        content = {"process": os.getpid(), "detectors": detectors, "backends": backends, "simulators": simulators}
         self.path.write_text(json.dumps(content, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
@@ -276,6 +294,11 @@ class RunFile:
     def backend(self, detector: str) -> str:
         """What drives a detector. Raises as `read` does."""
         return str(self._read()["backends"].get(detector, ""))
+
+    def simulators(self) -> Mapping[str, Mapping[str, str]]:
+        """Detector -> what `stins check` takes for its simulator, and its hook. Raises as `read` does."""
+        simulators: Mapping[str, Mapping[str, str]] = self._read().get("simulators", {})
+        return simulators
 
     def _read(self) -> Mapping[str, Any]:
         if _owner(self.path) is None:

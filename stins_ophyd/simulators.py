@@ -18,13 +18,14 @@ Told = Mapping[str, Any]
 class _Vendor(msgspec.Struct, frozen=True):
     """`backend` drives it, whose `settings` lead there: `leads` gives them, by what it says and what is set already.
 
-    `pins`: options that keep it where it says that it is.
+    `pins`: options that keep it where it says that it is. `places`: where a person asks it.
     """
 
     backend: str
     settings: tuple[str, ...]
     pins: Callable[[Told], dict[str, Any]]
     leads: Callable[[Told, Mapping[str, Any]], dict[str, Any]]
+    places: Callable[[Told, Mapping[str, Any]], dict[str, str]]
 
 
 def _host_port(address: str) -> tuple[str, int]:
@@ -44,6 +45,11 @@ def _eiger_leads(told: Told, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"host": host, "http_port": port, "stream_port": _host_port(stream)[1]}
 
 
+def _eiger_places(told: Told, settings: Mapping[str, Any]) -> dict[str, str]:
+    control, stream_port = told["control"], _eiger_leads(told, settings)["stream_port"]
+    return {"simulator": f"{control}?stream_port={stream_port}", "hook": f"{control}/simulator"}
+
+
 def _pilatus_pins(told: Told) -> dict[str, Any]:
     ports = {"port": _host_port(told["control"])[1], "hook_port": _host_port(told["hook"])[1]}
     return {**ports, "folder": told["folder"]}
@@ -54,9 +60,14 @@ def _pilatus_leads(told: Told, _settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"host": host, "port": port, "folder": told["folder"]}
 
 
+def _pilatus_places(told: Told, _settings: Mapping[str, Any]) -> dict[str, str]:
+    address = told["control"].removeprefix("tcp://")
+    return {"simulator": f"camserver://{address}{told['folder']}", "hook": told["hook"]}
+
+
 _VENDORS: Final = {
-    "eiger": _Vendor("eiger", ("host", "http_port", "stream_port"), _eiger_pins, _eiger_leads),
-    "pilatus": _Vendor("pilatus", ("host", "port", "folder"), _pilatus_pins, _pilatus_leads),
+    "eiger": _Vendor("eiger", ("host", "http_port", "stream_port"), _eiger_pins, _eiger_leads, _eiger_places),
+    "pilatus": _Vendor("pilatus", ("host", "port", "folder"), _pilatus_pins, _pilatus_leads, _pilatus_places),
 }
 
 
@@ -78,6 +89,11 @@ class SimulatorProcess:
     def address(self) -> str:
         """Where it is, as the vendor's detector would be."""
         return self.process.ready.control
+
+    @property
+    def places(self) -> dict[str, str]:
+        """`simulator`: its address as `stins check` takes it; `hook`: where pulses and faults are asked for."""
+        return self._vendor.places(self._told, self.acquirer["settings"])
 
     def revive(self) -> str | None:
         """Starts it again where it was, if it has ended; says how it did."""

@@ -56,7 +56,8 @@ class Writer:
             writer = cls(config, link, begin.preview, live=begin.live, watch=watch, give_up=begin.give_up)
         except StinsError as error:
             link.send(WriterStatus(state=RecorderState.FAULT, reason=str(error)))
-            raise
+            log.error("the writer ends: %s", error)  # noqa: TRY400  # the text says it all to whoever started it
+            return 1
         signal.signal(signal.SIGTERM, lambda *_: writer.stop())
         writer.run()
         return 0
@@ -77,9 +78,9 @@ class Writer:
         # A connection may break under a living sender. One that hears acks keeps what it has sent, and sends it again.
         self._patience_s = max(config.sender_gone_s, config.replay_timeout_s if config.acks else 0.0)
         self._decoder = Decoder(strict=config.strict)
+        self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
         # A context of its own: ending it waits for the last ack.
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
         self._take_over(watch, give_up)
         self._connect(preview, live)
         self._exit = False

@@ -36,11 +36,13 @@ _PIPED = 160
 def main(argv: list[str]) -> int:
     """Prints the table; 1 if a process is offline or in FAULT."""
     options = _parser().parse_args(argv)
-    rows = [row for name in _names(options.beamline) for row in _rows(name)]
+    names = _names(options.beamline)
+    rows, simulators = ([each for name in names for each in of(name)] for of in (_rows, _simulators))
     if options.json:
-        print(json.dumps({"processes": rows}))
+        print(json.dumps({"processes": rows, "simulators": simulators}))
     else:
         _print(rows)
+        _print_simulators(simulators)
     return 1 if any(row["state"] in _TROUBLE for row in rows) else 0
 
 
@@ -62,6 +64,11 @@ def _rows(beamline: str) -> list[dict[str, Any]]:
     ]
 
 
+def _simulators(beamline: str) -> list[dict[str, str]]:
+    places = RunFile(beamline).simulators().items()
+    return [{"beamline": beamline, "detector": detector, **told} for detector, told in places]
+
+
 def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
     status_type: Any = AcquirerStatus if kind == "acquirer" else RecorderStatus
     client = DaemonClient(f"{kind} of {detector}", url, status_type)
@@ -79,6 +86,8 @@ def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
         "frames": frames,
         "file": file,
         "joined": joined,
+        "restarts": str(tree.get("restarts", "")),
+        "notes": tree.get("notes", ()),
         "status": tree,
     }
 
@@ -106,23 +115,33 @@ def _written(status: RecorderStatus) -> str:
 def _print(rows: list[dict[str, Any]]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=_PIPED)
     table = Table()
-    for column in ("beamline", "detector", "process", "state", "frames", "address"):
+    for column in ("beamline", "detector", "process", "state", "frames", "restarts", "address"):
         table.add_column(column, overflow="fold", no_wrap=column == "address")
     for row in rows:
         style = _BAD if row["state"] in _TROUBLE else _GOOD
         state = f"[{style}]{row['state'].upper()}[/]"
-        table.add_row(row["beamline"], row["detector"], row["process"], state, row["frames"], row["address"])
+        cells = (row["beamline"], row["detector"], row["process"], state, row["frames"])
+        table.add_row(*cells, row.get("restarts", ""), row["address"])
     console.print(table)
     for row in rows:
-        for key in ("file", "joined", "live", "busy", "reason"):
-            if row.get(key):
-                console.print(f"{row['detector']} {row['process']}: {key}: {row[key]}", soft_wrap=True, markup=False)
+        whose = f"{row['beamline']} {row['detector']} {row['process']}"
+        said = [(key, row.get(key)) for key in ("file", "joined", "live", "busy", "reason")]
+        for key, text in (*said, *(("note", note) for note in row.get("notes", ()))):
+            if text:
+                print(f"{whose}: {key}: {text}")
+
+
+def _print_simulators(simulators: list[dict[str, str]]) -> None:
+    for each in simulators:
+        whose = f"{each['beamline']} {each['detector']} simulator"
+        print(f"{whose}: ask it with: stins check '{each['simulator']}'\n{whose}: hook: {each['hook']}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stins status",
-        description="Shows the processes of the beamlines that `stins up` runs: state, frames, file, what is wrong.",
+        description="Shows the processes of the beamlines that `stins up` runs: state, frames, how often a recorder's "
+        "writer was started again, file, notes, what is wrong.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

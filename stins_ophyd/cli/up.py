@@ -2,17 +2,16 @@
 
 import argparse
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from stins import StinsError
 from stins.daemon import on_signal
 
 from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline
 from ..controller import Controller, Snapshot
+from ..supervision import Supervision
 
 __all__ = ["main"]
 
@@ -22,13 +21,11 @@ example:
   stins up examples/simulated.yaml       (in another terminal: stins status)
   stins up examples/eiger.yaml           an EIGER that isn't there, with all that a real one has around it
 
-exit status: 0 ended by Ctrl-C or SIGTERM, 1 a detector could not be kept alive, 2 wrong usage or configuration"""
-#: A detector whose processes end more often than this within that time is not started again.
-_TRIES, _WITHIN_S = 5, 300.0
+exit status: 0 ended by Ctrl-C or SIGTERM, 1 a process could not be kept alive, 2 wrong usage or configuration"""
 
 
 def main(argv: list[str]) -> int:
-    """Runs a beamline until Ctrl-C or SIGTERM; 1 if a detector could not be kept alive."""
+    """Runs a beamline until Ctrl-C or SIGTERM; 1 if a process could not be kept alive."""
     options = _parser().parse_args(argv)
     config = load_beamline(options.config)
     stop = threading.Event()
@@ -44,11 +41,11 @@ def main(argv: list[str]) -> int:
                 _say(f"{name}: {_places(pair)}")
                 watched.enter_context(_watched(name, pair.controller()))
             _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
-            given_up = _supervise(beamline, stop)
+            lost = _supervise(beamline, stop)
     finally:
         run_file.remove()
     _say("all processes have ended")
-    return 1 if given_up else 0
+    return 1 if lost else 0
 
 
 @contextmanager
@@ -71,35 +68,17 @@ def _changes(name: str) -> Callable[[Snapshot], None]:
     return changed
 
 
-def _supervise(beamline: Beamline, stop: threading.Event) -> set[str]:
-    """Starts again what ends by itself, until `stop`; returns the detectors that it gave up."""
-    deaths: dict[str, list[float]] = {name: [] for name in beamline.detectors}
-    given_up: set[str] = set()
-    while not stop.wait(_LOOK_S) and given_up != beamline.detectors.keys():
-        for name in beamline.detectors.keys() - given_up:
-            if not (told := _revive(beamline.detectors[name])):
-                continue
-            now = time.monotonic()
-            deaths[name] = [*(then for then in deaths[name] if now - then < _WITHIN_S), now]
-            _say(f"{name}: {told}\n  ({len(deaths[name])} of {_TRIES} times within {_WITHIN_S / 60:g} minutes)")
-            if len(deaths[name]) >= _TRIES:
-                given_up.add(name)
-                beamline.detectors[name].stop()
-                _say(f"{name}: its processes end again and again; giving it up. Look at its messages above")
-    return given_up
-
-
-def _revive(detector: DetectorProcesses) -> str:
-    """What had to be started again, and whether that worked; nothing, where all is well."""
-    try:
-        ended = detector.revive()
-    except StinsError as error:
-        return f"cannot be started again: {error}"
-    return "\n".join([*ended, "  started again"]) if ended else ""
+def _supervise(beamline: Beamline, stop: threading.Event) -> bool:
+    """Starts again what ends by itself, until `stop` or nothing is left; whether something was given up."""
+    watched = {name: Supervision(name, pair, _say) for name, pair in beamline.detectors.items()}
+    while not stop.wait(_LOOK_S) and not all(each.given_up for each in watched.values()):
+        for each in watched.values():
+            each.look()
+    return any(each.lost for each in watched.values())
 
 
 def _places(detector: DetectorProcesses) -> str:
-    simulator = {"simulator": detector.simulator.address} if detector.simulator is not None else {}
+    simulator = detector.simulator.places if detector.simulator is not None else {}
     return ", ".join(f"{key} {address}" for key, address in {**simulator, **detector.addresses}.items())
 
 

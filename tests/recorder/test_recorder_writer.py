@@ -20,7 +20,9 @@ import zmq
 from cable import Cable
 from recorder_kit import DATA, Stream, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.link import Answer, Line, Link, Order, WriterStatus
+from stins_recorder.journal import Journal
+from stins_recorder.link import Answer, Begin, Line, Link, Order, WriterStatus
+from stins_recorder.records import RECORDS
 from stins_recorder.writer import Writer
 
 from stins import Part
@@ -289,3 +291,18 @@ def test_what_comes_of_a_series_that_was_ended_without_its_sender_is_not_acked(
     stream.series("next.h5", range(2), id="next", frames_expected=2)
     loop.turn_until(lambda: loop.series.series_id == "next" and loop.series.state is SeriesState.COMPLETE)
     loop.turn_until(lambda: not loop.publisher.unacked)
+
+
+def test_a_second_recorder_of_a_name_says_so_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = (Link(end) for end in socket.socketpair())
+    begin = Begin(config={"name": "dup", "roots": [str(tmp_path)], "sources": ["tcp://127.0.0.1:1"]}, preview="")
+    with closing(Journal(tmp_path, "dup", RECORDS)), closing(ours), closing(theirs):
+        assert Writer.record(begin, theirs, lambda _: None) == 1
+        (told,) = ours.receive()
+    assert isinstance(told, WriterStatus)
+    assert told.reason.startswith("a recorder called 'dup' is writing below")
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        (f"the writer ends: {told.reason}", None)
+    ]

@@ -20,7 +20,7 @@ from stins.control import SeriesState
 from stins_ophyd import CombinedState, EigerDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
-from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running
+from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running, simulator_of
 
 SHAPE = (64, 48)
 SETTINGS = {"exposure_s": 0.005, "period_s": 0.01, "end_timeout_s": 3.0}
@@ -80,6 +80,15 @@ def cable(detector: StinsDetector, info: TriggerInfo, pulses: Any) -> Generator[
 
 def test_the_backend_says_which_device_it_is(eiger: StinsDetector) -> None:
     assert type(eiger) is EigerDetector
+
+
+def test_the_simulators_address_leads_a_check_to_its_stream_and_its_hook_is_named(processes: DetectorProcesses) -> None:
+    simulator = simulator_of(processes)
+    stream_port = simulator.acquirer["settings"]["stream_port"]
+    assert simulator.places == {
+        "simulator": f"{simulator.address}?stream_port={stream_port}",
+        "hook": f"{simulator.address}/simulator",
+    }
 
 
 def test_a_count_has_each_frame_in_the_file_and_in_the_documents(

@@ -22,6 +22,8 @@ def beamline(folder: Path, simulator: dict[str, Any], backend: str = "eiger", **
 def test_a_simulator_that_dies_is_started_again_where_it_was(tmp_path: Path) -> None:
     simulator = SimulatorProcess({**PILATUS, "folder": tmp_path / "ramdisk"}, {"backend": "pilatus"}, tmp_path / "log")
     before = simulator.process.told
+    control = before["control"].removeprefix("tcp://")
+    assert simulator.places == {"simulator": f"camserver://{control}{tmp_path}/ramdisk", "hook": before["hook"]}
     simulator.process.send_signal(signal.SIGKILL)
     assert simulator.process.wait(20)
     told = simulator.revive()

@@ -6,12 +6,14 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from stins.daemon import on_signal, on_stdin_closed
 
 from ..arguments import add_options, read_options
+from .faults import FaultKind
 from .models import MODELS
 from .options import PilatusOptions
 from .simulator import Simulator
@@ -54,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         description="A PILATUS that isn't there: camserver over TCP, and a folder in which its images appear (without "
         "--folder a temporary one). Prints one line of JSON with its addresses once it is ready; ends on Ctrl-C or "
         "SIGTERM.",
-        epilog=f"models: {', '.join(MODELS)}; "
+        epilog=f"models: {', '.join(MODELS)}; kinds of faults: {', '.join(get_args(FaultKind))}; "
+        "pulses and faults while it runs: lines to the port that it says as `hook`, `help` lists them; "
         'example: stins simulate pilatus --model pilatus3-1m --fault \'{"kind": "lose_image", "image": 7}\'',
     )
     add_options(parser, PilatusOptions, {"folder": "a temporary one"})

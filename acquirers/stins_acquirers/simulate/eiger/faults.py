@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stins.daemon import Model
 
-__all__ = ["Fault", "Faults"]
+__all__ = ["Fault", "FaultKind", "Faults"]
 
 FaultKind = Literal[
     "refuse", "http", "silence", "slow", "drop_images", "restart", "high_voltage_off", "full_buffer", "stream_error"

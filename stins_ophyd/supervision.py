@@ -1,0 +1,92 @@
+"""What becomes of a detector's processes that end by themselves: started again, and given up if that does not help."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from stins import StinsError
+
+__all__ = ["Supervised", "Supervision"]
+
+#: A process that ends more often than this within that time is not started again.
+_TRIES, _WITHIN_S = 5, 300.0
+
+
+class Supervised(Protocol):
+    """What is looked after: `DetectorProcesses`."""
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Its acquirer and its recorders, by their keys."""
+
+    def ended(self) -> Mapping[str, str]:
+        """What has ended by itself, by its key, and why."""
+
+    def restart(self, key: str) -> None:
+        """Starts one again."""
+
+    def stop(self) -> None:
+        """Ends all."""
+
+
+class Supervision:
+    """Looks after one detector; `say` is told, in a line, whatever it does."""
+
+    def __init__(
+        self,
+        name: str,
+        detector: Supervised,
+        say: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._detector, self._say, self._clock = name, detector, say, clock
+        self._deaths: dict[str, list[float]] = defaultdict(list)
+        #: Recorders that are not started again, while the others go on.
+        self.lost: set[str] = set()
+        #: Whether nothing of the detector is left.
+        self.given_up = False
+
+    def look(self) -> None:
+        """Starts again what has ended since, or gives it up."""
+        if self.given_up:
+            return
+        for key, why in self._detector.ended().items():
+            if key in self.lost:
+                continue
+            deaths = self._count(key)
+            told = f"{why}\n  ({len(deaths)} of {_TRIES} times within {_WITHIN_S / 60:g} minutes)"
+            if len(deaths) < _TRIES:
+                self._say(f"{self._name}: {told}\n  {self._restart(key)}")
+                continue
+            self._say(f"{self._name}: {told}")
+            self._give_up(key)
+            if self.given_up:
+                return
+
+    def _count(self, key: str) -> list[float]:
+        now = self._clock()
+        self._deaths[key] = [*(then for then in self._deaths[key] if now - then < _WITHIN_S), now]
+        return self._deaths[key]
+
+    def _restart(self, key: str) -> str:
+        try:
+            self._detector.restart(key)
+        except StinsError as error:
+            return f"cannot be started again: {error}"
+        return "started again"
+
+    def _give_up(self, key: str) -> None:
+        """One of several recorders alone: the others record their frames, which nobody else could."""
+        self.lost.add(key)
+        recorders = self._detector.addresses.keys() - {"acquirer"}
+        if key in recorders and recorders - self.lost:
+            self._say(
+                f"{self._name}: {key} ends again and again; giving it up. The others go on with their series; a new "
+                "one needs it. Look at its messages above, and start `stins up` again"
+            )
+            return
+        self.given_up = True
+        self._detector.stop()
+        self._say(f"{self._name}: its processes end again and again; giving it up. Look at its messages above")

@@ -1,0 +1,52 @@
+"""The table of `stins status`, with a recorder that has something to tell."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from stins.control import RecorderState, RecorderStatus
+from stins.daemon import HttpConfig
+from stins.daemon.server import ControlServer, StatusBoard
+from stins_ophyd.beamline import RunFile
+from stins_ophyd.cli import status
+
+STATUS = RecorderStatus(
+    name="r", state=RecorderState.IDLE, boot_id="b", pid=1, restarts=7, notes=("the writer (process 3) died", "later")
+)
+SIMULATOR = {"simulator": "http://127.0.0.1:8?stream_port=9", "hook": "http://127.0.0.1:8/simulator"}
+
+
+@pytest.fixture
+def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    server = ControlServer("r", HttpConfig(), StatusBoard(STATUS), [])
+    server.start()
+    run_file = RunFile("b7")
+    run_file.path.parent.mkdir()
+    detectors = {"eiger": {"recorder": server.url}}
+    run_file.path.write_text(
+        json.dumps({"process": os.getpid(), "detectors": detectors, "backends": {}, "simulators": {"eiger": SIMULATOR}})
+    )
+    yield "b7"
+    server.stop()
+
+
+def test_restarts_and_notes_of_a_recorder_are_shown_with_the_beamlines_name(beamline, capsys):
+    assert status.main([beamline]) == 0
+    table, _, footer = capsys.readouterr().out.partition("b7 eiger recorder: ")
+    assert "restarts" in table
+    assert " 7 " in table
+    assert footer.splitlines()[:2] == ["note: the writer (process 3) died", "b7 eiger recorder: note: later"]
+
+
+def test_a_simulator_is_shown_as_check_takes_it_with_its_hook(beamline, capsys):
+    status.main([beamline])
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "b7 eiger simulator: ask it with: stins check 'http://127.0.0.1:8?stream_port=9'",
+        "b7 eiger simulator: hook: http://127.0.0.1:8/simulator",
+    ]
+    status.main([beamline, "--json"])
+    told = json.loads(capsys.readouterr().out)["simulators"]
+    assert told == [{"beamline": "b7", "detector": "eiger", **SIMULATOR}]
