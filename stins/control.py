@@ -170,7 +170,11 @@ class SeriesState(Enum):
 
 
 class Preview(_Value, frozen=True, kw_only=True):
-    """Small numbers of one frame, computed beside the recording."""
+    """Small numbers of one frame, computed beside the recording.
+
+    `total`, `maximum` and `mean` are those of the pixels that the series' pixel mask leaves; of all pixels where there
+    is no mask, or one that does not have the frame's shape (a frame in several parts, a region).
+    """
 
     frame_number: int
     row: int

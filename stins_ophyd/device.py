@@ -41,8 +41,10 @@ class StinsDetector(Device):
     exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     period_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     incident_energy = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
-    total = Cpt(OwnSignal, value=math.nan, kind=Kind.hinted, doc="sum of the point's last frame")
-    maximum = Cpt(OwnSignal, value=math.nan, kind=Kind.hinted, doc="highest pixel of the point's last frame")
+    total = Cpt(OwnSignal, value=math.nan, kind=Kind.hinted, doc="sum of the point's last frame, without masked pixels")
+    maximum = Cpt(
+        OwnSignal, value=math.nan, kind=Kind.hinted, doc="highest pixel of the point's last frame that is not masked"
+    )
 
     def __init__(
         self,

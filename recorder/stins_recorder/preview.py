@@ -17,6 +17,7 @@ from stins.control import Preview
 from stins.transport.sockets import harden
 
 from .decompress import pixels
+from .masks import MASKS, Counted, counted, counted_pixels
 
 __all__ = ["PreviewReader"]
 
@@ -41,6 +42,7 @@ class PreviewReader:
         self._socket.rcvhwm = 2
         self._socket.bind(self.endpoint)
         self._decoder = Decoder()
+        self._counted: tuple[str | None, Counted] = (None, {})
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
@@ -56,8 +58,8 @@ class PreviewReader:
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._closed.is_set():
-            if self._socket.poll(_POLL_MS):
-                first, *parts = self._latest()
+            if self._socket.poll(_POLL_MS) and (latest := self._latest()):
+                first, *parts = latest
                 try:
                     row, series_id = msgspec.json.decode(first, type=tuple[int, str | None])
                     self._look(row, series_id, parts)
@@ -66,22 +68,43 @@ class PreviewReader:
                     log.warning("no preview of row and series %s: %s", first, error)
 
     def _latest(self) -> list[bytes]:
-        parts = self._socket.recv_multipart()
+        """The last of the frames that wait, if there is one; masks among them are taken in."""
+        latest: list[bytes] = []
         while self._socket.poll(0):
             parts = self._socket.recv_multipart()
-        return parts
+            if parts[0].startswith(MASKS):
+                self._keep_masks(*parts)
+            else:
+                latest = parts
+        return latest
+
+    def _keep_masks(self, first: bytes, *parts: bytes) -> None:
+        try:
+            _, series_id = msgspec.json.decode(first, type=tuple[None, str | None])
+            # Before anything fails: those of the series before are gone.
+            self._counted = (series_id, {})
+            self._counted = (series_id, counted(self._decoder.decode(parts)))
+        except Exception as error:
+            # No frame goes without its numbers for a mask.
+            log.warning("previews count all pixels: the mask of row and series %s cannot be read: %s", first, error)
 
     def _look(self, row: int, series_id: str | None, parts: list[bytes]) -> None:
         packet = self._decoder.decode(parts)
         header = packet.header
         if not isinstance(header, Data) or not header.data:
             return
-        images = [pixels(part, content) for part, content in zip(header.data, packet.payload, strict=True)]
+        masked_series, masks = self._counted
+        if series_id != masked_series:
+            masks = {}
+        images = [
+            counted_pixels(part, pixels(part, content), masks)
+            for part, content in zip(header.data, packet.payload, strict=True)
+        ]
         self._report(series_id, summary(header.frame_number, row, images))
 
 
 def summary(frame_number: int, row: int, images: "list[np.ndarray[Any, Any]]") -> Preview:
-    """Total, maximum and mean of a frame in one or several parts; of its finite pixels (JSON has no other numbers)."""
+    """Total, maximum and mean of what counts of a frame's parts; of its finite pixels (JSON has no other numbers)."""
     images = [image[np.isfinite(image)] if image.dtype.kind == "f" else image for image in images]
     total = float(sum(image.sum(dtype=np.float64 if image.dtype.kind == "f" else None) for image in images))
     return Preview(

@@ -6,13 +6,15 @@ from typing import Any
 import msgspec
 import zmq
 
-from stins import StoreFrame, encode
+from stins import Packet, StoreFrame, encode
 from stins.checks import part_bytes
+from stins.messages import Payload
 from stins.transport.sockets import harden
 
 __all__ = ["PreviewFeed"]
 
-#: Pixels of 8 MiB cost 5 ms of two processes: so much of them is looked at that it is a tenth of one core at most.
+#: Pixels of 8 MiB cost 5 ms of two processes, another 5 where a mask leaves some of them out: so much of them is looked
+#: at that it is an eighth of one core at most.
 _BYTES_PER_S = 100e6
 
 
@@ -25,11 +27,13 @@ class PreviewFeed:
         self._socket.sndhwm = 2
         self._socket.connect(endpoint)
         self._offered: StoreFrame | None = None
+        self._masks: Packet | None = None
         self._next = 0.0
 
-    def offer(self, frame: StoreFrame | None, series_id: str | None, now: float) -> float:
+    def offer(self, frame: StoreFrame | None, series_id: str | None, now: float, masks: Packet | None = None) -> float:
         """Sends a frame if there is room; the same one is not sent twice.
 
+        The series' `masks` go once, before its first frame; where they find no room, no frame goes without them.
         Returned is in how many seconds it should be offered again, 0 if it need not be.
         """
         if frame is None or frame is self._offered:
@@ -38,11 +42,18 @@ class PreviewFeed:
             return self._next - now
         # What it costs is that of its pixels: a compressed frame has many more than it has bytes.
         self._next = now + sum(map(part_bytes, frame.header.data or ())) / _BYTES_PER_S
-        first = msgspec.json.encode((frame.row, series_id))
         with suppress(zmq.Again):
-            self._socket.send_multipart([first, encode(frame.header), *frame.packet.payload], zmq.NOBLOCK, copy=False)
+            if masks is not None and masks is not self._masks:
+                self._send(None, series_id, encode(masks.header), *masks.payload)
+                self._masks = masks
+            self._send(frame.row, series_id, encode(frame.header), *frame.packet.payload)
             self._offered = frame
         return 0.0
+
+    def _send(self, row: int | None, series_id: str | None, *parts: Payload) -> None:
+        """A frame of that row; without a row, the masks of the series."""
+        first = msgspec.json.encode((row, series_id))
+        self._socket.send_multipart([first, *parts], zmq.NOBLOCK, copy=False)
 
     def close(self) -> None:
         """Closes the socket. Closing twice does no harm."""

@@ -7,7 +7,17 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from stins import DiscardFrame, EndSeries, OpenSeries, Report, SeriesInfo, SeriesReceiver, SeriesResult, StoreFrame
+from stins import (
+    DiscardFrame,
+    EndSeries,
+    OpenSeries,
+    Packet,
+    Report,
+    SeriesInfo,
+    SeriesReceiver,
+    SeriesResult,
+    StoreFrame,
+)
 from stins.checkpoint import ReceiverCheckpoint
 from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
@@ -17,6 +27,7 @@ from .account import closing, line, unbalanced
 from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
+from .masks import masks_of
 from .records import Closing, Record, at_end
 from .recovery import Recovered
 from .room import Room
@@ -57,6 +68,8 @@ class Recording:
         self.reason = ""
         self.prepared: str | None = None
         self.last_stored: StoreFrame | None = None
+        # For the preview. A series that another writer began has none here: its reader has them.
+        self.masks: Packet | None = None
         self.dirty = False
         # The file is to be let go of, as soon as there is an account that goes no further than what was carried out.
         self._broken = False
@@ -142,6 +155,7 @@ class Recording:
         self._tally = Tally(series, wanted=start.recorded)
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
         self.last_stored, self.dirty, self._broken = None, True, False
+        self.masks = masks_of(instruction)
         try:
             self._store.open(instruction)
         except RecorderError as error:

@@ -242,8 +242,8 @@ class Writer:
             self._execute(self._machine.sender_gone(why))
 
     def _offer_preview(self, now: float) -> float:
-        series = self._recording.series
-        return self._preview.offer(self._recording.last_stored, series.series_id if series else None, now)
+        recording, series = self._recording, self._recording.series
+        return self._preview.offer(recording.last_stored, series.series_id if series else None, now, recording.masks)
 
     def _poll(self, timeout_ms: int) -> bool:
         """Waits for the stream or the supervisor; whether it is the stream."""

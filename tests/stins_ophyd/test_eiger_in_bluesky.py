@@ -97,8 +97,11 @@ def test_a_count_has_each_frame_in_the_file_and_in_the_documents(
     engine(bp.count([eiger], 3))
     assert images(eiger).shape == (3, *SHAPE)
     assert documents.indices == [(0, 1), (1, 2), (2, 3)]
-    assert [event["data"]["eiger_total"] for event in documents.of("event")] == [
-        pytest.approx(frame.sum()) for frame in images(eiger)
+    # The detector flags the pixels of its mask with the highest number there is.
+    counts = images(eiger, "pixel_mask") == 0
+    assert not counts.all()
+    assert [(event["data"]["eiger_total"], event["data"]["eiger_maximum"]) for event in documents.of("event")] == [
+        (frame[counts].sum(), frame[counts].max()) for frame in images(eiger)
     ]
 
 
