@@ -142,7 +142,13 @@ class EigerSeries:
         if isinstance(value, Frame):
             self._take_image(value, frames)
         elif isinstance(value, Ending):
-            self._over = self._end_came = True
+            self._end_came = True
+            self._is_over()
+
+    def _is_over(self) -> None:
+        """The detector's own end."""
+        self._over = True
+        self._dcu.forget()
 
     def _take_image(self, image: Frame, frames: list[Frame]) -> None:
         before = self._numbering.next_image
@@ -162,6 +168,7 @@ class EigerSeries:
     def _pass_foreign(self, incoming: Incoming) -> None:
         if isinstance(incoming.value, Opening) and self._stopped is None:
             self._ours = False
+            self._dcu.forget()
             raise HardwareError(
                 f"stream {self._link.endpoint}: another client has armed the detector (its series {incoming.series}) "
                 f"in the middle of series {self._identity}; one of them has to wait for the other"
@@ -177,7 +184,7 @@ class EigerSeries:
         self._check_dcu(now)
         if self._is_idle(now) and now - max(self._heard, self._idle_since or now) > quiet_s:
             log.warning("%s: the detector is done, but the end of the series did not come", self._link.endpoint)
-            self._over = True
+            self._is_over()
         elif self._errand is None and self._is_complete:
             # No command ends a series that a cable triggers, and the detector may not do so itself.
             self._errand = Errand("eiger-disarm", self._dcu.finish)
