@@ -24,6 +24,7 @@ __all__ = [
     "KnowsArming",
     "KnowsBusy",
     "KnowsInterval",
+    "KnowsLosses",
     "Opening",
     "WrapsLink",
     "differ",
@@ -173,6 +174,20 @@ class KnowsInterval(Protocol):
     @property
     def interval_s(self) -> float:
         """The longest time between two of its frames once they are triggered, in s; nobody takes that for a stall."""
+
+
+@runtime_checkable
+class KnowsLosses(Protocol):
+    """A backend that knows of lost frames before another frame, or its own end, can name them."""
+
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        """Frames of the series that are lost and that nothing has named yet. Asked often, and answered without waiting.
+
+        They are still the backend's to declare, with the next frame or the end; an abort declares them for it.
+        """
+
+    def why_lost(self) -> str:
+        """Why frames of the series did not come; "" where none are lost. Asked before an abort."""
 
 
 @runtime_checkable

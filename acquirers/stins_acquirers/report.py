@@ -20,12 +20,13 @@ _STATUS_S = 0.1
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How things are with the acquirer, and with which series."""
+    """How things are with the acquirer, and with which series; `lost` frames no message has named yet."""
 
     state: AcquirerState
     reason: str = ""
     series_id: str | None = None
     frames_expected: int | None = None
+    lost: int = 0
 
 
 class Report:
@@ -44,7 +45,7 @@ class Report:
         """Says how things are, if they have changed or it is time; `now`: whatever was said when."""
         moment, told = time.monotonic(), self.board.status
         # That frames are dropped is known here before the recorder tells that they are missing.
-        lost = self._outbox.dropped and not told.frames_dropped
+        lost = self._outbox.dropped + standing.lost and not told.frames_dropped
         news = standing.state is not told.state or look.busy != told.busy or lost
         if now or news or moment - self._published > _STATUS_S:
             self._published = moment
@@ -65,7 +66,7 @@ class Report:
             unacked_bytes=self._streams.unacked_bytes,
             series_id=standing.series_id,
             frames_sent=self._outbox.sent,
-            frames_dropped=self._outbox.dropped,
+            frames_dropped=self._outbox.dropped + standing.lost,
             frames_expected=standing.frames_expected,
             frame=look.frame,
             settings=look.settings,

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
 from stins.messages import EndStatus
 
-from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming
+from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming, KnowsLosses
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import outbox_of
@@ -240,6 +241,7 @@ class Service:
                 self._send_rest()
                 ending = self._backend.ending() or ending
             else:
+                ending = self._with_losses(ending)
                 self._abort()
         except Exception as error:  # the series must end, whatever the backend does
             self._fail(f"cannot end the series in good order: {error}")
@@ -255,6 +257,15 @@ class Service:
             self._backend.abort()
         else:
             self._backend.disarm()
+
+    def _with_losses(self, ending: Ending) -> Ending:
+        """Whoever aborts a series may do so because of what it has lost: the backend's word on that is in the file too.
+
+        It is asked before the abort, behind which it knows of no series.
+        """
+        if not isinstance(self._backend, KnowsLosses) or not (why := self._backend.why_lost()):
+            return ending
+        return msgspec.structs.replace(ending, reason=f"{ending.reason}; {why}", frames_dropped=self._backend.lost())
 
     def _send_rest(self) -> None:
         deadline_s = _REST * self._peer_timeout_s
@@ -312,4 +323,10 @@ class Service:
     @property
     def _standing(self) -> Standing:
         series_id = self._request.series_id if self._request else None
-        return Standing(self._state, self._reason, series_id, self._expected)
+        return Standing(self._state, self._reason, series_id, self._expected, self._lost())
+
+    def _lost(self) -> int:
+        """Frames that the backend has lost, and that no message has named yet."""
+        if self._state not in _OPEN or not isinstance(self._backend, KnowsLosses):
+            return 0
+        return sum(last - first + 1 for first, last in self._backend.lost())

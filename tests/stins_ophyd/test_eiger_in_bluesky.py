@@ -191,9 +191,24 @@ def test_frames_that_the_detector_dropped_fail_the_plan(
     why = str(error.value)
     assert "2 frames are missing: 3-4" in why or "had to drop 2 frames: its detector did not give them" in why
     assert eiger.controller.snapshot.recorder.series.missing_frames[0] == (3, 4)
+    assert "the DCU's stream says that it dropped 2" in eiger.controller.snapshot.recorder.series.reason
     assert documents.stop["exit_status"] == "fail"
     # What was flushed before them is pointed at.
     assert documents.indices[-1][1] == 3
+
+
+def test_a_dropped_frame_of_a_point_fails_the_plan_and_is_missing_in_the_file_with_the_reason(
+    engine: RunEngine, eiger: StinsDetector, hook: EigerHook
+) -> None:
+    # The plan is not to wait for the stream's silence: the DCU accounts for what is missing.
+    eiger.apply({"end_timeout_s": 60.0})
+    hook.fault("drop_images", image=2)
+    with pytest.raises(FailedStatus) as error:
+        engine(bp.count([eiger], 6))
+    assert "had to drop 1 frames: its detector did not give them" in str(error.value)
+    series = eiger.controller.snapshot.recorder.series
+    assert series.missing_frames == ((2, 2),)
+    assert "the DCU's stream says that it dropped 1" in series.reason
 
 
 def test_a_run_that_is_aborted_ends_the_series_and_the_next_one_works(

@@ -138,12 +138,18 @@ def test_pulses_of_a_cable_take_the_frames(
 def test_an_image_that_never_appears_fails_the_plan(
     engine: RunEngine, pilatus: StinsDetector, documents: Documents, hook: PilatusHook
 ) -> None:
+    # Longer than the controller's own deadline for silence, as by default: the acquirer is the one who knows.
+    pilatus.apply({"image_timeout_s": pilatus.controller.deadlines.stall_s + 1})
     hook.fault("lose_image", image=2)
     with pytest.raises(FailedStatus) as error:
         engine(fly_series(pilatus, 6))
     # The acquirer says at once that one is missing; why, the recorder says a moment later.
     why = str(error.value)
     assert "_000002.cbf did not appear within" in why or "it had to drop 1 frames" in why
+    series = pilatus.controller.snapshot.recorder.series
+    # Those behind it are recorded, at least the one that names it.
+    assert (series.missing_frames[0], series.received >= 3) == ((2, 2), True)
+    assert "_000002.cbf did not appear within" in series.reason
     assert documents.stop["exit_status"] == "fail"
     # What was flushed before it is pointed at.
     assert documents.indices[-1][1] == 2
@@ -180,6 +186,7 @@ def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_
 def test_summed_exposures_are_no_stall(processes: DetectorProcesses, pilatus: StinsDetector) -> None:
     pilatus.apply({"exposure_s": 2.0, "exposures_per_frame": 5})
     try:
-        assert pilatus.controller.read_acquirer().interval_s == pytest.approx(10, abs=0.1)
+        # And the time that an image may be late.
+        assert pilatus.controller.read_acquirer().interval_s == pytest.approx(10.5, abs=0.1)
     finally:
         pilatus.apply({"exposures_per_frame": 1})

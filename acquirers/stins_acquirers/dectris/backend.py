@@ -16,6 +16,7 @@ from .config import channel_names, frame_description
 from .dcu import Dcu
 from .keys import read_back, wishes
 from .link import Link, MixedUpError, Sought
+from .numbering import Spans
 from .plan import plan_of
 from .series import EigerSeries
 from .settings import EigerSettings
@@ -189,6 +190,14 @@ class EigerBackend:
     def triggered(self) -> bool:
         """Whether frames are still to come."""
         return self._series is not None and self._series.triggered
+
+    def lost(self) -> Spans:
+        """Frames that are lost, and that no frame has named yet."""
+        return self._series.lost if self._series is not None else ()
+
+    def why_lost(self) -> str:
+        """Why images of the series did not come; the DCU is asked."""
+        return self._series.why_lost() if self._series is not None else ""
 
     def ending(self) -> Ending | None:
         """The detector's own end of the series."""

@@ -210,9 +210,17 @@ class Dcu:
         return number
 
     def is_ours(self, step: str) -> bool:
-        """Whether it was we who set the detector up last: the appendix is another one for each series."""
+        """Whether what is armed there may be what we armed last, and nobody has set the detector up since.
+
+        The appendix is another one for each series. It stands there until somebody sets another, and a client that sets
+        none arms with ours: so nothing is ours any more once our own series has ended.
+        """
         found = self.simplon.find(step, "header_appendix", "stream") if self._appendix else None
         return found is not None and found.is_set_to(self._appendix)
+
+    def forget(self) -> None:
+        """Our series has ended: whatever is armed from now on is another client's, until we arm again."""
+        self._appendix = ""
 
     def trigger(self, plan: Plan) -> None:
         """One trigger of ours; returns when its images are taken. Blocks for as long."""
@@ -237,12 +245,14 @@ class Dcu:
             state = self._wait_for_state("disarm", wait_s, (_IDLE, "ready"))
         if state != _IDLE:
             self.simplon.command("disarm", "disarm", self._settings.answer_timeout_s)
+        self.forget()
 
     def abort(self, step: str) -> None:
         """Ends the series now."""
         self.simplon.command(step, "abort", self._settings.answer_timeout_s)
         if self.simplon.state(step) != _IDLE:
             self.simplon.command(step, "disarm", self._settings.answer_timeout_s)
+        self.forget()
 
     # -- status ---------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import msgspec
 from ..backend import Ending
 from .numbering import Numbering, Spans
 
-__all__ = ["Conclusion", "Losses", "conclude"]
+__all__ = ["Conclusion", "Losses", "conclude", "why"]
 
 
 class Losses:
@@ -61,16 +61,19 @@ def conclude(numbering: Numbering, losses: Losses, conclusion: Conclusion, dropp
     losses.add(numbering.lose_up_to(got + behind), behind)
     reasons = []
     if losses.images:
-        reasons.append(_why(losses.images, told))
+        reasons.append(why(losses.images, told))
     reasons += [early] if (early := conclusion.early(got + behind)) else []
     if not reasons:
         return Ending()
     return Ending(status="failed", reason="; ".join(reasons), frames_dropped=losses.take())
 
 
-def _why(lost: int, told: int) -> str:
-    """Each message goes to one receiver only: what the detector has sent, and we have not, went to another one."""
-    why = "nobody took them in time" if told else "does another receiver take messages from this stream, too?"
+def why(lost: int, told: int) -> str:
+    """Why `lost` images did not come, where the DCU says that it dropped `told`.
+
+    Each message goes to one receiver only: what the detector has sent, and we have not, went to another one.
+    """
+    reason = "nobody took them in time" if told else "does another receiver take messages from this stream, too?"
     if 0 < told < lost:
-        why += ", or another receiver did"
-    return f"{lost} images did not come (the DCU's stream says that it dropped {told or 'none'}): {why}"
+        reason += ", or another receiver did"
+    return f"{lost} images did not come (the DCU's stream says that it dropped {told or 'none'}): {reason}"

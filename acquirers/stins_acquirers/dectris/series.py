@@ -12,8 +12,8 @@ from .dcu import Dcu
 from .errand import Errand, in_time
 from .incoming import Identity, Incoming
 from .link import Link
-from .losses import Conclusion, Losses, conclude
-from .numbering import Numbering
+from .losses import Conclusion, Losses, conclude, why
+from .numbering import Numbering, Spans
 from .plan import Plan
 from .settings import EigerSettings
 from .watch import Watch
@@ -142,7 +142,13 @@ class EigerSeries:
         if isinstance(value, Frame):
             self._take_image(value, frames)
         elif isinstance(value, Ending):
-            self._over = self._end_came = True
+            self._end_came = True
+            self._is_over()
+
+    def _is_over(self) -> None:
+        """The detector's own end."""
+        self._over = True
+        self._dcu.forget()
 
     def _take_image(self, image: Frame, frames: list[Frame]) -> None:
         before = self._numbering.next_image
@@ -162,6 +168,7 @@ class EigerSeries:
     def _pass_foreign(self, incoming: Incoming) -> None:
         if isinstance(incoming.value, Opening) and self._stopped is None:
             self._ours = False
+            self._dcu.forget()
             raise HardwareError(
                 f"stream {self._link.endpoint}: another client has armed the detector (its series {incoming.series}) "
                 f"in the middle of series {self._identity}; one of them has to wait for the other"
@@ -177,7 +184,7 @@ class EigerSeries:
         self._check_dcu(now)
         if self._is_idle(now) and now - max(self._heard, self._idle_since or now) > quiet_s:
             log.warning("%s: the detector is done, but the end of the series did not come", self._link.endpoint)
-            self._over = True
+            self._is_over()
         elif self._errand is None and self._is_complete:
             # No command ends a series that a cable triggers, and the detector may not do so itself.
             self._errand = Errand("eiger-disarm", self._dcu.finish)
@@ -241,12 +248,18 @@ class EigerSeries:
         return self._is_complete or (self._plan.stepwise and self._numbering.next_image >= self._numbering.triggered)
 
     def _give_up_images(self, now: float, quiet_s: float) -> None:
-        """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow."""
+        """The DCU says that a trigger's images are taken, but not all came: they are lost, others may follow.
+
+        Where it has dropped as many as are missing, nothing is on its way that could be waited for.
+        """
         if self._errand is None or not self._errand.done or self._last_is_given:
             return
         self._taken_since = self._taken_since or now
         first, last = self._numbering.next_image, self._numbering.triggered - 1
-        if first <= last and now - max(self._heard, self._taken_since) > quiet_s:
+        seen = self._watch.seen
+        told = seen.dropped if seen is not None and seen.at >= self._taken_since else 0
+        all_dropped = told - self._losses.images > last - first
+        if first <= last and (all_dropped or now - max(self._heard, self._taken_since) > quiet_s):
             log.warning("%s: images %d to %d did not come", self._link.endpoint, first, last)
             self._losses.add(self._numbering.lose_up_to(last + 1), last + 1 - first)
 
@@ -262,6 +275,20 @@ class EigerSeries:
             how = Conclusion(expected=self._plan.expected, on_request=on_request, end_came=self._end_came)
             self._ending = conclude(self._numbering, self._losses, how, self._dropped)
         return None if self._stopped is not None and self._ending == Ending() else self._ending
+
+    @property
+    def lost(self) -> Spans:
+        """Frames that are lost, and that no frame has named yet."""
+        return self._losses.declared
+
+    def why_lost(self) -> str:
+        """Why images did not come; "" where none are lost."""
+        if not (lost := self._losses.images):
+            return ""
+        seen = self._watch.seen
+        told = seen.dropped if seen is not None and seen.at >= self._armed else 0
+        # It is asked only where what it said last does not account for them: an abort is not to wait for a DCU.
+        return why(lost, told if told >= lost else self._dropped())
 
     def _dropped(self) -> int:
         seen = self._watch.seen

@@ -205,6 +205,24 @@ def test_a_detector_that_another_client_has_armed_is_not_taken_from_it(make: Mak
     assert take(backend) == [0, 1]
 
 
+@pytest.mark.parametrize("how", ["its end", "disarm", "abort"])
+def test_what_another_client_arms_after_our_series_is_not_taken_from_it(
+    make: Make, eiger: RunningEiger, how: str
+) -> None:
+    backend = make(eiger)
+    if how == "its end":
+        take(backend)
+    else:
+        backend.arm(arm_request("software", triggers=None))
+        backend.disarm() if how == "disarm" else backend.abort()
+    backend.configure({"end_timeout_s": 0.1})
+    # Our appendix still stands there: a client that streams to nobody sets none.
+    eiger.command("arm")
+    with pytest.raises(HardwareError, match="another client has armed it"):
+        backend.arm(arm_request())
+    assert eiger.state == "ready"
+
+
 def test_what_a_dead_acquirer_left_armed_can_be_taken_over(make: Make, eiger: RunningEiger) -> None:
     backend = make(eiger, end_timeout_s=0.1)
     eiger.command("arm")

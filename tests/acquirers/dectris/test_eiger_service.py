@@ -75,6 +75,45 @@ def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason
     assert any("1 images did not come" in reason for reason in result.reasons)
 
 
+def test_what_was_dropped_behind_the_last_frame_is_told_at_once_and_an_abort_says_why_it_is_missing(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    # The DCU accounts for what is missing, so the silence is not waited for.
+    running = start(make(end_timeout_s=300.0))
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(trigger_mode="software", triggers=None))
+    eiger2.fault("drop_images", image=2)
+    running.service.trigger(TriggerRequest())
+    status = running.until_state(AcquirerState.ARMED)
+    assert (status.frames_sent, status.frames_dropped) == (2, 1)
+    eiger2.clear_faults()
+    running.service.abort()
+    result = consumer.series()[2].result
+    assert result.missing == ((2, 2),)
+    assert running.status.frames_dropped == 1
+    why = "aborted on request; 1 images did not come (the DCU's stream says that it dropped 1)"
+    assert any(why in reason for reason in result.reasons), result.reasons
+
+
+def test_an_abort_in_the_middle_says_what_the_detector_has_dropped_before(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make(exposure_s=0.01))
+    consumer = consume(running.publisher.endpoint)
+    running.service.arm(request(frames_per_trigger=10_000))
+    eiger2.fault("drop_images", image=1)
+    running.service.trigger(TriggerRequest())
+    deadline = time.monotonic() + DEADLINE_S
+    while not running.status.frames_dropped:
+        assert time.monotonic() < deadline
+    eiger2.clear_faults()
+    running.service.abort()
+    result = consumer.until(EndSeries)[-1].result
+    assert result.missing[0] == (1, 1)
+    why = "aborted on request; 1 images did not come (the DCU's stream says that it dropped 1)"
+    assert any(why in reason for reason in result.reasons), result.reasons
+
+
 def test_a_detector_that_cannot_be_used_is_a_fault_with_reason_and_the_next_arming_works(
     make: Make, start: Started, consume: Started, eiger2: RunningEiger
 ) -> None:

@@ -101,10 +101,14 @@ class PilatusBackend:
 
     @property
     def interval_s(self) -> float:
-        """From a trigger to its first frame, or from frame to frame: a frame may be the sum of several exposures."""
+        """From a trigger to its first frame, or from frame to frame: a frame may be the sum of several exposures.
+
+        An image that is late is waited for here: nobody is to give up before it is declared missing.
+        """
         settings = self._wanted
         exposure_s = settings.exposure_s + (self._identity.readout_s if self._identity else 0.0)
-        return max(settings.period_s, exposure_s) * settings.exposures_per_frame + settings.delay_s
+        frame_s = max(settings.period_s, exposure_s) * settings.exposures_per_frame
+        return frame_s + settings.delay_s + settings.image_timeout_s
 
     def busy(self) -> str:
         """Whether the detector is being trimmed. Once it is, it is read back."""
@@ -179,6 +183,14 @@ class PilatusBackend:
     def triggered(self) -> bool:
         """Whether frames are still to come."""
         return self._series is not None and self._series.triggered
+
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        """Frames that are lost, and that no frame has named yet."""
+        return self._series.lost if self._series is not None else ()
+
+    def why_lost(self) -> str:
+        """Why images of the series did not come."""
+        return self._series.why_lost if self._series is not None else ""
 
     def ending(self) -> Ending | None:
         """The end of the series, once all its frames were read."""

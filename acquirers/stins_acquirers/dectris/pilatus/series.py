@@ -102,9 +102,19 @@ class PilatusSeries:
             return None
         self._exposing.check()
         if self._lost:
-            raise HardwareError("; ".join(self._lost[:3]))
+            raise HardwareError(self.why_lost)
         expected = self._plan.expected
         return Ending() if expected is not None and self._next >= expected else None
+
+    @property
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        """Frames that are lost, and that no frame has named yet."""
+        return self._dropped
+
+    @property
+    def why_lost(self) -> str:
+        """Why images did not come, of the first few; "" where none are lost."""
+        return "; ".join(self._lost[:3])
 
     # -- frames ---------------------------------------------------------------------------------
 
@@ -178,7 +188,7 @@ class PilatusSeries:
         self._lost.append(self._loss(exposing, end - 1, limit_s))
         if not later:
             exposing.check()
-            raise HardwareError("; ".join(self._lost[:3]))
+            raise HardwareError(self.why_lost)
         self._dropped = (*self._dropped, (self._next, end - 1))
         self._next, self._problem = end, ""
 
