@@ -116,6 +116,13 @@ class Tally:
             missing.add(first, min(last, frames - 1))
         return self._frames.outside(missing)
 
+    def final(self, result: SeriesResult) -> SeriesResult:
+        """What a file that ends with this result says, also in mid-series: what has not come will not be in it."""
+        missing = Spans(self._frames.inside(self.missing(result)))
+        passed = result.stored + result.discarded + result.missing_count
+        missing.add(passed, (result.frames_expected or 0) - 1)
+        return msgspec.structs.replace(result, missing=self._frames.outside(missing))
+
     def count(self, result: SeriesResult, file: SeriesFile | None) -> None:
         """Brings the account up to date; everything stored is flushed, or known to be unwritten."""
         if self.series is None:
