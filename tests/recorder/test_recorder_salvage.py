@@ -248,6 +248,40 @@ def test_a_file_that_its_recorder_could_not_close_is_never_complete_though_nothi
     assert salvaged(tmp_path / NAME).found == "whole"
 
 
+#: Leaves the file of a dead recorder on a file system of its own, and salvages it while that is full, and after that.
+_ON_A_FULL_DISK = """
+import os, sys
+from pathlib import Path
+from test_recorder_salvage import NAME, recorded, salvaged
+
+root = Path(sys.argv[1])
+if not (dead := os.fork()):
+    recorded(root)
+    os._exit(0)
+os.waitpid(dead, 0)
+with (root / "filler").open("wb", buffering=0) as filler:
+    try:
+        while True:
+            filler.write(bytes(4096))
+    except OSError:
+        pass
+full = salvaged(root / NAME)
+(root / "filler").unlink()
+then = salvaged(root / NAME)
+print(full.found, full.text, then.found, then.rows, then.missing, sep="|")
+"""
+
+
+def test_on_a_full_disk_nothing_is_lost_and_it_says_so(tmp_path: Path) -> None:
+    mount = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=8m none "$0" || exit 9; exec "$@"', str(tmp_path))
+    if subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here (needs root, or a user namespace)")
+    command = [*mount, sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=False)
+    said = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
+    assert done.stdout.strip().split("|") == ["no room", said, "salvaged", "10", "11"], done.stderr
+
+
 def test_the_command_says_what_it_found_in_each_file(dead: Path) -> None:
     command = [sys.executable, "-m", "stins.cli", "salvage", "--json", str(dead), str(dead.with_name("none.h5"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
