@@ -8,7 +8,7 @@ from stins.share import frames_in
 
 from .series_file import DATASET, SeriesFile
 
-__all__ = ["LISTED_RANGES", "closing", "counted", "ended", "line", "placed", "unbalanced"]
+__all__ = ["LISTED_RANGES", "closing", "counted", "line", "placed", "unbalanced"]
 
 #: How many ranges of missing frames a status carries; the file has all of them.
 LISTED_RANGES = 100
@@ -52,12 +52,6 @@ def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:
     return msgspec.structs.replace(
         series, dataset=DATASET, shape=layout.shape, chunk_shape=file.chunk_shape, dtype=layout.dtype
     )
-
-
-def ended(series: SeriesStatus, final: SeriesResult) -> SeriesStatus:
-    """The account of a file that ends with this result, which has all its missing frames."""
-    count = frames_in(final.missing, final.share)
-    return msgspec.structs.replace(series, missing=count, missing_frames=final.missing[:LISTED_RANGES])
 
 
 def closing(series: SeriesStatus) -> dict[str, object]:

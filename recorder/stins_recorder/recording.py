@@ -13,7 +13,7 @@ from stins.control import RecorderState, SeriesState, SeriesStatus
 from stins.receiver import Instruction
 from stins.series import SeriesAccount
 
-from .account import closing, ended, line, unbalanced
+from .account import closing, line, unbalanced
 from .cbf import unpacked
 from .errors import RecorderError, StorageError
 from .journal import Journal
@@ -238,18 +238,18 @@ class Recording:
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
     def _close(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
-        file, series = self._store.take(), self._tally.series
-        assert file is not None and series is not None  # noqa: S101, PT018  # whoever calls has looked
+        file = self._store.take()
+        assert file is not None  # noqa: S101  # whoever calls has looked
         position, final = self._tally.position(file), self._tally.final(result)
         try:
             # In mid-series the published account still goes on, and that of the file does not.
-            file.close(final, closing(ended(series, final)))
+            file.close(final, closing(self._tally.ended(final)))
             self._tally.closed()
         except StorageError as error:
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
             # Salvage may find nothing wrong any more, and it is to say the same in the file.
-            position = msgspec.structs.replace(position, series=ended(self._tally.series, final))
+            position = msgspec.structs.replace(position, series=self._tally.ended(final))
             self._store.leave(file.path, Closing(receiver=receiver, position=position, result=final))
 
     def suspend(self) -> None:
