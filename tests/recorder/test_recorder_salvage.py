@@ -90,6 +90,21 @@ def test_a_recorder_that_is_started_afterwards_does_not_go_on_with_the_file(dead
     assert read_journal(dead.parent / FOLDER / "recorder.journal", RECORDS) == ()
 
 
+def test_it_says_that_the_recorder_could_have_gone_on_where_its_journal_shows_that(dead: Path) -> None:
+    could = "its recorder could have gone on with this series, and will not any more: start the recorder first"
+    journal = (dead.parent / FOLDER).exists()
+    assert (could in salvaged(dead).text) == journal
+
+
+def test_a_file_that_no_recorder_goes_on_with_after_a_start_of_the_machine_is_salvaged_without_regret(
+    dead: Path,
+) -> None:
+    if (dead.parent / FOLDER).exists():
+        rewrite_boot(dead.parent)
+    found = salvaged(dead)
+    assert (found.found, "could have gone on" in found.text) == ("salvaged", False)
+
+
 def test_a_file_that_is_whole_is_left_as_it_is(desk: Desk) -> None:
     desk.series("good.h5", range(5))
     before = desk.path.read_bytes()

@@ -28,6 +28,10 @@ __all__ = ["salvage"]
 
 _REBOOTED = "the machine was restarted since: the last frames may not have reached the disk"
 
+_ENDED = (
+    "its recorder could have gone on with this series, and will not any more: start the recorder first, salvage is for "
+    "one that will not come back"
+)
 _NO_ROOM = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
 
 
@@ -63,6 +67,8 @@ def _look(path: Path, order: Order) -> Salvaged:
         for each in evidence:
             # A recorder that is started again must not go on with a file that has its end.
             each.journal.unlink(missing_ok=True)
+        if done.found == "salvaged" and not order.given_up and any(each.goes_on for each in evidence):
+            return msgspec.structs.replace(done, text=f"{done.text}; {_ENDED}")
         return done
 
 
