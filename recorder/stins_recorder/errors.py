@@ -32,13 +32,23 @@ _REMEDIES = {
 }
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 #: HDF5 raises some errors of a system call without its number; it stands in the text.
 _NUMBER = re.compile(r"\berrno = (\d+)")
 
 
 def storage_error(step: str, path: object, error: BaseException) -> StorageError:
     """The error of one step on one file, with what to do about it."""
-    told = _NUMBER.search(str(error))
-    number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
-    remedy = _REMEDIES.get(number)
+    remedy = _REMEDIES.get(_number(error))
     return StorageError(f"{step} {path}: {remedy or ' '.join(str(error).split())}")
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether it, or what it came from, says that the disk is full, or the quota used up."""
+    return error is not None and (_number(error) in _NO_ROOM or no_room(error.__cause__))
+
+
+def _number(error: BaseException) -> int:
+    told = _NUMBER.search(str(error))
+    return getattr(error, "errno", None) or (int(told[1]) if told else 0)

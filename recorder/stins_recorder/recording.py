@@ -243,7 +243,7 @@ class Recording:
         self._check_sums()
         file = self._store.file
         if file is not None:
-            self.safe.closing(receiver, self._tally.position(file), self._final(result))
+            self.safe.closing(receiver, self._tally.position(file), self._tally.final(result))
             self._close(result, receiver)
         if self.state is RecorderState.RECORDING:
             self.state = RecorderState.IDLE
@@ -252,21 +252,19 @@ class Recording:
         log.info("%s", line(self._tally.series) if self._tally.series else "a series ended")
 
     def _close(self, result: SeriesResult, receiver: ReceiverCheckpoint) -> None:
-        file, series = self._store.take(), self._tally.series
-        assert file is not None and series is not None  # noqa: S101, PT018  # whoever calls has looked
-        position, final = self._tally.position(file), self._final(result)
+        file = self._store.take()
+        assert file is not None  # noqa: S101  # whoever calls has looked
+        position, final = self._tally.position(file), self._tally.final(result)
         try:
-            file.close(final, closing(series))
+            # In mid-series the published account still goes on, and that of the file does not.
+            file.close(final, closing(self._tally.ended(final)))
             self._tally.closed()
         except StorageError as error:
             self._fault(str(error))
             self._tally.settle(SeriesState.FAILED, (self._tally.failure, *result.reasons))
             # Salvage may find nothing wrong any more, and it is to say the same in the file.
-            position = msgspec.structs.replace(position, series=self._tally.series)
+            position = msgspec.structs.replace(position, series=self._tally.ended(final))
             self._store.leave(file.path, Closing(receiver=receiver, position=position, result=final))
-
-    def _final(self, result: SeriesResult) -> SeriesResult:
-        return msgspec.structs.replace(result, missing=self._tally.missing(result))
 
     def suspend(self) -> None:
         """A stop in mid-series: the file is closed so that anybody can read it, and the journal says how to go on."""

@@ -13,6 +13,8 @@ __all__ = ["Room"]
 
 #: What the end of a file takes: the rest of its columns, the account and the list of missing frames.
 _HELD_BYTES = 4 << 20
+#: From so many on they are told in GB.
+_MANY_BYTES = 10**10
 
 
 class Room:
@@ -53,9 +55,11 @@ class Room:
         self._since_check = 0
         free = self.free_bytes(path.parent)
         if free < needed + self._reserve_bytes:
+            series = f"{_amount(needed)} for the series and " if needed else ""
             raise StorageError(
-                f"{path}: {free} bytes are free, expected {needed} and a reserve of {self._reserve_bytes}; "
-                "make room, or record below another root"
+                f"{path}: too little room on the disk: {_amount(free)} free, expected {series}"
+                f"{_amount(self._reserve_bytes)} that every series leaves free (reserve_bytes); "
+                f"free {_amount(needed + self._reserve_bytes - free)} or more, or record below another root"
             )
 
     def written(self, path: Path, size_bytes: int) -> None:
@@ -103,3 +107,9 @@ class Room:
             yield
         finally:
             self._watch("")
+
+
+def _amount(size_bytes: int) -> str:
+    """For a person; rounded up, so that what is to be made free is enough, and never nothing."""
+    unit, name = (10**8, "GB") if size_bytes >= _MANY_BYTES else (10**5, "MB")
+    return f"{-(-size_bytes // unit) / 10:,.1f} {name}"

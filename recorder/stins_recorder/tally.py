@@ -7,9 +7,9 @@ import msgspec
 
 from stins import Outcome, SeriesResult, Spans, StoreFrame
 from stins.control import SeriesState, SeriesStatus
-from stins.share import ALL
+from stins.share import ALL, frames_in
 
-from .account import counted, placed
+from .account import LISTED_RANGES, counted, placed
 from .records import Position
 from .series_file import SeriesFile
 
@@ -115,6 +115,19 @@ class Tally:
         for first, last in self._unwritten:
             missing.add(first, min(last, frames - 1))
         return self._frames.outside(missing)
+
+    def final(self, result: SeriesResult) -> SeriesResult:
+        """What a file that ends with this result says, also in mid-series: what has not come will not be in it."""
+        missing = Spans(self._frames.inside(self.missing(result)))
+        passed = result.stored + result.discarded + result.missing_count
+        missing.add(passed, (result.frames_expected or 0) - 1)
+        return msgspec.structs.replace(result, missing=self._frames.outside(missing))
+
+    def ended(self, final: SeriesResult) -> SeriesStatus:
+        """The account as a file has it that ends with this result, in mid-series or not."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        count = frames_in(final.missing, final.share)
+        return msgspec.structs.replace(self.series, missing=count, missing_frames=final.missing[:LISTED_RANGES])
 
     def count(self, result: SeriesResult, file: SeriesFile | None) -> None:
         """Brings the account up to date; everything stored is flushed, or known to be unwritten."""

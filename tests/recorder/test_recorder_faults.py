@@ -194,7 +194,7 @@ def test_a_series_stops_before_the_reserve_is_used_up_and_its_file_is_whole(
         chain.frame(number, image(number, BIG.shape).tobytes(), data=(BIG,))
     chain.end()
     account = chain.recorder.wait_for_end("tight")
-    assert "bytes are free, expected 0 and a reserve of 4194304" in account.reason
+    assert "free, expected 4.2 MB that every series leaves free (reserve_bytes)" in account.reason
     with h5py.File(seen_by(chain, small / "tight.h5")) as file:
         assert file["/entry/series/outcome"].asstr()[()] == "failed"
         assert len(file[DATA]) == account.written == account.rows

@@ -8,6 +8,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from msgspec import UNSET, UnsetType
 from recorder_kit import (
     DATA,
     IMAGE,
@@ -20,10 +21,14 @@ from recorder_kit import (
     image,
     wait_until,
 )
+from stins_recorder.check.reader import FileReader
 from stins_recorder.errors import RecorderError
+from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
+from stins_recorder.records import RECORDS, Closing, Record
 
-from stins import Part
+from stins import Part, Share
 from stins.control import RecorderState, SeriesState
+from stins.findings import Finding
 
 BSLZ4 = Part(name="image", shape=IMAGE.shape, dtype="uint16", compression="bslz4")
 #: A series of these reaches any limit of a few MiB soon.
@@ -262,7 +267,9 @@ def test_a_bad_path_is_refused_before_anything_is_written(desk: Desk, filename: 
 
 
 def test_a_series_that_asks_for_more_room_than_there_is_is_refused(desk: Desk) -> None:
-    with pytest.raises(RecorderError, match="bytes are free, expected 1000000000000000000 and a reserve of 0"):
+    with pytest.raises(
+        RecorderError, match=r"free, expected 1,000,000,000\.0 GB for the series and 0\.0 MB that every"
+    ):
         desk.recording.prepare("s1", "a.h5", 10**9, 10**9)
 
 
@@ -303,6 +310,45 @@ def test_a_write_that_fails_ends_the_file_and_keeps_what_was_written(desk: Desk)
     desk.end(status="aborted")
     account = balanced(desk.account)
     assert (account.state, account.written, account.missing) == (SeriesState.FAILED, failed.written, 2)
+
+
+@pytest.mark.parametrize("share", [UNSET, Share(index=1, count=3)], ids=["all frames", "a share"])
+def test_a_file_that_is_closed_in_mid_series_says_of_each_frame_to_come_that_it_is_missing(
+    desk: Desk, share: "Share | UnsetType"
+) -> None:
+    desk.start(frames_expected=8, share=share)
+    own = [number if share is UNSET else share.frame(number) for number in range(8)]
+    desk.frames(own[0], own[1])
+    desk.frame(own[2], discard=True)
+    desk.frames(own[4])
+    desk.give_up_gaps()
+    desk.disk.fails.add("flush")
+    desk.recording.flush()
+    assert (desk.account.state, desk.account.written) == (SeriesState.FAILED, 3)
+    with h5py.File(desk.path) as file:
+        series = file["/entry/series"]
+        keys = ("frames_expected", "received", "written", "discarded", "missing")
+        assert [int(series[key][()]) for key in keys] == [8, 4, 3, 1, 4]
+        np.testing.assert_array_equal(series["missing_frames"], [[own[3], own[3]], [own[5], own[7]]])
+    found: list[object] = []
+    FileReader(desk.path, found.append, decode=True).run()
+    assert {line.rule for line in found if isinstance(line, Finding)} == {"frames.incomplete"}
+    desk.frames(*own[5:])
+    desk.end()
+    assert (desk.account.written, desk.account.discarded, desk.account.missing) == (3, 1, 4)
+
+
+def test_what_salvage_is_to_say_of_a_file_that_could_not_be_closed_in_mid_series_adds_up_too(tmp_path: Path) -> None:
+    journal: Journal[Record] = Journal(tmp_path, "recorder", RECORDS)
+    desk = Desk(tmp_path, journal=journal)
+    desk.start(frames_expected=8)
+    desk.frames(0, 1)
+    desk.disk.fails |= {"flush", "close"}
+    desk.recording.flush()
+    (aside,) = (tmp_path / FOLDER).glob(f"*{ASIDE}")
+    last = read_journal(aside, RECORDS)[-1]
+    assert isinstance(last, Closing)
+    assert (last.position.series.missing, last.result.missing) == (6, ((2, 7),))
 
 
 def balanced_open(desk: Desk) -> object:
@@ -392,7 +438,7 @@ def test_a_series_stops_before_the_reserve_is_used_up(desk: Desk) -> None:
     tight = Desk(desk.root, reserve_bytes=free * 2)
     tight.series("a.h5", range(2))
     assert balanced(tight.account).state is SeriesState.FAILED
-    assert f"and a reserve of {free * 2}; make room" in tight.account.reason
+    assert "a.h5: too little room on the disk: " in tight.account.reason
 
 
 @pytest.mark.parametrize("another", [False, True], ids=["nothing follows", "another series follows"])

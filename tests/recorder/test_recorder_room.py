@@ -54,5 +54,31 @@ def test_the_room_is_looked_at_again_after_a_quarter_of_the_reserve(tmp_path: Pa
     free = Room([tmp_path], 0, "r").free_bytes()
     room = Room([tmp_path], 2 * free, "r")
     room.written(tmp_path / "a.h5", free // 4)
-    with pytest.raises(StorageError, match=rf"a reserve of {2 * free}; make room, or record below another root"):
+    with pytest.raises(StorageError, match=r"too little room on the disk: .*; free .*, or record below another root"):
         room.written(tmp_path / "a.h5", free)
+
+
+class Stocked(Room):
+    """On a disk with 13,565,952 bytes free."""
+
+    def free_bytes(self, folder: Path | None = None) -> int:
+        return 13_565_952
+
+
+@pytest.mark.parametrize(
+    ("needed", "expected", "short"),
+    [
+        (0, "16.8 MB that every series leaves free", "3.3 MB"),
+        (5 * 10**12, "5,000.0 GB for the series and 16.8 MB that every series leaves free", "5,000.1 GB"),
+    ],
+)
+def test_it_says_in_megabytes_how_much_is_free_and_how_much_is_to_be_made_free(
+    needed: int, expected: str, short: str
+) -> None:
+    path = Path("/data/a.h5")
+    with pytest.raises(StorageError) as caught:
+        Stocked([path.parent], 1 << 24, "r").check(path, needed)
+    assert str(caught.value) == (
+        f"{path}: too little room on the disk: 13.6 MB free, expected {expected} (reserve_bytes); "
+        f"free {short} or more, or record below another root"
+    )

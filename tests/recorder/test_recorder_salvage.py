@@ -90,6 +90,21 @@ def test_a_recorder_that_is_started_afterwards_does_not_go_on_with_the_file(dead
     assert read_journal(dead.parent / FOLDER / "recorder.journal", RECORDS) == ()
 
 
+def test_it_says_that_the_recorder_could_have_gone_on_where_its_journal_shows_that(dead: Path) -> None:
+    could = "its recorder could have gone on with this series, and will not any more: start the recorder first"
+    journal = (dead.parent / FOLDER).exists()
+    assert (could in salvaged(dead).text) == journal
+
+
+def test_a_file_that_no_recorder_goes_on_with_after_a_start_of_the_machine_is_salvaged_without_regret(
+    dead: Path,
+) -> None:
+    if (dead.parent / FOLDER).exists():
+        rewrite_boot(dead.parent)
+    found = salvaged(dead)
+    assert (found.found, "could have gone on" in found.text) == ("salvaged", False)
+
+
 def test_a_file_that_is_whole_is_left_as_it_is(desk: Desk) -> None:
     desk.series("good.h5", range(5))
     before = desk.path.read_bytes()
@@ -246,6 +261,40 @@ def test_a_file_that_its_recorder_could_not_close_is_never_complete_though_nothi
         assert [said[key].asstr()[()] for key in ("outcome", "reason")] == ["failed", "close: it failed"]
         np.testing.assert_array_equal(file[DATA], [image(n) for n in range(3)])
     assert salvaged(tmp_path / NAME).found == "whole"
+
+
+#: Leaves the file of a dead recorder on a file system of its own, and salvages it while that is full, and after that.
+_ON_A_FULL_DISK = """
+import os, sys
+from pathlib import Path
+from test_recorder_salvage import NAME, recorded, salvaged
+
+root = Path(sys.argv[1])
+if not (dead := os.fork()):
+    recorded(root)
+    os._exit(0)
+os.waitpid(dead, 0)
+with (root / "filler").open("wb", buffering=0) as filler:
+    try:
+        while True:
+            filler.write(bytes(4096))
+    except OSError:
+        pass
+full = salvaged(root / NAME)
+(root / "filler").unlink()
+then = salvaged(root / NAME)
+print(full.found, full.text, then.found, then.rows, then.missing, sep="|")
+"""
+
+
+def test_on_a_full_disk_nothing_is_lost_and_it_says_so(tmp_path: Path) -> None:
+    mount = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=8m none "$0" || exit 9; exec "$@"', str(tmp_path))
+    if subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here (needs root, or a user namespace)")
+    command = [*mount, sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=False)
+    said = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
+    assert done.stdout.strip().split("|") == ["no room", said, "salvaged", "10", "11"], done.stderr
 
 
 def test_the_command_says_what_it_found_in_each_file(dead: Path) -> None:

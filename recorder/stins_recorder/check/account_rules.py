@@ -36,8 +36,7 @@ def _received(file: RecordedFile) -> Iterator[Fault]:
 @file_rule("frames.expected", _ERROR, "frames_expected = written + discarded + missing, where it is known", ended=True)
 def _expected(file: RecordedFile) -> Iterator[Fault]:
     account, announced = file.account, file.number(f"{SERIES}/frames_expected")
-    # A file that failed was closed at once: nobody knows what became of the rest.
-    if account is None or announced is None or account.outcome == SeriesState.FAILED.value:
+    if account is None or announced is None:
         return
     if account.written + account.discarded + account.missing < announced:
         sums = _sum(account, "written", "discarded", "missing")

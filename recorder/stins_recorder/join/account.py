@@ -23,7 +23,7 @@ Found = PartFile | UnreadablePartError
 _LOOKED_AT = 100_000
 #: A sentence of a part that is said anew of the whole.
 _MISSING = re.compile(r"[0-9]+ frames are missing")
-_COUNTS = ("received", "written", "durable", "discarded", "retaken", "duplicates", "refused")
+_COUNTS = ("received", "written", "discarded", "retaken", "duplicates", "refused")
 
 
 class Whole(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,7 @@ def whole_of(path: Path, request: JoinRequest, found: Sequence[Found]) -> Whole:
         frames_total=max(_said(parts), default=None),
         rows=len(numbers),
         missing=len(missing),
+        durable=sum(map(_durable, parts)),
         missing_frames=tuple((int(first), int(last)) for first, last in listed),
     )
     counts = {key: sum(int(part.account.get(key, 0)) for part in parts) for key in _COUNTS}
@@ -76,6 +77,12 @@ def _total(parts: Sequence[PartFile], request: JoinRequest) -> int:
 
 def _said(parts: Sequence[PartFile]) -> list[int]:
     return [int(part.account["frames_total"]) for part in parts if "frames_total" in part.account]
+
+
+def _durable(part: PartFile) -> int:
+    """A file gets its end behind a sync of all its frames; of one that failed, that sync may be what has failed."""
+    failed = part.account.get("outcome") == SeriesState.FAILED.value
+    return 0 if failed else int(part.account.get("written", 0))
 
 
 def _state(parts: Sequence[PartFile], request: JoinRequest, missing: Numbers) -> SeriesState:

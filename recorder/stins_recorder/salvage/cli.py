@@ -12,13 +12,16 @@ __all__ = ["main"]
 _DESCRIPTION = """\
 Makes the file of a recorder that died readable by everybody, cuts it to the frames that were flushed, and writes the
 account of the series and its end. No frame that was acked is touched. A file that is whole, or that is being written,
-stays as it is. A recorder does this by itself when it is started again; this is for files of one that never will be."""
+stays as it is.
+
+Start the recorder first: it goes on with the file, and gets the frames that wait in the acquirer. Salvage is for a
+recorder that will not come back: it ends the series, and the frames that are not in the file by then are lost."""
 _EPILOG = """\
 examples:
   stins salvage scan_0001.h5
   stins salvage --json data/*.h5       for a program: one JSON object a file
 
-exit status: 0 every file is whole now, 1 one is in use or lost, 2 wrong usage"""
+exit status: 0 every file is whole now, 1 one is in use or lost, or its disk has no room, 2 wrong usage"""
 
 
 def main(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..journal import ASIDE, FOLDER, JOURNAL, read_journal
-from ..records import RECORDS, Begun, Closing, Ended, Point, Record
+from ..records import RECORDS, Begun, Closing, Ended, Point, Record, machine_boot
 
 __all__ = ["Evidence", "files_left", "find_evidence", "locked"]
 
@@ -28,6 +28,13 @@ class Evidence(msgspec.Struct, frozen=True):
         if isinstance(self.last, Point):
             return self.last.position.file is not None
         return not isinstance(self.last, Ended)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a recorder that is started would go on with the series, and take frames that are still to come."""
+        if not isinstance(self.last, Point) or self.last.position.file is None:
+            return False
+        return self.last.position.suspended or self.begun.machine_boot == machine_boot()
 
     @property
     def useful(self) -> bool:

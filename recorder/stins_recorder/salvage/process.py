@@ -11,8 +11,9 @@ __all__ = ["LIMIT_S", "Found", "Order", "Salvaged", "run_salvage"]
 
 LIMIT_S = 60.0
 
-#: `whole`: nothing was wrong; `in use`: somebody writes it; `lost`: nothing could be done. Only `salvaged` was changed.
-Found: TypeAlias = Literal["whole", "in use", "salvaged", "lost"]
+#: `whole`: nothing was wrong; `in use`: somebody writes it; `no room`: not yet; `lost`: nothing could be done. Only
+#: `salvaged` was changed.
+Found: TypeAlias = Literal["whole", "in use", "salvaged", "no room", "lost"]
 
 
 class Order(msgspec.Struct, frozen=True):

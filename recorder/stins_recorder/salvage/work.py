@@ -13,7 +13,7 @@ from stins.series import SeriesAccount
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
 from ..ending import ending_of, write_ending
-from ..errors import RecorderError
+from ..errors import RecorderError, no_room
 from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
@@ -28,6 +28,12 @@ __all__ = ["salvage"]
 
 _REBOOTED = "the machine was restarted since: the last frames may not have reached the disk"
 
+_ENDED = (
+    "its recorder could have gone on with this series, and will not any more: start the recorder first, salvage is for "
+    "one that will not come back"
+)
+_NO_ROOM = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
+
 
 def salvage(order: Order) -> Salvaged:
     """Makes the file whole if its recorder is dead; never touches a frame that was acked."""
@@ -35,6 +41,8 @@ def salvage(order: Order) -> Salvaged:
     try:
         return _look(path, order)
     except (RecorderError, OSError, RuntimeError, ValueError, KeyError) as error:
+        if no_room(error):
+            return _said(path, "no room", _NO_ROOM)
         return _said(path, "lost", " ".join(str(error).split()))
 
 
@@ -59,6 +67,8 @@ def _look(path: Path, order: Order) -> Salvaged:
         for each in evidence:
             # A recorder that is started again must not go on with a file that has its end.
             each.journal.unlink(missing_ok=True)
+        if done.found == "salvaged" and not order.given_up and any(each.goes_on for each in evidence):
+            return msgspec.structs.replace(done, text=f"{done.text}; {_ENDED}")
         return done
 
 
@@ -120,8 +130,12 @@ def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:
     """By the journal, if there is one that fits; else by what stands in the file."""
     for each in evidence:
         if each.useful:
-            with suppress(RecorderError):
+            try:
                 return _finish_known(path, each, reason)
+            except RecorderError as error:
+                # Without the journal less would be known of the series; with more room it can be used.
+                if no_room(error):
+                    raise
     return finish_unknown(path, reason)
 
 

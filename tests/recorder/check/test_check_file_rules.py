@@ -151,6 +151,13 @@ def test_frames_missing_at_the_end_have_rows_no_row_and_that_is_no_fault(make: M
     assert broken(make(frames_expected=9)) == {"frames.incomplete"}
 
 
+def test_a_file_of_a_series_that_failed_must_account_for_every_frame_too(make: Make, broken: Broken) -> None:
+    path = make()
+    with h5py.File(path, "r+") as file:
+        account(file, outcome="failed", reason="the disk is full", frames_expected=9)
+    assert broken(path) == {"frames.incomplete", "frames.expected"}
+
+
 def test_pixels_of_a_frame_that_is_declared_missing_are_a_warning(make: Make, broken: Broken) -> None:
     path = make(lost=[2])
     with h5py.File(path, "r+") as file:

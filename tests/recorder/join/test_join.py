@@ -46,7 +46,18 @@ def test_a_complete_series_reads_as_from_one_recorder(tmp_path: Path) -> None:
 
     assert differences(dealt.root / NAME, dealt.whole.path) == []
     assert account.state is SeriesState.COMPLETE
-    counts = ("received", "written", "rows", "missing", "frames_expected", "dataset", "shape", "chunk_shape", "dtype")
+    counts = (
+        "received",
+        "written",
+        "durable",
+        "rows",
+        "missing",
+        "frames_expected",
+        "dataset",
+        "shape",
+        "chunk_shape",
+        "dtype",
+    )
     assert [getattr(account, key) for key in counts] == [getattr(dealt.whole.account, key) for key in counts]
 
 
