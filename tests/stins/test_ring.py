@@ -183,8 +183,11 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(share=st.floats(0, 1), hello=st.booleans())
     def hear(self, share: float, hello: bool) -> None:
+        # A boot that nobody heard of is none: the next word would be its hello.
+        if not self.next_id:
+            return
         self.boots += hello
-        if not self.boots or not self.next_id:
+        if not self.boots:
             return
         upto = int(share * (self.next_id - 1))
         self.ring.hear(ack(upto, boot_id=f"b{self.boots}"))
