@@ -2,7 +2,8 @@
 
 For a compressed frame HDF5 must find the place, and has no call that does only that: `H5Dwrite_chunk` finds it and
 writes, in the calling thread and through the page cache. But HDF5 takes file drivers from anybody ("virtual file
-layer", H5FDdevelop.h): the one that is registered here has the functions of HDF5's own driver `sec2`, save for `write`.
+layer", H5FDdevelop.h): the one that is registered here has the functions of HDF5's own driver `sec2`, save for `write`
+while a place is asked for.
 Decision: docs/explanations/decisions/0019-places-from-hdf5-pixels-from-us.md.
 """
 
@@ -84,12 +85,20 @@ class _Driver:
         self._class.name, self._class.value = _NAME.encode(), _VALUE
         self._own_write: Any = _Write(own.write)
         self._write = _Write(self._called)
-        self._class.write = ctypes.cast(self._write, ctypes.c_void_p)
         self._wanted = 0
         self._found: int | None = None
         self._id = hdf5.H5FDregister(ctypes.byref(self._class))
         if self._id < 0:
             raise OSError(f"HDF5 {h5py.version.hdf5_version} did not take a driver")
+        # HDF5 has a copy of its own. There `write` is ours for as long as a place is asked for: to be called in Python
+        # would cost every other write 5 us.
+        self._choose(properties)
+        file = hdf5.H5FDopen(b"/dev/null", 0, properties.id, _ANY_ADDRESS)
+        self._live = ctypes.cast(file, ctypes.POINTER(_File)).contents.cls.contents
+        hdf5.H5FDclose(file)
+        if self._live.name != _NAME.encode() or self._live.write != own.write:
+            raise OSError(f"HDF5 {h5py.version.hdf5_version} keeps its drivers in another way")
+        self._theirs, self._ours = own.write, ctypes.cast(self._write, ctypes.c_void_p).value
         h5py.register_driver(_NAME, self._choose)
 
     def _choose(self, properties: Any, **_: Any) -> None:
@@ -99,9 +108,11 @@ class _Driver:
     def place(self, write_chunk: Callable[[], None], size: int) -> int | None:
         """Where HDF5 writes the chunk of that size, which it does not; None: it has written it."""
         self._wanted, self._found = size, None
+        self._live.write = self._ours
         try:
             write_chunk()
         finally:
+            self._live.write = self._theirs
             self._wanted = 0
         return self._found
 
