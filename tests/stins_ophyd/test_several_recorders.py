@@ -214,7 +214,8 @@ def test_the_frames_of_one_that_is_gone_are_missing_until_it_comes_back(engine: 
     trio.processes.revive()
     with trio.controller(Deadlines(connect_s=30, command_s=10, arm_s=30, close_s=60, away_s=3)) as controller:
         controller.make_ready()
-        controller.configure(SETTINGS | {"period_s": 0.005})
+        # Slow: on a busy machine it would have recorded all of them before it is struck.
+        controller.configure(SETTINGS | {"period_s": 0.04})
         detector = StinsDetector(name="det", controller=controller)
         thread = strike_at(when(controller, 30), lambda: trio.processes.recorders[1].send_signal(signal.SIGKILL))
         with pytest.raises(FailedStatus, match="recorder 1"):
