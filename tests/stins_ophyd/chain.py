@@ -11,9 +11,9 @@ import event_model
 import numpy as np
 from bluesky import RunEngine
 
-from stins.control import AcquirerStatus
+from stins.control import AcquirerStatus, SeriesStatus
 from stins.daemon.client import DaemonClient
-from stins_ophyd import Controller, DaemonProcess, Deadlines, Snapshot, StinsDetector
+from stins_ophyd import CombinedState, Controller, DaemonProcess, Deadlines, Snapshot, StinsDetector
 
 SHAPE = (32, 48)
 #: What a test may change, and what it is before the next one.
@@ -121,3 +121,13 @@ class Bench:
             self.run_until(plan, moment, defer=defer)
         finally:
             forget()
+
+    def abort_while_acquiring(self, plan: Any) -> SeriesStatus:
+        """Pauses the plan in the middle of an exposure and aborts it; the recorder's account of the series."""
+        self.pause(plan, lambda now: now.state is CombinedState.ACQUIRING)
+        self.engine.abort()
+        assert self.documents.stop["exit_status"] == "abort"
+        recorder = self.detector.controller.snapshot.recorder
+        assert recorder is not None
+        assert recorder.series is not None
+        return recorder.series

@@ -13,7 +13,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
-from stins.control import AcquirerState, SeriesState, SeriesStatus
+from stins.control import AcquirerState, AcquirerStatus, SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
 from stins_ophyd.controller import Snapshot
 from tests.stins_ophyd.chain import QUICK, Chain, Documents
@@ -184,72 +184,53 @@ def patient(fragile: Chain, revived: Controller) -> Iterator[Controller]:
         yield controller
 
 
-def test_a_recorder_that_comes_back_when_the_detector_is_long_done_loses_no_frame_and_the_run_goes_on(
-    fragile: Chain, engine: RunEngine, patient: Controller, documents: Documents
+def flies_on_when_revived(
+    chain: Chain,
+    engine: RunEngine,
+    detector: StinsDetector,
+    blow: signal.Signals,
+    over: Callable[[AcquirerStatus], bool],
 ) -> None:
-    detector = StinsDetector(name="det", controller=patient)
-    detector.configure({"exposure_s": 0.005, "period_s": 0.005})
-    killed, done = threading.Event(), threading.Event()
+    """Flies 200 frames. With the first the recorder gets a blow; once it is `over` it is ended and revived."""
+    struck, done = threading.Event(), threading.Event()
 
-    def kill(name: str, _: object) -> None:
-        if name == "stream_datum" and not killed.is_set():
-            fragile.recorder.send_signal(signal.SIGKILL)
-            killed.set()
-
-    def look(snapshot: Snapshot) -> None:
-        if killed.is_set() and snapshot.acquirer and snapshot.acquirer.state is AcquirerState.IDLE:
-            done.set()
-
-    def revive() -> None:
-        if done.wait(30):
-            fragile.recorder.wait(5)
-            fragile.revive()
-
-    reviving = threading.Thread(target=revive, name="revive")
-    reviving.start()
-    token, forget = engine.subscribe(kill), patient.subscribe(look)
-    engine(fly_series(detector, 200, flush_period_s=0.05))
-    engine.unsubscribe(token)
-    forget()
-    reviving.join()
-    assert done.is_set()
-    assert documents.stop["exit_status"] == "success"
-    series = account(detector)
-    assert (series.state, series.written) == (SeriesState.COMPLETE, 200)
-
-
-def test_a_recorder_that_dies_with_everything_acked_is_waited_for_as_its_account_stands(
-    fragile: Chain, engine: RunEngine, patient: Controller, documents: Documents
-) -> None:
-    detector = StinsDetector(name="det", controller=patient)
-    detector.configure({"exposure_s": 0.005, "period_s": 0.005})
-    stopped, done = threading.Event(), threading.Event()
-
-    def stop(name: str, _: object) -> None:
-        # The supervisor, which tells how far it is: its writer goes on.
-        if name == "stream_datum" and not stopped.is_set():
-            fragile.recorder.send_signal(signal.SIGSTOP)
-            stopped.set()
+    def strike(name: str, _: object) -> None:
+        if name == "stream_datum" and not struck.is_set():
+            chain.recorder.send_signal(blow)
+            struck.set()
 
     def look(snapshot: Snapshot) -> None:
         acquirer = snapshot.acquirer
-        if stopped.is_set() and acquirer and acquirer.state is AcquirerState.IDLE and not acquirer.unacked:
+        if struck.is_set() and acquirer and acquirer.state is AcquirerState.IDLE and over(acquirer):
             done.set()
 
     def revive() -> None:
         if done.wait(30):
-            fragile.recorder.send_signal(signal.SIGKILL)
-            fragile.recorder.wait(5)
-            fragile.revive()
+            chain.recorder.send_signal(signal.SIGKILL)
+            chain.recorder.wait(5)
+            chain.revive()
 
     reviving = threading.Thread(target=revive, name="revive")
     reviving.start()
-    token, forget = engine.subscribe(stop), patient.subscribe(look)
+    token, forget = engine.subscribe(strike), detector.controller.subscribe(look)
     engine(fly_series(detector, 200, flush_period_s=0.05))
     engine.unsubscribe(token)
     forget()
     reviving.join()
     assert done.is_set()
+
+
+@pytest.mark.parametrize("everything_acked", [False, True], ids=["not all acked", "all acked"])
+def test_a_recorder_that_comes_back_when_the_detector_is_long_done_loses_no_frame_and_the_run_goes_on(
+    fragile: Chain, engine: RunEngine, patient: Controller, documents: Documents, everything_acked: bool
+) -> None:
+    detector = StinsDetector(name="det", controller=patient)
+    detector.configure({"exposure_s": 0.005, "period_s": 0.005})
+    if everything_acked:
+        # The supervisor tells no more how far it is, and its writer goes on: only the journal has the account.
+        flies_on_when_revived(fragile, engine, detector, signal.SIGSTOP, lambda acquirer: not acquirer.unacked)
+    else:
+        flies_on_when_revived(fragile, engine, detector, signal.SIGKILL, lambda _: True)
     assert documents.stop["exit_status"] == "success"
     series = account(detector)
     assert (series.state, series.written) == (SeriesState.COMPLETE, 200)

@@ -17,7 +17,7 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import CombinedState, EigerDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import EigerDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running, simulator_of
@@ -230,11 +230,7 @@ def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_
     engine: RunEngine, eiger: StinsDetector, documents: Documents, run_until: Callable[..., None], hook: EigerHook
 ) -> None:
     eiger.apply({"exposure_s": 60.0, "period_s": 60.1})
-    bench = Bench(engine, eiger, documents, run_until)
-    bench.pause(bp.count([eiger], 3), lambda now: now.state is CombinedState.ACQUIRING)
-    engine.abort()
-    assert documents.stop["exit_status"] == "abort"
-    series = eiger.controller.snapshot.recorder.series
+    series = Bench(engine, eiger, documents, run_until).abort_while_acquiring(bp.count([eiger], 3))
     assert (series.state, "aborted" in series.reason) == (SeriesState.INCOMPLETE, True)
     assert not hook.busy
     eiger.apply(SETTINGS)

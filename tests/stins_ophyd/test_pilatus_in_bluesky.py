@@ -15,7 +15,7 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import CombinedState, PilatusDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import PilatusDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
@@ -171,11 +171,7 @@ def test_a_point_that_is_aborted_in_the_middle_leaves_the_detector_idle_and_the_
     engine: RunEngine, pilatus: StinsDetector, documents: Documents, run_until: Callable[..., None], hook: PilatusHook
 ) -> None:
     pilatus.apply({"exposure_s": 60.0})
-    bench = Bench(engine, pilatus, documents, run_until)
-    bench.pause(bp.count([pilatus], 3), lambda now: now.state is CombinedState.ACQUIRING)
-    engine.abort()
-    assert documents.stop["exit_status"] == "abort"
-    series = pilatus.controller.snapshot.recorder.series
+    series = Bench(engine, pilatus, documents, run_until).abort_while_acquiring(bp.count([pilatus], 3))
     assert (series.state, "aborted" in series.reason) == (SeriesState.INCOMPLETE, True)
     assert not hook.busy
     pilatus.apply(SETTINGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 
 from .superblock import repaired
-from .transaction import _NAME, _Overlay
+from .transaction import Overlay, has_record
 
 __all__ = ["glance"]
 
@@ -23,10 +23,10 @@ def glance(path: Path) -> Iterator[h5py.File | None]:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        overlay = _Overlay(descriptor)
-        if os.pread(descriptor, len(_NAME), max(0, overlay.size - len(_NAME))) == _NAME:
+        if has_record(descriptor):
             yield None
             return
+        overlay = Overlay(descriptor)
         if (block := repaired(descriptor, path)) is not None:
             overlay.write(memoryview(block))
         with h5py.File(overlay, "r") as file:

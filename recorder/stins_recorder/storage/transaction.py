@@ -18,7 +18,7 @@ from .hdf5 import options
 from .space import reserve
 from .superblock import mark_open
 
-__all__ = ["Record", "change", "prepare", "redo", "write_all"]
+__all__ = ["Overlay", "Record", "change", "has_record", "prepare", "redo", "write_all"]
 
 #: Before each piece: where it goes, and its length.
 _PIECE = struct.Struct("<QQ")
@@ -27,7 +27,7 @@ _TRAILER = struct.Struct("<QQI12s")
 _NAME = b"stins-redo-1"
 
 
-class _Overlay:
+class Overlay:
     """The file as HDF5 sees it during a change: what stands in it, and above that what was written."""
 
     def __init__(self, descriptor: int) -> None:
@@ -125,13 +125,18 @@ def change(descriptor: int, function: Callable[[h5py.File], None], *, synced: bo
 
 def prepare(descriptor: int, function: Callable[[h5py.File], None]) -> Record:
     """The record of a change; the file is as it was."""
-    overlay = _Overlay(descriptor)
+    overlay = Overlay(descriptor)
     with h5py.File(overlay, "r+", **{key: value for key, value in options().items() if key != "locking"}) as file:
         function(file)
     size = overlay.size
     pieces = [(offset, content[: size - offset]) for offset, content in overlay.pieces if offset < size]
     body = b"".join(_PIECE.pack(offset, len(content)) + content for offset, content in pieces)
     return Record(body, size, max(size, os.fstat(descriptor).st_size))
+
+
+def has_record(descriptor: int) -> bool:
+    """Whether a change that is not carried out may stand at the end of the file; `redo` looks whether it is whole."""
+    return os.pread(descriptor, len(_NAME), max(0, os.fstat(descriptor).st_size - len(_NAME))) == _NAME
 
 
 def redo(descriptor: int) -> bool:
