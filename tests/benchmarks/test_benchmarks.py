@@ -52,7 +52,7 @@ def test_memory_of_a_recorder_that_cannot_keep_up_is_measured(tmp_path):
     assert report["frames_lost"] == 0
     assert report["descriptors_per_series"] == 0
     # The budget is tried by the whole run only: these are 16 MiB of frames.
-    assert report["peak_rss_mb"] > 0
+    assert 0 < report["peak_rss_mb"] < report["budget_mb"] + 200
 
 
 def test_a_stream_of_dectris_is_compared_with_a_bare_relay(tmp_path):
