@@ -101,10 +101,11 @@ def session_engine() -> RunEngine:
 
 @pytest.fixture
 def engine(session_engine: RunEngine) -> Iterator[RunEngine]:
-    """A RunEngine that is idle before and after."""
+    """A RunEngine that is idle before and after, and calls nobody: a test that fails leaves its callbacks behind."""
     yield session_engine
     if session_engine.state != "idle":
         session_engine.halt()
+    session_engine.dispatcher.unsubscribe_all()
 
 
 @pytest.fixture

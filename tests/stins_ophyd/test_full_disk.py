@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def detector(tmp_path: Path) -> Iterator[StinsDetector]:
     if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here (needs root, or a user namespace)")
     config = acquirer_config()
-    config["settings"] |= {"shape": [512, 512], "exposure_s": 0.05, "period_s": 0.05}
+    # A fly series of 18 frames lasts so long that the disk is full before it is over.
+    config["settings"] |= {"shape": [512, 512], "exposure_s": 0.05, "period_s": 0.2}
     with DaemonProcess("acquirer", config, folder=tmp_path) as acquirer:
         recorder = RecorderProcess(
             tmp_path, wrapper, name="writer", roots=[str(small)], sources=[acquirer.ready.stream], reserve_bytes=0
@@ -50,7 +52,10 @@ def test_a_full_disk_is_told_in_the_recorders_words(
     def fill(name: str, doc: dict[str, Any]) -> None:
         """Somebody else's file: there was room for the whole series when it began."""
         if name == "stream_datum" and not filler.exists():
-            filler.write_bytes(bytes(5 << 20))
+            # Or all that there is left: on a busy machine many frames have come by now.
+            with suppress(OSError), filler.open("wb", buffering=0) as file:
+                for _ in range(80):
+                    file.write(bytes(1 << 16))
 
     token = engine.subscribe(fill)
     with pytest.raises(FailedStatus, match="no space is left; make room, or record below another root"):
