@@ -86,6 +86,7 @@ class Bench:
         began = float(self._sending.hear())
         ended = float(self._limit.hear())
         self._sending.hear()
+        self._limit.hear()
         return ended - began
 
     def _run_recorder(self, case: Case, frames: int, *, durable: bool) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The writer's side of the preview: it offers the frame flushed last, and never waits for anybody to take it."""
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +15,8 @@ from stins.transport.sockets import harden
 __all__ = ["PreviewFeed"]
 
 #: Pixels of 8 MiB cost 5 ms of two processes, another 5 where a mask leaves some of them out: so much of them is looked
-#: at that it is an eighth of one core at most.
-_BYTES_PER_S = 100e6
+#: at that it is an eighth of one core at most, and a thirtieth while more frames wait to be written.
+_BYTES_PER_S, _BUSY_BYTES_PER_S = 100e6, 25e6
 
 
 class PreviewFeed:
@@ -28,20 +29,30 @@ class PreviewFeed:
         self._socket.connect(endpoint)
         self._offered: StoreFrame | None = None
         self._masks: Packet | None = None
-        self._next = 0.0
+        # When the last one went, and how many bytes its pixels are.
+        self._sent, self._size_bytes = -math.inf, 0
 
-    def offer(self, frame: StoreFrame | None, series_id: str | None, now: float, masks: Packet | None = None) -> float:
-        """Sends a frame if there is room; the same one is not sent twice.
+    def offer(
+        self,
+        frame: StoreFrame | None,
+        series_id: str | None,
+        now: float,
+        masks: Packet | None = None,
+        *,
+        busy: bool = False,
+    ) -> float:
+        """Sends a frame if there is room; the same one is not sent twice. `busy`: more frames wait to be written.
 
         The series' `masks` go once, before its first frame; where they find no room, no frame goes without them.
         Returned is in how many seconds it should be offered again, 0 if it need not be.
         """
         if frame is None or frame is self._offered:
             return 0.0
-        if now < self._next:
-            return self._next - now
+        due = self._sent + self._size_bytes / (_BUSY_BYTES_PER_S if busy else _BYTES_PER_S)
+        if now < due:
+            return due - now
         # What it costs is that of its pixels: a compressed frame has many more than it has bytes.
-        self._next = now + sum(map(part_bytes, frame.header.data or ())) / _BYTES_PER_S
+        self._sent, self._size_bytes = now, sum(map(part_bytes, frame.header.data or ()))
         with suppress(zmq.Again):
             if masks is not None and masks is not self._masks:
                 self._send(None, series_id, encode(masks.header), *masks.payload)

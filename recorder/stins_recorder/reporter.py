@@ -28,9 +28,17 @@ class Reporter:
 
     def look(self, now: float) -> None:
         """Tells what is new at once, counts ten times a second, and once a second that nothing is new."""
-        due = _STATUS_S if self._recording.dirty else _HEARTBEAT_S
-        if self._what() != self._told_what or now - self._told >= due:
+        if (
+            self._what() != self._told_what
+            or now - self._told >= _HEARTBEAT_S
+            or (self._recording.dirty
+            and self.due(now))
+        ):
             self.tell(now)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to tell how far the counts have got."""
+        return now - self._told >= _STATUS_S
 
     def _what(self) -> tuple[object, ...]:
         """What is told at once when it changes; a series that begins and ends in one batch is such a change too."""

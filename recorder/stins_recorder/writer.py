@@ -41,8 +41,9 @@ _SLEEP_MS = 250
 _HEARTBEAT_S = 1.0
 #: How often what is flushed is forced to the disk.
 _SYNC_S = 1.0
-#: So much is flushed at once, however little time has passed: it is what the acquirer keeps at least.
-_UNFLUSHED_BYTES = 64 << 20
+#: So much is flushed at once, however little time has passed: a quarter of what the acquirer keeps by default. A flush
+#: by the amount costs large frames a hundredth of their rate.
+_UNFLUSHED_BYTES = 128 << 20
 
 
 class Writer:
@@ -210,7 +211,7 @@ class Writer:
         if recording.dirty:
             due = now - self._flushed >= self._config.flush_interval_s
             if due or recording.unflushed_bytes > _UNFLUSHED_BYTES:
-                self._flush(now)
+                self._flush(now, busy=True)
         elif self._machine.settled != self._kept or recording.safe.behind:
             self._keep(now)
         if now - self._acked >= _HEARTBEAT_S:
@@ -241,9 +242,10 @@ class Writer:
             )
             self._execute(self._machine.sender_gone(why))
 
-    def _offer_preview(self, now: float) -> float:
+    def _offer_preview(self, now: float, *, busy: bool = False) -> float:
         recording, series = self._recording, self._recording.series
-        return self._preview.offer(recording.last_stored, series.series_id if series else None, now, recording.masks)
+        series_id = series.series_id if series else None
+        return self._preview.offer(recording.last_stored, series_id, now, recording.masks, busy=busy)
 
     def _poll(self, timeout_ms: int) -> bool:
         """Waits for the stream or the supervisor; whether it is the stream."""
@@ -253,14 +255,15 @@ class Writer:
                 self._obey(line)
         return self._receiver.socket in ready
 
-    def _flush(self, now: float) -> None:
+    def _flush(self, now: float, *, busy: bool = False) -> None:
         self._flushed = now
         self._recording.flush()
         self._kept = self._machine.settled
         self._ack(now)
-        self._offer_preview(now)
-        # A flush by the clock too: whoever waits for these frames must not wait for the next heartbeat.
-        self._reporter.tell(now)
+        self._offer_preview(now, busy=busy)
+        # Whoever waits for these frames must not wait for the next heartbeat; while more come, it is said now and then.
+        if not busy or self._reporter.due(now):
+            self._reporter.tell(now)
 
     def _keep(self, now: float) -> None:
         """Messages that changed no file need not come again either."""

@@ -1,12 +1,15 @@
 """The supervisor's end of a writer process."""
 
 import logging
+import os
 import select
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
+
+from stins.transport.memory import keeping
 
 from .link import Begin, Line, Link
 from .watchdog import WatchPage
@@ -35,7 +38,9 @@ class WriterProcess:
             undo.callback(self.page.close)
             inherited = (theirs.fileno(), self.page.descriptor)
             command = [sys.executable, "-m", "stins_recorder.standby", *map(str, inherited), level]
-            self._process = subprocess.Popen(command, pass_fds=inherited, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, pass_fds=inherited, stdin=subprocess.DEVNULL, env=keeping(os.environ)
+            )
             undo.pop_all()
         self.pid = self._process.pid
 

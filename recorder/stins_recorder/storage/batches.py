@@ -23,7 +23,7 @@ class BatchWriter:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._writer = LargeWriter(descriptor, PAGE, direct=True)
+        self._writer = LargeWriter(descriptor, PAGE)
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         # So many are on their way at most, and one is being filled: one is always free.
         for _ in range(IN_FLIGHT + 1):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stins import Spans
 from stins.messages import Payload
 
+from .ahead import RoomAhead
 from .datasets import FrameDatasets
 from .large import LARGE_BYTES
 from .pixels import PixelWriter, pixel_writer
@@ -26,6 +27,7 @@ class ChunkStore:
         self._datasets = datasets
         self._descriptor = descriptor
         self._pixels: PixelWriter | None = None
+        self._ahead = RoomAhead(descriptor, most or expected)
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
         self._most = most
@@ -39,6 +41,7 @@ class ChunkStore:
             rows = -(-rows // self._block) * self._block
             self._datasets.extend(rows if self._most is None else min(rows, self._most))
         for part, content in enumerate(contents):
+            self._ahead.written(row, len(content))
             if len(content) < LARGE_BYTES:
                 self._datasets.write_part(row, part, content)
             elif (place := self._datasets.place_part(row, part, content)) is not None:
@@ -71,8 +74,9 @@ class ChunkStore:
             self._pixels.flush()
 
     def close(self, rows: int, hidden: Spans) -> None:  # noqa: ARG002
-        """Chunks that were not written take no room."""
+        """Gives back the room that was taken ahead; chunks that were not written take none."""
         self.abandon()
+        self._ahead.give_back()
 
     def abandon(self) -> None:
         """Writes nothing any more."""

@@ -1,4 +1,4 @@
-"""Large frames are written by threads of their own, past the page cache where the file system allows it.
+"""Large frames are written to a disk by threads of their own, past the page cache where the file system allows it.
 
 While one frame goes to the disk the next one is received. From memory to an ext4 disk, up to fsync, this reached 1,550
 to 1,650 MB/s, through the page cache 570 to 1,040.
@@ -23,8 +23,8 @@ __all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter"]
 
 #: From here on receiving and writing at once is worth a thread.
 LARGE_BYTES = 1 << 20
-#: On a disk one prepares what comes while the other waits; in memory they would only wait for each other's lock.
-_THREADS_DIRECT, _THREADS_CACHED = 2, 1
+#: One prepares what comes while the other waits for the disk.
+_THREADS = 2
 #: Two are being written, two wait: 4 x 8 MiB, so that memory stays bounded.
 IN_FLIGHT = 4
 #: Where, and how much, a write past the page cache begins and ends.
@@ -42,23 +42,21 @@ class _Job(NamedTuple):
 
 
 class LargeWriter:
-    """Writes contents to places in an open file, in the background; `direct`: past the page cache.
+    """Writes contents to places in an open file, in the background.
 
     What fails is raised by the next call; nothing is written after it.
     """
 
-    def __init__(self, descriptor: int, size_bytes: int, *, direct: bool) -> None:
+    def __init__(self, descriptor: int, size_bytes: int) -> None:
         self._descriptor = descriptor
-        # By its number: the file may have been renamed.
-        path = f"/proc/self/fd/{descriptor}"
-        self._direct = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC) if direct else -1
+        self._direct = _past_the_page_cache(descriptor)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._pending: set[int] = set()
         self._changed = threading.Condition()
         self._error: OSError | None = None
         self._threads = [
             threading.Thread(target=self._work, args=(size_bytes,), name=f"write-{index}", daemon=True)
-            for index in range(_THREADS_DIRECT if direct else _THREADS_CACHED)
+            for index in range(_THREADS)
         ]
         for thread in self._threads:
             thread.start()
@@ -129,6 +127,14 @@ class LargeWriter:
         # What is not a whole page, or didn't get through, goes by the page cache; there it ends in the error, if any.
         if done < len(content):
             write_all(self._descriptor, memoryview(content)[done:], offset + done)
+
+
+def _past_the_page_cache(descriptor: int) -> int:
+    """Another descriptor of the same file; -1 where its file system has no such thing."""
+    with suppress(OSError):
+        # By its number: the file may have been renamed.
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+    return -1
 
 
 def _in_pages(content: Payload, buffer: mmap.mmap) -> memoryview:

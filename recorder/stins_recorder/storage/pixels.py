@@ -50,10 +50,12 @@ class _CachedWriter:
 
 def pixel_writer(descriptor: int, smallest: int, largest: int) -> PixelWriter:
     """The writer for contents of these sizes (bytes; one that is larger than that is written too)."""
-    disk = on_a_disk(descriptor)
+    if not on_a_disk(descriptor):
+        # In memory a thread would take as much time as it saves.
+        return _CachedWriter(descriptor)
     if smallest >= LARGE_BYTES:
-        return LargeWriter(descriptor, largest, direct=disk)
+        return LargeWriter(descriptor, largest)
     # Whole pages, one content behind the other: what has gaps would go to the disk in as many pieces, and slower.
-    if disk and smallest == largest >= ALIGNED_FROM and largest % PAGE == 0:
+    if smallest == largest >= ALIGNED_FROM and largest % PAGE == 0:
         return BatchWriter(descriptor)
     return _CachedWriter(descriptor)

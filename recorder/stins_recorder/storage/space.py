@@ -5,7 +5,7 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["on_a_disk", "release", "reserve"]
+__all__ = ["on_a_disk", "release", "reserve", "reserve_behind"]
 
 #: Where taking room writes nothing, and writing past the page cache saves work. In memory (tmpfs) neither is so: room
 #: costs what writing costs, 0.08 s for 256 MiB. Of others it is not known.
@@ -25,6 +25,15 @@ def reserve(descriptor: int, offset: int, size: int) -> None:
         OSError: there is no room.
     """
     _call(descriptor, 0, offset, size)
+
+
+def reserve_behind(descriptor: int, offset: int, size: int) -> None:
+    """Takes room behind the end of a file, which keeps its length.
+
+    Raises:
+        OSError: there is no room.
+    """
+    _call(descriptor, _KEEP_SIZE, offset, size)
 
 
 def release(descriptor: int, offset: int, size: int) -> None:
