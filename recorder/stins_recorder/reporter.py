@@ -31,8 +31,7 @@ class Reporter:
         if (
             self._what() != self._told_what
             or now - self._told >= _HEARTBEAT_S
-            or (self._recording.dirty
-            and self.due(now))
+            or (self._recording.dirty and self.due(now))
         ):
             self.tell(now)
 

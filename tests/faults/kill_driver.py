@@ -104,7 +104,7 @@ class KillDriver:
         ending = series.frames_per_file is not None and frames == len(series.takes)
         as_it_is = "" if job.torn or ending else _bounded(partial(leftovers.as_it_is, series, root, frames))
         segments = _bounded(partial(leftovers.closed_segments, series, root))
-        salvaged = _bounded(partial(leftovers.salvaged, series, root, frames))
+        salvaged = _bounded(partial(leftovers.salvaged, series, root, frames, torn=job.torn))
         self._restore(self._copy)
         bare = _bounded(partial(leftovers.salvaged, series, root, frames, journal=False))
         self._restore(self._copy)

@@ -19,26 +19,25 @@ from stins.messages import Payload
 
 from .transaction import write_all
 
-__all__ = ["IN_FLIGHT", "LARGE_BYTES", "PAGE", "LargeWriter"]
+__all__ = ["LARGE_BYTES", "LargeWriter"]
 
 #: From here on receiving and writing at once is worth a thread.
 LARGE_BYTES = 1 << 20
 #: One prepares what comes while the other waits for the disk.
 _THREADS = 2
 #: Two are being written, two wait: 4 x 8 MiB, so that memory stays bounded.
-IN_FLIGHT = 4
+_IN_FLIGHT = 4
 #: Where, and how much, a write past the page cache begins and ends.
-PAGE = 4096
+_PAGE = 4096
 #: A disk that takes longer has failed; the supervisor says long before that it hangs.
 _LIMIT_S = 600.0
 
 
 class _Job(NamedTuple):
-    """A content on its way; `give_back`: it is whole pages in memory of pages, for which somebody waits."""
+    """A content on its way."""
 
     content: Payload
     offset: int
-    give_back: Callable[[], None] | None = None
 
 
 class LargeWriter:
@@ -63,17 +62,10 @@ class LargeWriter:
 
     def write(self, content: Payload, offset: int) -> None:
         """Takes the content, once there is room for it, and once what is on its way to the same place has arrived."""
-        self._take(_Job(content, offset))
-
-    def write_pages(self, pages: memoryview, offset: int, give_back: Callable[[], None]) -> None:
-        """The same for whole pages in memory of pages, which need no copy; given back when written."""
-        self._take(_Job(pages, offset, give_back))
-
-    def _take(self, job: _Job) -> None:
         with self._changed:
-            self._wait(lambda: len(self._pending) < IN_FLIGHT and job.offset not in self._pending)
-            self._pending.add(job.offset)
-        self._jobs.put(job)
+            self._wait(lambda: len(self._pending) < _IN_FLIGHT and offset not in self._pending)
+            self._pending.add(offset)
+        self._jobs.put(_Job(content, offset))
 
     def flush(self) -> None:
         """Waits until everything is with the operating system."""
@@ -102,9 +94,9 @@ class LargeWriter:
 
     def _work(self, size_bytes: int) -> None:
         # One buffer for ever: fresh pages would cost more than the copy.
-        buffer = mmap.mmap(-1, -(-size_bytes // PAGE) * PAGE)
+        buffer = _large_pages(-(-size_bytes // _PAGE) * _PAGE)
         while (job := self._jobs.get()) is not None:
-            offset, give_back = job.offset, job.give_back
+            offset = job.offset
             try:
                 if self._error is None:
                     self._store(buffer, job)
@@ -112,8 +104,6 @@ class LargeWriter:
                 self._error = error
             # Not when the next one comes: it is a frame.
             del job
-            if give_back is not None:
-                give_back()
             with self._changed:
                 self._pending.discard(offset)
                 self._changed.notify_all()
@@ -122,11 +112,18 @@ class LargeWriter:
         content, offset, done = job.content, job.offset, 0
         if self._direct >= 0:
             with suppress(OSError):
-                pages = content if job.give_back is not None else _in_pages(content, buffer)
-                done = os.pwrite(self._direct, pages, offset)
+                done = os.pwrite(self._direct, _in_pages(content, buffer), offset)
         # What is not a whole page, or didn't get through, goes by the page cache; there it ends in the error, if any.
         if done < len(content):
             write_all(self._descriptor, memoryview(content)[done:], offset + done)
+
+
+def _large_pages(size_bytes: int) -> mmap.mmap:
+    """Memory of pages; of large ones, where there are such: the kernel takes hold of each for every write."""
+    memory = mmap.mmap(-1, size_bytes)
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def _past_the_page_cache(descriptor: int) -> int:
@@ -140,7 +137,7 @@ def _past_the_page_cache(descriptor: int) -> int:
 def _in_pages(content: Payload, buffer: mmap.mmap) -> memoryview:
     """The whole pages of a content, copied: a message lies anywhere in memory, and the disk wants pages."""
     # One that compression made larger than its pixels goes past the page cache as far as the buffer reaches.
-    size = min(len(content), len(buffer)) // PAGE * PAGE
+    size = min(len(content), len(buffer)) // _PAGE * _PAGE
     # numpy copies without the interpreter's lock.
     np.copyto(np.frombuffer(buffer, np.uint8, size), np.frombuffer(content, np.uint8, size))
     return memoryview(buffer)[:size]
