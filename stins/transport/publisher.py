@@ -17,6 +17,7 @@ from .acks import AckListener
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_BYTES, high_water_mark
 from .peers import PeerWatch
 from .sockets import TransportError, bind, harden
+from .whole import whole_messages
 
 __all__ = ["Link", "Publisher"]
 
@@ -164,7 +165,7 @@ class Publisher:
 
     def _push(self, parts: Sequence[Payload]) -> bool:
         try:
-            self._socket.send_multipart(parts, flags=zmq.NOBLOCK, copy=False)
+            self._socket.send_multipart(whole_messages(parts), flags=zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return False
         return True
