@@ -17,6 +17,7 @@ its code and data gone from the caches, and costs twice or three times as much.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -44,7 +45,7 @@ from stins.control import AcquirerStatus, ArmRequest, PrepareRequest, TriggerReq
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
 from stins.transport import AckSender, Publisher
-from stins.transport.memory import keep_memory
+from stins.transport.memory import keeping
 
 #: What may wait for the recorder: 0.4 s of 2,000 images/s. A larger one would hide that it doesn't keep pace.
 _RING_BYTES = 128 << 20
@@ -248,7 +249,8 @@ def _acquirer(root: Path, port: int, stream_port: int) -> Iterator[Acquirer]:
     stream = {"ring_bytes": _RING_BYTES}
     config.write_text(json.dumps({"name": "eiger", "backend": "eiger", "settings": settings, "stream": stream}))
     command = [sys.executable, "-m", "stins.cli", "acquirer", "--config", str(config), "--log-level", "WARNING"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # As `stins up` starts it.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=keeping(os.environ))
     try:
         assert process.stdout is not None
         ready = read_ready(process.stdout.readline())
@@ -287,7 +289,6 @@ class _Timed:
 
 def _take_images(pipe: Connection, port: int, stream_port: int) -> None:
     """Its own process: an acquirer whose loop is timed. Says where its stream is; at last what the images have cost."""
-    keep_memory()
     settings = EigerBackend.Settings(host="127.0.0.1", http_port=port, stream_port=stream_port, compression=None)
     backend: Any = _Timed(EigerBackend(settings))
     publisher = Publisher("tcp://127.0.0.1:0", acks="tcp://127.0.0.1:0", max_message_bytes=16 << 20)
@@ -305,6 +306,8 @@ def _take_images(pipe: Connection, port: int, stream_port: int) -> None:
 
 def _cost_of_an_image(frames: int) -> dict[str, float]:
     """CPU time of the acquirer for each image of 10 MB, whose receiver throws it away."""
+    # As `stins up` starts an acquirer.
+    os.environ.update(keeping(os.environ))
     with remote("detector", stand_in, "10MB") as detector:
         port, stream_port, _ = detector.hear()
         with (

@@ -94,10 +94,14 @@ def _readable(path: str) -> bool:
 
 
 def _close(sending: Remote, recording: Recorder, number: int, rate: float | None) -> float:
-    """From the series-end's sending until the file is closed and fsynced."""
+    """From the series-end until the file is closed and fsynced.
+
+    The series-end is sent when all frames are flushed: with frames as fast as they are taken it would else wait behind
+    those that the sender is ahead by.
+    """
     name = f"close-{number}.h5"
     closing = Closing(recording.client, name, _FRAMES_TO_CLOSE)
-    sending.tell("recorder", "32KiB", _FRAMES_TO_CLOSE, name, rate)
+    sending.tell("recorder", "32KiB", _FRAMES_TO_CLOSE, name, rate, "settled")
     closing.wait("open")
     sending.tell("go")
     sending.hear()

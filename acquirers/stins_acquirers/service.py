@@ -60,6 +60,8 @@ class Service:
     ) -> None:
         self._name = name
         self._backend = backend
+        # Seen once: it takes 0.1 ms, which each turn of the loop would have to wait.
+        self._losses = backend if isinstance(backend, KnowsLosses) else None
         self._streams = streams
         self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
@@ -263,9 +265,9 @@ class Service:
 
         It is asked before the abort, behind which it knows of no series.
         """
-        if not isinstance(self._backend, KnowsLosses) or not (why := self._backend.why_lost()):
+        if self._losses is None or not (why := self._losses.why_lost()):
             return ending
-        return msgspec.structs.replace(ending, reason=f"{ending.reason}; {why}", frames_dropped=self._backend.lost())
+        return msgspec.structs.replace(ending, reason=f"{ending.reason}; {why}", frames_dropped=self._losses.lost())
 
     def _send_rest(self) -> None:
         deadline_s = _REST * self._peer_timeout_s
@@ -327,6 +329,6 @@ class Service:
 
     def _lost(self) -> int:
         """Frames that the backend has lost, and that no message has named yet."""
-        if self._state not in _OPEN or not isinstance(self._backend, KnowsLosses):
+        if self._state not in _OPEN or self._losses is None:
             return 0
-        return sum(last - first + 1 for first, last in self._backend.lost())
+        return sum(last - first + 1 for first, last in self._losses.lost())

@@ -40,7 +40,7 @@ _SLEEP_MS = 250
 #: An ack says at least once a second that somebody acks.
 _HEARTBEAT_S = 1.0
 #: How often what is flushed is forced to the disk.
-_SYNC_S = 1.0
+_SYNC_S = 0.25
 #: So much is flushed at once, however little time has passed: a quarter of what the acquirer keeps by default. A flush
 #: by the amount costs large frames a hundredth of their rate.
 _UNFLUSHED_BYTES = 128 << 20

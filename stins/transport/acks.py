@@ -10,7 +10,7 @@ import zmq
 
 from ..acks import Ack, decode_ack, encode_ack
 from ..errors import MessageError
-from .sockets import TransportError, bind, connect, harden
+from .sockets import TransportError, bind, connect, harden, has_message
 
 __all__ = ["AckListener", "AckSender"]
 
@@ -69,16 +69,15 @@ class AckListener:
 
     def take(self) -> Iterator[Ack]:
         """The acks that wait."""
-        with suppress(zmq.Again):
-            while True:
-                raw = self.socket.recv(zmq.NOBLOCK)
-                try:
-                    ack = decode_ack(raw)
-                except MessageError as error:
-                    self._refuse(error)
-                else:
-                    self.heard = time.monotonic()
-                    yield ack
+        while has_message(self.socket):
+            raw = self.socket.recv(zmq.NOBLOCK)
+            try:
+                ack = decode_ack(raw)
+            except MessageError as error:
+                self._refuse(error)
+            else:
+                self.heard = time.monotonic()
+                yield ack
 
     def _refuse(self, error: MessageError) -> None:
         self.refused += 1

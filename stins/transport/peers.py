@@ -8,6 +8,8 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from .sockets import has_message
+
 __all__ = ["PeerWatch"]
 
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -39,8 +41,9 @@ class PeerWatch:
     def look(self, timeout_s: float = 0.0) -> bool:
         """Reads what happened since the last look, or happens within `timeout_s`; whether a peer has gone."""
         gone = False
-        self._monitor.poll(round(timeout_s * 1000))
-        while self._monitor.poll(0):
+        if timeout_s:
+            self._monitor.poll(round(timeout_s * 1000))
+        while has_message(self._monitor):
             message = parse_monitor_message(self._monitor.recv_multipart())
             event, descriptor = message["event"], message["value"]
             if event == zmq.EVENT_ACCEPTED:

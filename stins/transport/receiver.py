@@ -11,7 +11,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
-from .sockets import TransportError, connect, harden
+from .sockets import TransportError, connect, harden, has_message
 
 __all__ = ["Receiver"]
 
@@ -87,7 +87,7 @@ class Receiver:
 
     def watch_connections(self) -> None:
         """Reads what became of the connections; call it now and then."""
-        while self._monitor.poll(0):
+        while has_message(self._monitor):
             message = parse_monitor_message(self._monitor.recv_multipart())
             event, peer = message["event"], message["endpoint"].decode()
             if event == zmq.EVENT_CONNECT_RETRIED:

@@ -9,6 +9,7 @@ import msgspec
 import zmq
 
 from stins.transport import Receiver, TransportError
+from stins.transport.sockets import has_message
 
 from ..backend import HardwareError, Opening
 from .incoming import Identity, Incoming, Stream
@@ -125,16 +126,11 @@ class Link:
 
     def receive(self, timeout_s: float) -> Incoming | None:
         """The next message, waiting at most so long for it."""
-        # Receiving in vain, and the exception that tells so, costs 10 us: nobody waits, so it is asked before.
-        if timeout_s <= 0 and not self._has_message:
+        if timeout_s <= 0 and not has_message(self._receiver.socket):
             return None
         # It waits in the same call, which costs half of a poller's. What is asked for with 0 is there.
         parts = self._receiver.receive(timeout_s if timeout_s > 0 else None)
         return self._stream.read(parts) if parts is not None else None
-
-    @property
-    def _has_message(self) -> bool:
-        return bool(int(self._receiver.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def close(self) -> None:
         """Closes the connection; returns when it is closed. Closing twice does no harm."""
