@@ -34,7 +34,7 @@ import msgspec
 import zmq
 from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
 from stand_in import IMAGES, stand_in
-from stins_acquirers.backend import Frame
+from stins_acquirers.backend import Frame, Opening
 from stins_acquirers.dectris import EigerBackend
 from stins_acquirers.service import Service
 from stins_acquirers.streams import Streams
@@ -268,7 +268,11 @@ def _acquirer(root: Path, port: int, stream_port: int) -> Iterator[Acquirer]:
 
 
 class _Timed:
-    """A backend whose loop is timed: CPU time of each turn that has brought images, from one `read` to the next."""
+    """A backend whose loop is timed: CPU time of each turn that has brought images, from one `read` to the next.
+
+    The turn with the last image is left out: what comes behind it is the end of the series, and all that is done until
+    the next one is armed.
+    """
 
     def __init__(self, backend: EigerBackend) -> None:
         self._backend, self._began, self._brought = backend, 0.0, 0
@@ -276,6 +280,11 @@ class _Timed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
+
+    def arm(self, request: ArmRequest) -> Opening:
+        """As the backend does."""
+        self._brought = 0
+        return self._backend.arm(request)
 
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """As the backend does."""
