@@ -78,6 +78,8 @@ class AllocatedStore:
 
     def blank(self, row: int) -> None:
         """Lets a row read as missing."""
+        # What is still to be written there must not come after it.
+        self._pixels.flush()
         self._datasets.blank(row)
 
     def flush(self) -> None:
