@@ -45,7 +45,7 @@ from stins.control import AcquirerStatus, ArmRequest, PrepareRequest, TriggerReq
 from stins.daemon import Ready, read_ready
 from stins.daemon.client import DaemonClient
 from stins.transport import AckSender, Publisher
-from stins.transport.memory import keeping
+from stins.transport.memory import keeping_memory
 
 #: What may wait for the recorder: 0.4 s of 2,000 images/s. A larger one would hide that it doesn't keep pace.
 _RING_BYTES = 128 << 20
@@ -250,7 +250,7 @@ def _acquirer(root: Path, port: int, stream_port: int) -> Iterator[Acquirer]:
     config.write_text(json.dumps({"name": "eiger", "backend": "eiger", "settings": settings, "stream": stream}))
     command = [sys.executable, "-m", "stins.cli", "acquirer", "--config", str(config), "--log-level", "WARNING"]
     # As `stins up` starts it.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=keeping(os.environ))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=keeping_memory(os.environ))
     try:
         assert process.stdout is not None
         ready = read_ready(process.stdout.readline())
@@ -316,7 +316,7 @@ def _take_images(pipe: Connection, port: int, stream_port: int) -> None:
 def _cost_of_an_image(frames: int) -> dict[str, float]:
     """CPU time of the acquirer for each image of 10 MB, whose receiver throws it away."""
     # As `stins up` starts an acquirer.
-    os.environ.update(keeping(os.environ))
+    os.environ.update(keeping_memory(os.environ))
     with remote("detector", stand_in, "10MB") as detector:
         port, stream_port, _ = detector.hear()
         with (

@@ -182,7 +182,10 @@ def _wrong(chain: Chain, plan: Plan, account: SeriesStatus, *, complete: bool) -
             wait_for(lambda: chain.ended(account), "the file of a failed series is salvaged", 60)
         except TimeoutError as error:
             return [*wrong, str(error)]
-    verdict = chain.check(account, plan.frames)
+    try:
+        verdict = chain.check(account, plan.frames)
+    except OSError as error:
+        return [*wrong, f"the file cannot be read: {error}"]
     if verdict.wrong:
         wrong.append(f"{verdict.wrong} frames are not what was sent")
     if plan.frames - verdict.lost < account.written:

@@ -17,7 +17,7 @@ import yaml
 
 from stins import StinsError
 from stins.daemon import Ready, read_ready
-from stins.transport.memory import keeping
+from stins.transport.memory import keeping_memory
 
 __all__ = ["DaemonProcess", "Kind", "ProcessError"]
 
@@ -144,7 +144,7 @@ class DaemonProcess:
                 stderr=log,
                 text=True,
                 process_group=0,
-                env=keeping({**os.environ, "PYTHONUNBUFFERED": "1"}),
+                env=keeping_memory({**os.environ, "PYTHONUNBUFFERED": "1"}),
             )
 
     def _read(self) -> None:

@@ -24,20 +24,18 @@ class Reporter:
         self._told = 0.0
         self._free: int | None = None
         self._looked = -math.inf
-        self._told_what = self._what()
+        self._told_what, self._told_series = self._what(), recording.series
 
     def look(self, now: float) -> None:
         """Tells what is new at once, counts ten times a second, and once a second that nothing is new."""
-        if (
-            self._what() != self._told_what
-            or now - self._told >= _HEARTBEAT_S
-            or (self._recording.dirty and self.due(now))
-        ):
+        due = _STATUS_S if self._recording.dirty else _HEARTBEAT_S
+        if self._what() != self._told_what or now - self._told >= due:
             self.tell(now)
 
-    def due(self, now: float) -> bool:
-        """Whether it is time to tell how far the counts have got."""
-        return now - self._told >= _STATUS_S
+    def flushed(self, now: float, *, more: bool) -> None:
+        """Tells how far a flush has got that was not told yet; now and then only, while more frames come."""
+        if self._recording.series is not self._told_series and (not more or now - self._told >= _STATUS_S):
+            self.tell(now)
 
     def _what(self) -> tuple[object, ...]:
         """What is told at once when it changes; a series that begins and ends in one batch is such a change too."""
@@ -47,7 +45,7 @@ class Reporter:
     def tell(self, now: float) -> None:
         """Tells everything."""
         recording = self._recording
-        self._told, self._told_what = now, self._what()
+        self._told, self._told_what, self._told_series = now, self._what(), recording.series
         status = WriterStatus(
             state=recording.state,
             reason=recording.reason,

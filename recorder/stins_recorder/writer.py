@@ -41,9 +41,8 @@ _SLEEP_MS = 250
 _HEARTBEAT_S = 1.0
 #: How often what is flushed is forced to the disk.
 _SYNC_S = 0.25
-#: So much is flushed at once, however little time has passed: a quarter of what the acquirer keeps by default. A flush
-#: by the amount costs large frames a hundredth of their rate.
-_UNFLUSHED_BYTES = 128 << 20
+#: So much is flushed at once, however little time has passed: it is what the acquirer keeps at least.
+_UNFLUSHED_BYTES = 64 << 20
 
 
 class Writer:
@@ -226,6 +225,7 @@ class Writer:
         if self._recording.dirty:
             self._flush(now)
             return
+        self._reporter.flushed(now, more=False)
         wait_s = self._offer_preview(now)
         self._look_for_the_sender(now)
         self._poll(min(_SLEEP_MS, math.ceil(wait_s * 1000)) if wait_s else _SLEEP_MS)
@@ -262,8 +262,7 @@ class Writer:
         self._ack(now)
         self._offer_preview(now, busy=busy)
         # Whoever waits for these frames must not wait for the next heartbeat; while more come, it is said now and then.
-        if not busy or self._reporter.due(now):
-            self._reporter.tell(now)
+        self._reporter.flushed(now, more=busy)
 
     def _keep(self, now: float) -> None:
         """Messages that changed no file need not come again either."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 
-from stins.transport.memory import keeping
+from stins.transport.memory import keeping_memory
 
 from .link import Begin, Line, Link
 from .watchdog import WatchPage
@@ -39,7 +39,7 @@ class WriterProcess:
             inherited = (theirs.fileno(), self.page.descriptor)
             command = [sys.executable, "-m", "stins_recorder.standby", *map(str, inherited), level]
             self._process = subprocess.Popen(
-                command, pass_fds=inherited, stdin=subprocess.DEVNULL, env=keeping(os.environ)
+                command, pass_fds=inherited, stdin=subprocess.DEVNULL, env=keeping_memory(os.environ)
             )
             undo.pop_all()
         self.pid = self._process.pid

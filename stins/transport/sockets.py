@@ -52,5 +52,8 @@ def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
 
 
 def has_message(socket: zmq.Socket[Any]) -> bool:
-    """Whether a message is there to be received (1 us; a poller, or to receive in vain, costs ten times that)."""
+    """Whether a message is there to be received, asked in the socket's thread.
+
+    It takes 1 us; a poller, or to receive in vain, ten times that.
+    """
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

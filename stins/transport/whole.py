@@ -20,4 +20,4 @@ def whole_messages(parts: Sequence[Payload]) -> list[Payload | zmq.Frame]:
 
 def _whole_message(part: memoryview) -> Payload | zmq.Frame:
     message: object = part.obj
-    return message if type(message) is zmq.Frame and len(message) == part.nbytes else part
+    return message if type(message) is zmq.Frame and len(message) == part.nbytes and part.c_contiguous else part

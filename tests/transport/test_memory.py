@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from stins.transport.memory import keeping
+from stins.transport.memory import keeping_memory
 
 #: Ten messages of 10 MB that are there at once, in a thread; how many pages the last ones took anew.
 SCRIPT = """
@@ -51,12 +51,12 @@ def test_memory_of_messages_is_kept_for_those_that_follow() -> None:
 def test_a_process_can_be_started_so() -> None:
     if pages_taken_anew("nothing") < 3_000:
         pytest.skip("this C library keeps it anyway")
-    assert pages_taken_anew("nothing", keeping(os.environ)) < 3_000
+    assert pages_taken_anew("nothing", keeping_memory(os.environ)) < 3_000
 
 
 def test_what_was_asked_of_the_c_library_already_stays() -> None:
-    once = keeping({"GLIBC_TUNABLES": "glibc.malloc.check=0", "A": "b"})
+    once = keeping_memory({"GLIBC_TUNABLES": "glibc.malloc.check=0", "A": "b"})
     assert once["GLIBC_TUNABLES"].endswith(":glibc.malloc.check=0")
     assert once["A"] == "b"
-    assert keeping(once) == once
-    assert keeping(keeping({})) == keeping({})
+    assert keeping_memory(once) == once
+    assert keeping_memory(keeping_memory({})) == keeping_memory({})

@@ -8,9 +8,16 @@ from stins.transport.whole import whole_messages
 def test_only_a_part_that_is_all_of_a_message_goes_on_as_that_message() -> None:
     message = zmq.Frame(b"0123456789")
     whole, begin, copy = message.buffer, message.buffer[:4], memoryview(b"0123456789")
-    sent = whole_messages([whole, begin, copy, b"bytes", whole.cast("H")])
+    sent = whole_messages([whole, begin, copy, b"bytes", whole.cast("H"), whole[::-1]])
     assert sent[0] is message
-    assert [bytes(part) for part in sent] == [b"0123456789", b"0123", b"0123456789", b"bytes", b"0123456789"]
+    assert [bytes(part) for part in sent] == [
+        b"0123456789",
+        b"0123",
+        b"0123456789",
+        b"bytes",
+        b"0123456789",
+        b"9876543210",
+    ]
     assert not isinstance(sent[1], zmq.Frame)
 
 

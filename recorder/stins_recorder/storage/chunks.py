@@ -27,7 +27,7 @@ class ChunkStore:
         self._datasets = datasets
         self._descriptor = descriptor
         self._pixels: PixelWriter | None = None
-        self._ahead = RoomAhead(descriptor, most or expected)
+        self._ahead = RoomAhead(descriptor, expected or most or 0)
         layout = datasets.layout
         self._expected = min(expected, _CHUNKS_AHEAD // layout.chunks_a_frame)
         self._most = most
@@ -41,8 +41,8 @@ class ChunkStore:
             rows = -(-rows // self._block) * self._block
             self._datasets.extend(rows if self._most is None else min(rows, self._most))
         for part, content in enumerate(contents):
-            self._ahead.written(row, len(content))
             if len(content) < LARGE_BYTES:
+                self._ahead.written(row, len(content))
                 self._datasets.write_part(row, part, content)
             elif (place := self._datasets.place_part(row, part, content)) is not None:
                 if self._pixels is None:

@@ -120,7 +120,8 @@ class LargeWriter:
 
 def _large_pages(size_bytes: int) -> mmap.mmap:
     """Memory of pages; of large ones, where there are such: the kernel takes hold of each for every write."""
-    memory = mmap.mmap(-1, size_bytes)
+    # Not the default, which is shared memory: that has none.
+    memory = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

@@ -23,7 +23,7 @@ class PixelWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Writes nothing any more. Closing twice does no harm."""
+        """What was not flushed may be written or not, and nothing after it. Closing twice does no harm."""
         ...
 
 

@@ -127,8 +127,11 @@ class SegmentedStore:
 
     def _leave(self, index: int) -> None:
         """Closes the open file, to go to another: one that is passed is as long as it can be."""
-        file, self._file = self._file, None
+        file = self._file
         if file is not None:
+            # What does not get through is still in this file for the next flush, which tells whose frames those are.
+            file.flush()
+            self._file = None
             whole = self._segments.frames_per_file
             rows = whole if index > self._index else self._segments.rows(self._index, self._rows)
             try:

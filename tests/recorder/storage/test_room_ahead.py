@@ -23,7 +23,7 @@ SCRIPT = """
 from stins_recorder.storage import ahead
 ahead._FROM_BYTES = 1 << 16
 from test_room_ahead import ANNOUNCED, NOISE, noise
-file = SeriesFile(path, start_of(path, data=ANNOUNCED), ())
+file = SeriesFile(path, start_of(path, data=ANNOUNCED), (), frames_per_file={per_file})
 for row in range(200):
     file.write(stored(row, [noise(row)], data=[NOISE]))
 file.flush()
@@ -94,9 +94,13 @@ def test_a_closed_series_has_no_room_left_over(
     assert taken(path) <= min(path.stat().st_size + PAGE, before - SMALL)
 
 
-def test_the_room_of_a_dead_writer_is_given_back_when_its_file_is_closed(descriptor: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("per_file", [None, 200])
+def test_the_room_of_a_dead_writer_is_given_back_when_its_file_is_closed(
+    descriptor: int, tmp_path: Path, per_file: int | None
+) -> None:
     path = tmp_path / "a.h5"
-    checkpoint = killed(path, SCRIPT)
-    before = taken(path)
+    growing = tmp_path / "a_data_000001.h5" if per_file else path
+    checkpoint = killed(path, SCRIPT.format(per_file=per_file))
+    before = taken(growing)
     closed(SeriesFile.resume(path, start_of(path, data=ANNOUNCED), checkpoint))
-    assert taken(path) <= min(path.stat().st_size + PAGE, before - SMALL)
+    assert taken(growing) <= min(growing.stat().st_size + PAGE, before - SMALL)

@@ -1,15 +1,18 @@
 """A series in several data files reads as if it stood in one."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from frame_kinds import KINDS, Kind, begun, check
 from msgspec import UNSET
+from recorder_kit import Desk, balanced
 from series_kit import DATA, SeriesFile, closed
 from stins_recorder.errors import PathError, RecorderError, StorageError
 from stins_recorder.layout import frame_layout
@@ -18,6 +21,7 @@ from stins_recorder.storage import claim
 from stins_recorder.storage.segment_file import SegmentFile
 
 from stins import Part
+from stins.control import SeriesState
 
 PER_FILE = 7
 
@@ -258,3 +262,36 @@ def test_data_files_may_have_no_frame_that_counts(tmp_path: Path) -> None:
     closed(file)
     check(file.path, kind, [0, 1, 102])
     assert data_files(tmp_path) == {"a_data_000001.h5": 3}
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_frames_that_a_full_disk_keeps_from_a_file_that_is_left_are_not_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    # Some of the first file's frames are not flushed when the first of the next file comes.
+    part = Part(name="image", shape=(128, 128), dtype="uint16")
+    pixels = [np.full((128, 128), number, np.uint16) for number in range(11)]
+    desk = Desk(tmp_path, frames_per_file=10)
+    desk.start(data=(part,))
+    for number in range(10):
+        desk.frame(number, pixels[number].tobytes(), data=(part,))
+        if number == 5:
+            desk.recording.flush()
+    write, failures = os.pwritev, []
+
+    def full(*arguments: Any) -> int:
+        if again or not failures:
+            failures.append(1)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "pwritev", full)
+    desk.frame(10, pixels[10].tobytes(), data=(part,))
+    desk.end()
+    assert failures
+    series = balanced(desk.account)
+    there = 6 if again else 10
+    assert series.state is SeriesState.FAILED
+    assert (series.written, series.missing_frames) == (there, ((there, 10),))
+    with h5py.File(desk.path) as file:
+        assert (file[DATA][:there] == np.array(pixels[:there])).all()
