@@ -11,7 +11,7 @@ from .messages import Data, SeriesEnd, SeriesStart
 from .share import ALL, Share, frames_in
 from .spans import Spans
 
-__all__ = ["Outcome", "SeriesAccount", "SeriesResult"]
+__all__ = ["Outcome", "SeriesAccount", "SeriesResult", "missing_words"]
 
 # A sentence a lost message would make the list endless; the first few tell the story, the counters the rest.
 _MOST_NOTES = 10
@@ -52,6 +52,11 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     def missing_count(self) -> int:
         """How many frames are missing."""
         return frames_in(self.missing, self.share)
+
+
+def missing_words(count: int) -> str:
+    """How a reason says that frames are missing."""
+    return f"{count} frames are missing"
 
 
 class SeriesAccount:
@@ -322,7 +327,7 @@ class SeriesAccount:
         """Why not every frame is there; nothing where it is: a gap that was filled later is no reason."""
         losses = []
         if self.missing.count:
-            losses.append(f"{self.missing.count} frames are missing")
+            losses.append(missing_words(self.missing.count))
         if declared := self._missing_and_declared():
             losses.append(f"the sender dropped {declared} of them")
         if self._repeated:

@@ -148,6 +148,11 @@ class DetectorProcesses:
             index = list(self.addresses).index(key) - 1
             self.recorders[index] = self._again(self.recorders[index])
 
+    def by_hand(self, key: str) -> str:
+        """The command that starts one, at the same addresses, in another terminal."""
+        process = self.processes[list(self.addresses).index(key)]
+        return f"stins {process.kind} --config {process.config_file}"
+
     def revive(self) -> list[str]:
         """Starts again all that has ended by itself; says what that was."""
         ended = self.ended()

@@ -54,6 +54,7 @@ class DaemonProcess:
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix=f"stins-{self.name}-")
         self._folder = Path(self._temporary.name) if self._temporary else Path(folder or ".")
         self.log_file = self._folder / f"{self.name}.log"
+        self.config_file = self._folder / f"{self.name}.yaml"
         # The log goes on from one start to the next; what is quoted is this process' own.
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._ready: queue.SimpleQueue[tuple[Ready, dict[str, Any]] | None] = queue.SimpleQueue()
@@ -130,11 +131,10 @@ class DaemonProcess:
 
     def _spawn(self) -> subprocess.Popen[str]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        config_file = self._folder / f"{self.name}.yaml"
         words, content = _command(self.kind, self.config)
-        config_file.write_text(yaml.safe_dump(_plain(content), sort_keys=False))
+        self.config_file.write_text(yaml.safe_dump(_plain(content), sort_keys=False))
         # It ends with us, however we end: its stdin is a pipe that closes then.
-        command = [sys.executable, "-m", "stins.cli", *words, "--config", str(config_file), "--end-with-stdin"]
+        command = [sys.executable, "-m", "stins.cli", *words, "--config", str(self.config_file), "--end-with-stdin"]
         with self.log_file.open("a") as log:
             # A group of its own: Ctrl-C pauses the scan in this process, it must not end the detector.
             return subprocess.Popen(

@@ -26,6 +26,9 @@ class Supervised(Protocol):
     def restart(self, key: str) -> None:
         """Starts one again."""
 
+    def by_hand(self, key: str) -> str:
+        """The command that starts it in another terminal."""
+
     def stop(self) -> None:
         """Ends all."""
 
@@ -83,8 +86,10 @@ class Supervision:
         recorders = self._detector.addresses.keys() - {"acquirer"}
         if key in recorders and recorders - self.lost:
             self._say(
-                f"{self._name}: {key} ends again and again; giving it up. The others go on with their series; a new "
-                "one needs it. Look at its messages above, and start `stins up` again"
+                f"{self._name}: {key} ends again and again; giving it up. The others go on with their series, and "
+                f"what {key} has not written is kept for it as long as this runs. Look at its messages above; when the "
+                f"cause is mended, `{self._detector.by_hand(key)}` in another terminal brings it back. A new series needs "
+                "`stins up` to be started again: not before then, or those frames are lost"
             )
             return
         self.given_up = True

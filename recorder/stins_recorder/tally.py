@@ -7,6 +7,7 @@ import msgspec
 
 from stins import Outcome, SeriesResult, Spans, StoreFrame
 from stins.control import SeriesState, SeriesStatus
+from stins.series import missing_words
 from stins.share import ALL, frames_in
 
 from .account import LISTED_RANGES, counted, placed
@@ -148,11 +149,18 @@ class Tally:
         self.series = msgspec.structs.replace(self.series, state=state, reason="; ".join(reasons))
 
     def outcome(self, result: SeriesResult) -> tuple[SeriesState, tuple[str, ...]]:
-        """How the series ended, and why so."""
+        """How the series ended, and why so; the account is up to date."""
+        reasons = self._reasons(result)
         if self.failure:
-            return SeriesState.FAILED, (self.failure, *result.reasons)
+            return SeriesState.FAILED, (self.failure, *reasons)
         if self._unwritten.count:
             refused = f"{self._unwritten.count} frames were refused"
-            return SeriesState.INCOMPLETE, (*result.reasons, refused, *self.notes[-3:])
+            return SeriesState.INCOMPLETE, (*reasons, refused, *self.notes[-3:])
         complete = result.outcome is Outcome.COMPLETE
         return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE, result.reasons
+
+    def _reasons(self, result: SeriesResult) -> list[str]:
+        """Those of the result; as many frames are missing as the account says, the unwritten ones among them."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        came, missing = missing_words(result.missing_count), missing_words(self.series.missing)
+        return [missing if reason == came else reason for reason in result.reasons]

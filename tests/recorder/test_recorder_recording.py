@@ -338,6 +338,22 @@ def test_a_file_that_is_closed_in_mid_series_says_of_each_frame_to_come_that_it_
     assert (desk.account.written, desk.account.discarded, desk.account.missing) == (3, 1, 4)
 
 
+@pytest.mark.parametrize("share", [UNSET, Share(index=1, count=3)], ids=["all frames", "a share"])
+def test_the_reason_of_a_failed_series_says_how_many_frames_are_missing_in_all(
+    desk: Desk, share: "Share | UnsetType"
+) -> None:
+    desk.start(frames_expected=8, share=share)
+    own = [number if share is UNSET else share.frame(number) for number in range(8)]
+    desk.frames(own[0], own[1])
+    desk.disk.fails.add("flush")
+    desk.recording.flush()
+    desk.frames(own[2], own[3])
+    desk.end(status="aborted", reason="enough")
+    # Four were never sent, two could not be written.
+    assert desk.account.missing == 6
+    assert re.findall("([0-9]+) frames are missing", desk.account.reason) == ["6"]
+
+
 def test_what_salvage_is_to_say_of_a_file_that_could_not_be_closed_in_mid_series_adds_up_too(tmp_path: Path) -> None:
     journal: Journal[Record] = Journal(tmp_path, "recorder", RECORDS)
     desk = Desk(tmp_path, journal=journal)

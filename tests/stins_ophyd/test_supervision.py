@@ -26,6 +26,9 @@ class Detector:
             raise StinsError("no port")
         self.restarted.append(key)
 
+    def by_hand(self, key: str) -> str:
+        return f"stins start {key}"
+
     def stop(self) -> None:
         self.stopped = True
 
@@ -54,6 +57,8 @@ def test_one_of_several_recorders_is_given_up_alone_and_the_others_run_on() -> N
     assert (supervision.lost, supervision.given_up, detector.stopped) == ({"recorder 1"}, False, False)
     assert detector.restarted == ["recorder 1"] * 4
     assert said[-1].startswith("det: recorder 1 ends again and again; giving it up. The others go on")
+    # Whoever ends `stins up` first ends the acquirer, and with it what it keeps.
+    assert "`stins start recorder 1` in another terminal" in said[-1]
     assert len(said) == 6
 
 

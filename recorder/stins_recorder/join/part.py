@@ -52,7 +52,12 @@ def read_part(path: Path, series_id: str, share: Share) -> PartFile:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UnreadablePartError(f"{path}: {error}; stins salvage makes it readable") from error
+        # HDF5's own words recommend h5clear, behind which no frame could be read.
+        problem = "its recorder has not closed it" if "already open for write" in str(error) else str(error)
+        raise UnreadablePartError(
+            f"{path}: {problem}; start that recorder again, or if it will not come back, `stins salvage {path}`; then "
+            "`stins join`"
+        ) from error
     except (RuntimeError, KeyError, ValueError) as error:
         raise storage_error("read", path, error) from error
 
