@@ -88,8 +88,8 @@ class Supervision:
             self._say(
                 f"{self._name}: {key} ends again and again; giving it up. The others go on with their series, and "
                 f"what {key} has not written is kept for it as long as this runs. Look at its messages above; when the "
-                f"cause is mended, `{self._detector.by_hand(key)}` in another terminal brings it back. A new series needs "
-                "`stins up` to be started again: not before then, or those frames are lost"
+                f"cause is mended, `{self._detector.by_hand(key)}` in another terminal brings it back. A new series "
+                "needs `stins up` to be started again: not before then, or those frames are lost"
             )
             return
         self.given_up = True

@@ -216,13 +216,10 @@ class Publisher:
         # What belongs to no series can't be acked.
         self.replay = self._series_id is not None
         if self._ring.hear(ack):
-            log.info(
-                "%s: recorder %s has everything up to %s; %d messages follow",
-                self.endpoint,
-                ack.boot_id,
-                ack.message_id,
-                self.unacked,
+            has = (
+                "nothing of this stream yet" if ack.message_id is None else f"everything up to message {ack.message_id}"
             )
+            log.info("%s: a recorder has started that has %s; %d messages follow", self.endpoint, has, self.unacked)
         elif self._peer_lost:
             # The same recorder, but a connection broke, and with it went what was queued for it.
             self._ring.rewind()

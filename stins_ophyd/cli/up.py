@@ -53,6 +53,12 @@ def _watched(name: str, controller: Controller) -> Iterator[None]:
     with controller:
         controller.subscribe(_changes(name))
         yield
+        if (left := _unacked(controller.snapshot)) > 0:
+            _say(f"{name}: {left} messages are not acked by a recorder; what is not within some seconds now is lost")
+
+
+def _unacked(snapshot: Snapshot) -> int:
+    return snapshot.acquirer.unacked if snapshot.acquirer else 0
 
 
 def _changes(name: str) -> Callable[[Snapshot], None]:

@@ -8,11 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stins.control import AcquirerStatus
+from stins.control import AcquirerState, AcquirerStatus
 from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
 from stins_ophyd import ProcessError
 from stins_ophyd.beamline import Beamline, load_beamline
+from stins_ophyd.cli.up import _watched
+from stins_ophyd.controller import CombinedState, Snapshot
 
 
 def status_of(stins, *arguments):
@@ -224,3 +226,29 @@ def test_two_numbers_of_recorders_that_differ_are_refused_by_name(tmp_path):
     path.write_text("detectors: {sim: {acquirer: {backend: simulated, stream: {recorders: 3}}, recorders: 2}}")
     with pytest.raises(ConfigError, match=r"detectors\.sim: got 2 recorders, and 3 in acquirer\.stream\.recorders"):
         Beamline(load_beamline(path)).start()
+
+
+class Ending:
+    """A controller whose acquirer keeps what nobody has acked."""
+
+    def __init__(self, unacked):
+        status = AcquirerStatus(
+            name="a", backend="simulated", state=AcquirerState.IDLE, boot_id="b", pid=1, unacked=unacked
+        )
+        self.snapshot = Snapshot(state=CombinedState.IDLE, acquirer=status)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def subscribe(self, callback):
+        pass
+
+
+@pytest.mark.parametrize("unacked", [0, 303])
+def test_what_will_be_lost_with_the_end_is_told_before_it(unacked, capsys):
+    with _watched("det", Ending(unacked)):
+        assert capsys.readouterr().out == ""
+    assert ("303 messages are not acked by a recorder" in capsys.readouterr().out) == bool(unacked)
