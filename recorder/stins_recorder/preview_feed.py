@@ -10,8 +10,8 @@ import zmq
 from stins import Packet, StoreFrame, encode
 from stins.checks import part_bytes
 from stins.messages import Payload
+from stins.transport.sending import send_uncopied
 from stins.transport.sockets import harden
-from stins.transport.whole import whole_messages
 
 __all__ = ["PreviewFeed"]
 
@@ -65,7 +65,7 @@ class PreviewFeed:
     def _send(self, row: int | None, series_id: str | None, *parts: Payload) -> None:
         """A frame of that row; without a row, the masks of the series."""
         first = msgspec.json.encode((row, series_id))
-        self._socket.send_multipart(whole_messages([first, *parts]), zmq.NOBLOCK, copy=False)
+        send_uncopied(self._socket, [first, *parts])
 
     def close(self) -> None:
         """Closes the socket. Closing twice does no harm."""

@@ -7,8 +7,8 @@ import zmq
 
 from ..messages import Payload
 from .hwm import high_water_mark
+from .sending import send_uncopied
 from .sockets import bind, harden
-from .whole import whole_messages
 
 __all__ = ["LivePublisher"]
 
@@ -42,7 +42,7 @@ class LivePublisher:
         """Offers a message to whoever listens; a full queue drops it for that subscriber only."""
         if self.subscribers:
             with suppress(zmq.Again):
-                self._socket.send_multipart(whole_messages(parts), flags=zmq.NOBLOCK, copy=False)
+                send_uncopied(self._socket, parts)
 
     def close(self) -> None:
         """Closes the socket. Closing twice does no harm."""

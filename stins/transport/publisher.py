@@ -16,8 +16,8 @@ from ..ring import ReplayRing
 from .acks import AckListener
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_BYTES, high_water_mark
 from .peers import PeerWatch
+from .sending import send_uncopied
 from .sockets import TransportError, bind, harden
-from .whole import whole_messages
 
 __all__ = ["Link", "Publisher"]
 
@@ -165,7 +165,7 @@ class Publisher:
 
     def _push(self, parts: Sequence[Payload]) -> bool:
         try:
-            self._socket.send_multipart(whole_messages(parts), flags=zmq.NOBLOCK, copy=False)
+            send_uncopied(self._socket, parts)
         except zmq.Again:
             return False
         return True
