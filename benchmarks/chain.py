@@ -186,11 +186,15 @@ class Chain:
         self._recorder = self._start(pinned)
 
     def kill_acquirer(self) -> None:
-        """SIGKILL; the detector is started again as it was."""
+        """SIGKILL; the detector is started again as it was, and the series is ended, as the controller does.
+
+        It is there again before the recorder gives it up, which waits for one that sends on.
+        """
         pinned = {**self._acquirer.pinned, "settings": dict(self.acquirer.status().settings)}
         self._acquirer.send_signal(signal.SIGKILL)
         self._acquirer.stop()
         self._acquirer = DaemonProcess("acquirer", pinned, folder=self._folder)
+        self.recorder.post("/stop")
 
     # -- what must be in the file ---------------------------------------------------------------
 
