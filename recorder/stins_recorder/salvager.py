@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 _MOST_NOTES = 3
 _PATIENCE_S = 5.0
+#: How often what could not be done is tried again: somebody may have made room meanwhile.
+_AGAIN_S = 20.0
 
 
 class Salvager:
@@ -22,8 +24,9 @@ class Salvager:
     What cannot be done yet, on a disk that is full or does not answer, is kept, to be tried again.
     """
 
-    def __init__(self, run: Callable[..., Salvaged] = run_salvage) -> None:
+    def __init__(self, run: Callable[..., Salvaged] = run_salvage, *, again_s: float = _AGAIN_S) -> None:
         self._run = run
+        self._again_s = again_s
         self._seen: set[str] = set()
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._left: dict[str, str] = {}  # files that could not be salvaged, and why they had been left
@@ -66,12 +69,22 @@ class Salvager:
             self._thread.join(_PATIENCE_S)
 
     def _work(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            path, reason = job
-            done = self._run(Path(path), reason=reason, given_up=True)
-            if done.found not in ("whole", "salvaged"):
-                self._left[path] = reason
-            text = f"{done.path}: {done.found}: {done.text}"
+        while True:
+            try:
+                job = self._waiting.get(timeout=self._again_s if self._left else None)
+            except queue.Empty:
+                self.again()
+                continue
+            if job is None:
+                return
+            self._salvage(*job)
+
+    def _salvage(self, path: str, reason: str) -> None:
+        done = self._run(Path(path), reason=reason, given_up=True)
+        if done.found not in ("whole", "salvaged"):
+            self._left[path] = reason
+        text = f"{done.path}: {done.found}: {done.text}"
+        if self._said.get(path) != text:
             log.warning("%s", text)
-            # The last word on a file; it comes last.
-            self._said = {key: said for key, said in self._said.items() if key != path} | {path: text}
+        # The last word on a file; it comes last.
+        self._said = {key: said for key, said in self._said.items() if key != path} | {path: text}

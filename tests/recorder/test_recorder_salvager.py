@@ -56,6 +56,16 @@ def test_a_file_is_salvaged_once_and_tried_again_where_that_failed(disk: Disk, s
     assert disk.tries == ["a.h5 why", "a.h5 why", "b.h5 why"]
 
 
+def test_it_is_tried_again_by_itself_and_said_once(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    salvager = Salvager(disk.salvage, again_s=0.05)
+    salvager.salvage("a.h5", "why")
+    wait_until(lambda: len(disk.tries) > 2)
+    disk.full = False
+    wait_until(lambda: salvager.notes == ("a.h5: salvaged: ",))
+    salvager.close()
+    assert [record.message for record in caplog.records] == ["a.h5: lost: ", "a.h5: salvaged: "]
+
+
 def left_behind(root: Path, name: str) -> Path:
     """A file that a recorder of that name had to leave, with its journal put aside."""
     root.mkdir(parents=True, exist_ok=True)
