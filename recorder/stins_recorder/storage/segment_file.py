@@ -21,6 +21,7 @@ from .hdf5 import HDF5_ERRORS, open_swmr
 from .repair import repair, repair_open
 from .runs import Run
 from .store import open_store
+from .superblock import is_closed
 from .sync import sync_folder
 from .transaction import change
 
@@ -131,10 +132,11 @@ class SegmentFile:
         if self.descriptor < 0:
             return
         self._store.abandon()
-        try:
+        with suppress(*HDF5_ERRORS):
             self._file.close()
-        except HDF5_ERRORS:
-            with suppress(OSError, RecorderError):
+        # HDF5 says only once that it could not close a file.
+        with suppress(OSError, RecorderError):
+            if not is_closed(self.path):
                 repair_open(self.descriptor, self.path)
         with suppress(OSError):
             os.close(self.descriptor)

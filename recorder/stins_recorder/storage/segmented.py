@@ -95,12 +95,16 @@ class SegmentedStore:
 
         Raises:
             FileNotFoundError: one of them is gone.
+            OSError: one of them is not ours, or does not let itself be repaired.
         """
         last = self._segments.index(rows - 1) if rows else -1
         if self._index != last:
             self._leave(last)
             path = self._segments.path(self._series, last)
-            if last >= 0 and path.exists() and belongs(path, self._segments.mark):
+            if last >= 0 and path.exists():
+                if not belongs(path, self._segments.mark):
+                    # Its frames count: a series that is closed without it would say that all is well.
+                    raise OSError(f"{path} cannot be closed, or is another series' file")
                 self._open(last)
         if self._file is not None:
             ours = Spans((max(0, first - self._first), end - self._first) for first, end in hidden)

@@ -295,3 +295,16 @@ def test_frames_that_a_full_disk_keeps_from_a_file_that_is_left_are_not_claimed(
     assert (series.written, series.missing_frames) == (there, ((there, 10),))
     with h5py.File(desk.path) as file:
         assert (file[DATA][:there] == np.array(pixels[:there])).all()
+
+
+def test_a_series_is_not_closed_without_a_data_file_that_is_no_longer_its_own(tmp_path: Path, kind: Kind) -> None:
+    file = begun(tmp_path, kind, None, PER_FILE)
+    for row in range(PER_FILE + 1):
+        file.write(kind.frame(row))
+    file.flush()
+    # The first data file is closed. It is the last that counts, once the frame behind it is taken back.
+    file.rewind(PER_FILE)
+    with h5py.File(tmp_path / "a_data_000001.h5", "w") as foreign:
+        foreign["x"] = 1
+    with pytest.raises(StorageError, match=r"a_data_000001\.h5 cannot be closed, or is another series' file"):
+        closed(file)
