@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,8 @@ import psutil
 import pytest
 from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, compressed, image
 
-from stins import Part
-from stins.control import RecorderState, RecorderStatus, SeriesState
+from stins import Part, RemoteError
+from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
 
 StartChain = Callable[..., Chain]
 BSLZ4 = Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")
@@ -181,6 +182,65 @@ def test_a_second_recorder_of_the_same_name_says_so(start_chain: StartChain, tmp
         RecorderProcess(tmp_path / "second", **chain.config)
     chain.series("still.h5", range(3), id="still")
     assert chain.recorder.wait_for_end("still").state is SeriesState.COMPLETE
+
+
+def made_again(root: Path) -> None:
+    """As after a remount of a disk that was emptied."""
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def test_the_first_series_below_a_root_that_was_made_again_survives_its_writer(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.series("before.h5", range(3), id="before")
+    chain.serve_to_end()
+    made_again(chain.root)
+    prepared = chain.recorder.client.post("/prepare", PrepareRequest(series_id="first", filename="first.h5"))
+    assert prepared.state is RecorderState.READY
+    chain.start("first.h5", id="first", frames_expected=30)
+    chain.frames(*range(10))
+    notes = chain.flushed(10).notes
+    chain.serve(another_than(kill_writer(chain)))
+    chain.frames(*range(10, 30))
+    chain.end()
+    assert (chain.serve_to_end().state, notes) == (SeriesState.COMPLETE, ())
+    whole(chain.root / "first.h5", 30)
+
+
+def test_below_a_root_that_was_made_again_a_second_recorder_of_that_name_is_refused(
+    start_chain: StartChain, tmp_path: Path
+) -> None:
+    chain = start_chain()
+    made_again(chain.root)
+    chain.start("first.h5", id="first", frames_expected=3)
+    chain.frames(0)
+    chain.flushed(1)
+    with pytest.raises(AssertionError, match=r"a recorder called 'recorder' is writing below .* already"):
+        RecorderProcess(tmp_path / "second", **chain.config)
+    assert not list(chain.root.glob(".stins/*.aside"))
+    chain.frames(1, 2)
+    chain.end()
+    assert chain.recorder.wait_for_end("first").state is SeriesState.COMPLETE
+
+
+def test_a_recorder_whose_root_another_has_taken_meanwhile_records_nothing_and_says_why(
+    start_chain: StartChain, tmp_path: Path
+) -> None:
+    chain = start_chain()
+    made_again(chain.root)
+    other = RecorderProcess(tmp_path / "second", **{**chain.config, "sources": ["tcp://127.0.0.1:1"]})
+    try:
+        with pytest.raises(RemoteError, match=r"a recorder called 'recorder' is writing below .* already"):
+            chain.recorder.client.post("/prepare", PrepareRequest(series_id="x", filename="x.h5"))
+        chain.series("x.h5", range(3), id="x", frames_expected=3)
+        account = chain.recorder.wait_for_end("x")
+        assert (account.state, account.written) == (SeriesState.FAILED, 0)
+        assert "is writing below" in chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT).reason
+        assert not (chain.root / "x.h5").exists()
+    finally:
+        other.close()
+    chain.series("y.h5", range(3), id="y", frames_expected=3)
+    assert chain.recorder.wait_for_end("y").state is SeriesState.COMPLETE
 
 
 def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_works(start_chain: StartChain) -> None:
