@@ -261,6 +261,38 @@ def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_wo
     assert chain.serve_to_end().state is SeriesState.COMPLETE
 
 
+def lose_writer_and_journal(chain: Chain, filename: str) -> RecorderStatus:
+    """Ten of 30 frames are flushed, and the writer dies; what the recorder says then."""
+    chain.start(filename, id=filename, frames_expected=30)
+    chain.frame(0)
+    chain.flushed(1)
+    shutil.rmtree(chain.root / ".stins")
+    chain.frames(*range(1, 10))
+    chain.flushed(10)
+    kill_writer(chain)
+    return chain.recorder.wait_for(lambda s: s.series and s.series.state is SeriesState.FAILED)
+
+
+def test_a_series_that_loses_its_writer_and_has_no_journal_is_a_fault_until_somebody_has_seen_it(
+    start_chain: StartChain,
+) -> None:
+    chain = start_chain()
+    status = lose_writer_and_journal(chain, "lost.h5")
+    assert status.series is not None
+    assert status.reason.endswith("died: signal SIGKILL; no journal says how to go on with the file")
+    assert (status.state, status.series.reason) == (RecorderState.FAULT, status.reason)
+    chain.frames(*range(10, 30))
+    chain.end()
+    chain.recorder.wait_for(lambda s: any("lost.h5: salvaged" in note for note in s.notes))
+    assert chain.recorder.status.state is RecorderState.FAULT
+    assert chain.recorder.client.post("/reset").state is RecorderState.IDLE
+    lose_writer_and_journal(chain, "again.h5")
+    chain.end()
+    chain.series("next.h5", range(3), id="next", frames_expected=3)
+    assert chain.recorder.wait_for_end("next").state is SeriesState.COMPLETE
+    chain.recorder.wait_for(lambda s: (s.state, s.reason) == (RecorderState.IDLE, ""))
+
+
 @contextmanager
 def leased(path: Path) -> Iterator[None]:
     """Whoever opens the file waits (45 s): the kernel asks this process to give its lease back, and it doesn't."""
