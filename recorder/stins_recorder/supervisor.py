@@ -19,6 +19,7 @@ from stins.control import (
 )
 from stins.daemon import StatusBoard
 
+from .account import cut_short
 from .config import RecorderConfig
 from .errors import RecorderError
 from .join import run_join
@@ -299,6 +300,7 @@ class Supervisor:
         self._fault = f"{self._death}; {status.reason or 'no journal says how to go on with the file'}"
         if series.file:
             self._salvager.salvage(series.file, self._fault)
+            series = cut_short(series)
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._fault)
 
     def _previewed(self, series_id: str | None, preview: Preview) -> None:

@@ -15,7 +15,7 @@ import hdf5plugin
 import numpy as np
 import psutil
 import pytest
-from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, compressed, image
+from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, balanced, compressed, image
 
 from stins import Part, RemoteError
 from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
@@ -291,6 +291,21 @@ def test_a_series_that_loses_its_writer_and_has_no_journal_is_a_fault_until_some
     chain.series("next.h5", range(3), id="next", frames_expected=3)
     assert chain.recorder.wait_for_end("next").state is SeriesState.COMPLETE
     chain.recorder.wait_for(lambda s: (s.state, s.reason) == (RecorderState.IDLE, ""))
+
+
+def test_the_account_of_a_series_that_nobody_goes_on_with_adds_up_and_is_that_of_its_file(
+    start_chain: StartChain,
+) -> None:
+    chain = start_chain()
+    account: Any = lose_writer_and_journal(chain, "lost.h5").series
+    balanced(account)
+    assert (account.written, account.missing, account.missing_frames) == (10, 20, ((10, 29),))
+    chain.recorder.wait_for(lambda s: any("lost.h5: salvaged" in note for note in s.notes))
+    with h5py.File(chain.root / "lost.h5") as file:
+        said = file["entry/series"]
+        assert [int(said[key][()]) for key in ("received", "written", "missing")] == [10, 10, 20]
+        np.testing.assert_array_equal(said["missing_frames"], account.missing_frames)
+        assert said["outcome"].asstr()[()] == account.state.value
 
 
 @contextmanager
