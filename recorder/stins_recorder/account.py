@@ -2,13 +2,13 @@
 
 import msgspec
 
-from stins import SeriesResult
+from stins import SeriesResult, Spans
 from stins.control import SeriesStatus
-from stins.share import frames_in
+from stins.share import ALL, frames_in
 
 from .series_file import DATASET, SeriesFile
 
-__all__ = ["LISTED_RANGES", "closing", "counted", "line", "placed", "unbalanced"]
+__all__ = ["LISTED_RANGES", "closing", "counted", "cut_short", "line", "placed", "unbalanced"]
 
 #: How many ranges of missing frames a status carries; the file has all of them.
 LISTED_RANGES = 100
@@ -51,6 +51,22 @@ def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:
         return series
     return msgspec.structs.replace(
         series, dataset=DATASET, shape=layout.shape, chunk_shape=file.chunk_shape, dtype=layout.dtype
+    )
+
+
+def cut_short(series: SeriesStatus) -> SeriesStatus:
+    """The account of a series with a file that nobody goes on with: of the frames expected, what has not come will not.
+
+    It knows the ranges of missing frames that a status lists.
+    """
+    frames, expected = series.share or ALL, series.frames_expected or 0
+    passed = series.written + series.discarded + series.missing
+    missing = Spans(frames.inside(series.missing_frames))
+    missing.add(passed, expected - 1)
+    return msgspec.structs.replace(
+        series,
+        missing=max(series.missing, expected - series.written - series.discarded),
+        missing_frames=frames.outside(missing)[:LISTED_RANGES],
     )
 
 

@@ -53,13 +53,10 @@ class Journal(Generic[R]):
         self.path = root / FOLDER / f"{name}{JOURNAL}"
         self._ring_bytes = ring_bytes
         self._encoder = msgspec.json.Encoder()
-        self._file = -1
+        self._root, self._name = root, name
+        self._file = self._lock = -1
         self._start = self._offset = self._capacity = self._number = 0
-        try:
-            self.path.parent.mkdir(exist_ok=True)
-            self._lock = _lock(self.path.with_suffix(".lock"), name, root, lock_wait_s)
-        except OSError as error:
-            raise storage_error("lock", self.path, error) from error
+        self.hold(lock_wait_s)
         #: The first record of the series found and its last one; empty if there is none.
         self.found: tuple[R, ...] = ()
         self._go_on(decoder)
@@ -74,12 +71,35 @@ class Journal(Generic[R]):
                 self._start, self._offset, self._number = scan.start, scan.end, scan.number
                 self._capacity = scan.size
 
+    def hold(self, wait_s: float = 0.0) -> None:
+        """Takes the lock, again too where it was removed since: with its folder, or with a root that was made again.
+
+        Raises:
+            RecorderError: another recorder of that name has it; what stands there is not this one's any more.
+            StorageError: the file system fails.
+        """
+        path = self.path.with_suffix(".lock")
+        try:
+            if self._lock >= 0 and _names(path, self._lock):
+                return
+            path.parent.mkdir(exist_ok=True)
+            lock = _lock(path, self._name, self._root, wait_s)
+        except OSError as error:
+            raise storage_error("lock", self.path, error) from error
+        except RecorderError:
+            self._close_file()
+            raise
+        self._close_lock()
+        self._lock = lock
+
     def begin(self, record: R) -> None:
         """A series begins: the old journal stands until the new one does.
 
         Raises:
+            RecorderError: the lock was removed, and another recorder of that name has it now.
             StorageError: it could not be written; the old one is as it was.
         """
+        self.hold()
         new = self.path.with_suffix(".new")
         try:
             file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
@@ -176,6 +196,9 @@ class Journal(Generic[R]):
     def close(self) -> None:
         """Closes the file and gives the lock back. Closing twice does no harm."""
         self._close_file()
+        self._close_lock()
+
+    def _close_lock(self) -> None:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -235,6 +258,14 @@ def _write(file: int, line: bytes, offset: int) -> None:
     written = os.pwrite(file, line, offset)
     if written != len(line):
         raise OSError(f"{written} of {len(line)} bytes were written")
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    """Whether it is this open file that stands there."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(path: Path, name: str, root: Path, wait_s: float) -> int:

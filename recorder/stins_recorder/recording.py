@@ -97,15 +97,16 @@ class Recording:
     # -- control --------------------------------------------------------------------------------
 
     def prepare(self, series_id: str, filename: str | None, frames: int | None, frame_bytes: int | None) -> None:
-        """Checks path and room for a series to come; leaves FAULT.
+        """Checks path, room and journal for a series to come; leaves FAULT.
 
         Raises:
-            RecorderError: busy, the path is refused, or there is no room.
+            RecorderError: busy, the path is refused, there is no room, or another recorder of that name writes there.
         """
         if self.state is RecorderState.RECORDING:
             raise RecorderError("a series is being recorded; end it first (disarm the acquirer, or /stop)")
         if filename:
             self._room.check(self._store.place(filename), (frames or 0) * (frame_bytes or 0))
+        self.safe.hold()
         self.state, self.reason, self.prepared = RecorderState.READY, "", series_id
 
     def reset(self) -> None:

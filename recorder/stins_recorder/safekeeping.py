@@ -59,8 +59,28 @@ class Safekeeping:
         """Open files with what the journal says of this series."""
         return [] if self._journal is None else self._journal.descriptors
 
+    def hold(self) -> None:
+        """Before a series: the journal must be there to be written, and nobody else's.
+
+        Raises:
+            RecorderError: its root was made again, and another recorder of that name writes below it.
+        """
+        if self._journal is None:
+            return
+        self._watch("journal")
+        try:
+            self._journal.hold()
+        except StorageError as error:
+            log.warning("%s", error)  # it stops no series; the one that begins without a journal says so
+        finally:
+            self._watch("")
+
     def begin(self, start: SeriesStart, path: Path | None) -> None:
-        """The file of this series is about to be created."""
+        """The file of this series is about to be created.
+
+        Raises:
+            RecorderError: as `hold`.
+        """
         self._failed = self._stale = self.gone = False
         self._due = -math.inf
         record = begun(start, path, self._machine.checkpoint())

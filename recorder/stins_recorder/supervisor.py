@@ -19,6 +19,7 @@ from stins.control import (
 )
 from stins.daemon import StatusBoard
 
+from .account import cut_short
 from .config import RecorderConfig
 from .errors import RecorderError
 from .join import run_join
@@ -267,9 +268,11 @@ class Supervisor:
 
     def _told(self, status: WriterStatus) -> None:
         self._said = status
-        series = status.series or self._forgotten(status.state)
+        series = status.series or self.board.status.series
         if status.state in (RecorderState.READY, RecorderState.RECORDING) or series != self.board.status.series:
             self._fault = ""
+        if status.series is None and series is not None:
+            series = self._forgotten(series, status)
         if status.unclosed:
             self._salvager.salvage(status.unclosed, status.reason)
         if series and series.state is SeriesState.COMPLETE and series != self.board.status.series:
@@ -290,15 +293,15 @@ class Supervisor:
             writer_pid=self._writer.pid if self._writer else None,
         )
 
-    def _forgotten(self, state: RecorderState) -> SeriesStatus | None:
-        """The series of before, of which the present writer knows nothing: an open one is lost."""
-        series = self.board.status.series
-        if series is None or series.state is not SeriesState.OPEN or state is RecorderState.RECOVERING:
+    def _forgotten(self, series: SeriesStatus, status: WriterStatus) -> SeriesStatus:
+        """The series of before, of which the present writer knows nothing: an open one is lost, which is a FAULT."""
+        if series.state is not SeriesState.OPEN or status.state is RecorderState.RECOVERING:
             return series
-        reason = f"{self._death}; no journal says how to go on with the file"
+        self._fault = f"{self._death}; {status.reason or 'no journal says how to go on with the file'}"
         if series.file:
-            self._salvager.salvage(series.file, reason)
-        return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=reason)
+            self._salvager.salvage(series.file, self._fault)
+            series = cut_short(series)
+        return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._fault)
 
     def _previewed(self, series_id: str | None, preview: Preview) -> None:
         self._preview_of = (series_id, preview)

@@ -1,5 +1,6 @@
 """The journal: its last intact line counts, whatever a kill left of the file."""
 
+import shutil
 from pathlib import Path
 from typing import TypeAlias
 
@@ -122,3 +123,52 @@ def test_a_root_that_is_gone_is_no_root_to_make(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the file or its folder is gone"):
         opened(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
+
+
+def made_again(root: Path) -> None:
+    """As after a remount of a disk that was emptied."""
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def test_below_a_root_that_was_made_again_the_next_series_has_its_journal_and_its_lock(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    journal = opened(root)
+    journal.begin(First("a"))
+    made_again(root)
+    journal.begin(First("b"))
+    journal.append(Later(1))
+    assert read_journal(journal.path, RECORDS) == (First("b"), Later(1))
+    with pytest.raises(RecorderError, match="a recorder called 'r' is writing below"):
+        opened(root)
+    journal.close()
+    opened(root).close()
+
+
+def test_a_series_is_refused_where_another_recorder_has_taken_the_lock_meanwhile(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    journal = opened(root)
+    journal.begin(First("a"))
+    made_again(root)
+    other = opened(root)
+    other.begin(First("other"))
+    with pytest.raises(RecorderError, match="a recorder called 'r' is writing below"):
+        journal.begin(First("b"))
+    journal.append(Later(1))
+    assert reopened(other, root).found == (First("other"),)
+    journal.close()
+
+
+def test_a_lock_that_was_given_back_is_there_for_the_next_series(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    journal = opened(root)
+    made_again(root)
+    other = opened(root)
+    with pytest.raises(RecorderError, match="is writing below"):
+        journal.hold()
+    other.close()
+    journal.begin(First("b"))
+    assert reopened(journal, root).found == (First("b"),)

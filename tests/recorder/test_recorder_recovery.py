@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ import hdf5plugin
 import numpy as np
 import psutil
 import pytest
-from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, compressed, image
+from recorder_kit import DATA, NUMBERS, SHAPE, Chain, RecorderProcess, balanced, compressed, image
 
-from stins import Part
-from stins.control import RecorderState, RecorderStatus, SeriesState
+from stins import Part, RemoteError
+from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
 
 StartChain = Callable[..., Chain]
 BSLZ4 = Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")
@@ -183,6 +184,65 @@ def test_a_second_recorder_of_the_same_name_says_so(start_chain: StartChain, tmp
     assert chain.recorder.wait_for_end("still").state is SeriesState.COMPLETE
 
 
+def made_again(root: Path) -> None:
+    """As after a remount of a disk that was emptied."""
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def test_the_first_series_below_a_root_that_was_made_again_survives_its_writer(start_chain: StartChain) -> None:
+    chain = start_chain(replay=True)
+    chain.series("before.h5", range(3), id="before")
+    chain.serve_to_end()
+    made_again(chain.root)
+    prepared = chain.recorder.client.post("/prepare", PrepareRequest(series_id="first", filename="first.h5"))
+    assert prepared.state is RecorderState.READY
+    chain.start("first.h5", id="first", frames_expected=30)
+    chain.frames(*range(10))
+    notes = chain.flushed(10).notes
+    chain.serve(another_than(kill_writer(chain)))
+    chain.frames(*range(10, 30))
+    chain.end()
+    assert (chain.serve_to_end().state, notes) == (SeriesState.COMPLETE, ())
+    whole(chain.root / "first.h5", 30)
+
+
+def test_below_a_root_that_was_made_again_a_second_recorder_of_that_name_is_refused(
+    start_chain: StartChain, tmp_path: Path
+) -> None:
+    chain = start_chain()
+    made_again(chain.root)
+    chain.start("first.h5", id="first", frames_expected=3)
+    chain.frames(0)
+    chain.flushed(1)
+    with pytest.raises(AssertionError, match=r"a recorder called 'recorder' is writing below .* already"):
+        RecorderProcess(tmp_path / "second", **chain.config)
+    assert not list(chain.root.glob(".stins/*.aside"))
+    chain.frames(1, 2)
+    chain.end()
+    assert chain.recorder.wait_for_end("first").state is SeriesState.COMPLETE
+
+
+def test_a_recorder_whose_root_another_has_taken_meanwhile_records_nothing_and_says_why(
+    start_chain: StartChain, tmp_path: Path
+) -> None:
+    chain = start_chain()
+    made_again(chain.root)
+    other = RecorderProcess(tmp_path / "second", **{**chain.config, "sources": ["tcp://127.0.0.1:1"]})
+    try:
+        with pytest.raises(RemoteError, match=r"a recorder called 'recorder' is writing below .* already"):
+            chain.recorder.client.post("/prepare", PrepareRequest(series_id="x", filename="x.h5"))
+        chain.series("x.h5", range(3), id="x", frames_expected=3)
+        account = chain.recorder.wait_for_end("x")
+        assert (account.state, account.written) == (SeriesState.FAILED, 0)
+        assert "is writing below" in chain.recorder.wait_for(lambda s: s.state is RecorderState.FAULT).reason
+        assert not (chain.root / "x.h5").exists()
+    finally:
+        other.close()
+    chain.series("y.h5", range(3), id="y", frames_expected=3)
+    assert chain.recorder.wait_for_end("y").state is SeriesState.COMPLETE
+
+
 def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_works(start_chain: StartChain) -> None:
     chain = start_chain(replay=True)
     chain.start("spoilt.h5", id="spoilt", frames_expected=20)
@@ -199,6 +259,53 @@ def test_a_file_that_cannot_be_gone_on_with_fails_its_series_and_the_next_one_wo
     assert (account.state, account.written, account.missing) == (SeriesState.FAILED, 10, 10)
     chain.series("next.h5", range(3), id="next", frames_expected=3)
     assert chain.serve_to_end().state is SeriesState.COMPLETE
+
+
+def lose_writer_and_journal(chain: Chain, filename: str) -> RecorderStatus:
+    """Ten of 30 frames are flushed, and the writer dies; what the recorder says then."""
+    chain.start(filename, id=filename, frames_expected=30)
+    chain.frame(0)
+    chain.flushed(1)
+    shutil.rmtree(chain.root / ".stins")
+    chain.frames(*range(1, 10))
+    chain.flushed(10)
+    kill_writer(chain)
+    return chain.recorder.wait_for(lambda s: s.series and s.series.state is SeriesState.FAILED)
+
+
+def test_a_series_that_loses_its_writer_and_has_no_journal_is_a_fault_until_somebody_has_seen_it(
+    start_chain: StartChain,
+) -> None:
+    chain = start_chain()
+    status = lose_writer_and_journal(chain, "lost.h5")
+    assert status.series is not None
+    assert status.reason.endswith("died: signal SIGKILL; no journal says how to go on with the file")
+    assert (status.state, status.series.reason) == (RecorderState.FAULT, status.reason)
+    chain.frames(*range(10, 30))
+    chain.end()
+    chain.recorder.wait_for(lambda s: any("lost.h5: salvaged" in note for note in s.notes))
+    assert chain.recorder.status.state is RecorderState.FAULT
+    assert chain.recorder.client.post("/reset").state is RecorderState.IDLE
+    lose_writer_and_journal(chain, "again.h5")
+    chain.end()
+    chain.series("next.h5", range(3), id="next", frames_expected=3)
+    assert chain.recorder.wait_for_end("next").state is SeriesState.COMPLETE
+    chain.recorder.wait_for(lambda s: (s.state, s.reason) == (RecorderState.IDLE, ""))
+
+
+def test_the_account_of_a_series_that_nobody_goes_on_with_adds_up_and_is_that_of_its_file(
+    start_chain: StartChain,
+) -> None:
+    chain = start_chain()
+    account: Any = lose_writer_and_journal(chain, "lost.h5").series
+    balanced(account)
+    assert (account.written, account.missing, account.missing_frames) == (10, 20, ((10, 29),))
+    chain.recorder.wait_for(lambda s: any("lost.h5: salvaged" in note for note in s.notes))
+    with h5py.File(chain.root / "lost.h5") as file:
+        said = file["entry/series"]
+        assert [int(said[key][()]) for key in ("received", "written", "missing")] == [10, 10, 20]
+        np.testing.assert_array_equal(said["missing_frames"], account.missing_frames)
+        assert said["outcome"].asstr()[()] == account.state.value
 
 
 @contextmanager

@@ -339,6 +339,7 @@ def test_a_recorder_has_the_file_salvaged_that_it_cannot_go_on_with(start_chain:
     assert status.series is not None
     with h5py.File(chain.root / "given.h5") as file:
         assert "the machine was restarted" in file["/entry/series/reason"].asstr()[()]
+        assert file["/entry/series/outcome"].asstr()[()] == "failed", "as its status says"
         np.testing.assert_array_equal(file[DATA], [image(n) for n in range(10)])
     assert not list((chain.root / FOLDER).glob(f"*{ASIDE}"))
     chain.frames(*range(10, 20))

@@ -30,17 +30,18 @@ __all__ = ["finish_unknown"]
 _FILL_BYTES = 64 << 20
 
 
-def finish_unknown(path: Path, reason: str) -> SeriesStatus:
+def finish_unknown(path: Path, reason: str, outcome: SeriesState) -> SeriesStatus:
     """Cuts the datasets to the rows that were flushed, and writes an account and `end_time`; all of it or nothing.
 
     Raises:
         RecorderError: no recorder of ours wrote this file.
     """
     accounts: list[SeriesStatus] = []
+    end = SeriesStatus(series_id=None, state=outcome, reason=reason)
     descriptor = claim(path)
     try:
         gone = _close_data_files(path)
-        change(descriptor, lambda file: accounts.append(_finish(file, path, reason, gone)), synced=True)
+        change(descriptor, lambda file: accounts.append(_finish(file, path, end, gone)), synced=True)
     finally:
         os.close(descriptor)
     return accounts[0]
@@ -54,7 +55,7 @@ def _close_data_files(path: Path) -> Spans:
     return close_data_files(path, segments, rows) if segments else Spans()
 
 
-def _finish(file: h5py.File, path: Path, reason: str, gone: Spans) -> SeriesStatus:
+def _finish(file: h5py.File, path: Path, end: SeriesStatus, gone: Spans) -> SeriesStatus:
     if SERIES not in file or DETECTOR not in file:
         raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
     detector, series = file[DETECTOR], file[SERIES]
@@ -74,7 +75,7 @@ def _finish(file: h5py.File, path: Path, reason: str, gone: Spans) -> SeriesStat
     for row in (row for first, last in gone for row in range(first, min(last, rows - 1) + 1)):
         place = share.before(int(numbers[row]))
         missing.add(place, place)
-    account, missing_frames = _account(series, rows, missing, reason), share.outside(missing)
+    account, missing_frames = _account(series, rows, missing, end), share.outside(missing)
     account = msgspec.structs.replace(account, missing_frames=missing_frames)
     write_ending(file, Ending(account=closing(account), missing=missing_frames, specific={}))
     if segments := read_segments(file):
@@ -128,15 +129,15 @@ def _number(numbers: Any, rows: Any, share: Share) -> Spans:
     return missing
 
 
-def _account(series: h5py.Group, rows: int, missing: Spans, reason: str) -> SeriesStatus:
+def _account(series: h5py.Group, rows: int, missing: Spans, end: SeriesStatus) -> SeriesStatus:
     written = rows - missing.count
     expected = int(series["frames_expected"][()]) if "frames_expected" in series else None
     if expected is not None:
         missing.add(written + missing.count, expected - 1)
-    reasons = [reason, *([f"{missing.count} frames are missing"] if missing.count else [])]
-    account = SeriesStatus(series_id=None, state=SeriesState.INCOMPLETE, reason="; ".join(reasons))
+    reasons = [end.reason, *([f"{missing.count} frames are missing"] if missing.count else [])]
     return msgspec.structs.replace(
-        account,
+        end,
+        reason="; ".join(reasons),
         frames_expected=expected,
         received=written,
         written=written,

@@ -63,7 +63,7 @@ def _look(path: Path, order: Order) -> Salvaged:
                 return _said(path, "in use", f"a recorder that lives goes on with it ({each.journal})")
         if not order.given_up and (pid := next(writers(path), None)):
             return _said(path, "in use", f"process {pid} has it open for writing")
-        done = _make_whole(path, evidence, order.reason)
+        done = _make_whole(path, evidence, order)
         for each in evidence:
             # A recorder that is started again must not go on with a file that has its end.
             each.journal.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def _as_data_file(path: Path, series: str) -> Salvaged:
     return _said(path, "whole", f"a data file of {series}, and closed; nothing was changed")
 
 
-def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
+def _make_whole(path: Path, evidence: list[Evidence], order: Order) -> Salvaged:
     if not evidence:
         _show_that_it_is_ours(path)
     repaired = repair(path)  # a half-made end would look like a whole one
@@ -95,7 +95,7 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
         if not repaired:
             return _said(path, "whole", "it was closed in good order; nothing was changed")
         return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
-    series = _finish(path, evidence, reason)
+    series = _finish(path, evidence, order)
     mark = "the mark of its dead writer was taken away, " if repaired else ""
     why = series.reason or series.state.value
     return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
@@ -126,23 +126,28 @@ def _say_failed(path: Path, last: Closing) -> Salvaged:
     return _said(path, "salvaged", f"its recorder could not close it, and it says so now: {series.reason}", series)
 
 
-def _finish(path: Path, evidence: list[Evidence], reason: str) -> SeriesStatus:
+def _finish(path: Path, evidence: list[Evidence], order: Order) -> SeriesStatus:
     """By the journal, if there is one that fits; else by what stands in the file."""
     for each in evidence:
         if each.useful:
             try:
-                return _finish_known(path, each, reason)
+                return _finish_known(path, each, order)
             except RecorderError as error:
                 # Without the journal less would be known of the series; with more room it can be used.
                 if no_room(error):
                     raise
-    return finish_unknown(path, reason)
+    return finish_unknown(path, order.reason, _outcome(order))
 
 
-def _finish_known(path: Path, evidence: Evidence, reason: str) -> SeriesStatus:
+def _outcome(order: Order) -> SeriesState:
+    """A recorder that lives says of a series whose file it had to leave that it failed: the file must say the same."""
+    return SeriesState.FAILED if order.given_up else SeriesState.INCOMPLETE
+
+
+def _finish_known(path: Path, evidence: Evidence, order: Order) -> SeriesStatus:
     start, last = msgspec.json.decode(evidence.begun.start, type=SeriesStart), evidence.last
     assert isinstance(last, Point | Closing)  # noqa: S101  # or it would not be useful
-    position = last.position
+    position, reason = last.position, order.reason
     assert position.file is not None  # noqa: S101  # the same
     if evidence.begun.machine_boot != machine_boot() and not position.suspended:
         reason = f"{reason}; {_REBOOTED}"
@@ -153,7 +158,7 @@ def _finish_known(path: Path, evidence: Evidence, reason: str) -> SeriesStatus:
         tally = Tally.resume(position)
         result = _result(last, start, reason)
         tally.count(result, file)
-        tally.settle(SeriesState.INCOMPLETE, result.reasons)
+        tally.settle(_outcome(order), result.reasons)
         assert tally.series is not None  # noqa: S101  # it was resumed with one
         series, result = tally.series, msgspec.structs.replace(result, missing=tally.missing(result))
     file.close(result, closing(series))
