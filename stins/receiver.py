@@ -41,7 +41,10 @@ class ReceiverState(Enum):
 
 
 class SeriesReceiver:
-    """Receives one stream: `receive` each packet, `tick` while nothing comes."""
+    """Receives one stream: `receive` each packet, `tick` while nothing comes.
+
+    `strays` are the messages that came with no series open since the last series began, `duplicates` all there were.
+    """
 
     def __init__(self, *, window: ReorderWindow | None = None, idle_timeout_s: float | None = None) -> None:
         # Not `window or ...`: an empty window is false.
@@ -279,6 +282,7 @@ class SeriesReceiver:
         self._lost = self._series.lost_messages
         self._starts.add(start)
         self._said.clear()
+        self.strays = 0
         return [OpenSeries(start, packet.payload), *self._moved(packet)]
 
     def _reopen(self, packet: Packet) -> list[Instruction]:

@@ -30,6 +30,8 @@ class ReplayRing:
 
     `series_begins` tells of each series, whether or not its messages are kept: an ack counts only together with a
     series that this ring was told of, since the ids of an earlier sender began anew.
+
+    Frames of a series before the last may be of no use to the receiver that is there now: `let_go` makes room of them.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -37,11 +39,15 @@ class ReplayRing:
         self.size_bytes = 0
         self._pushed: deque[Kept] = deque()
         self._waiting: deque[Kept] = deque()
-        self._frames = 0
+        self._frames = 0  # of the series begun last
         self._last_id = -1
+        self._began = -1
         self._series: dict[str, int] = {}
         self._boot_id: str | None = None
         self._former: deque[str] = deque(maxlen=_BOOTS_REMEMBERED)
+        # The receiver's first word was that it had nothing, and up to here it has had messages with no series open.
+        self._began_empty = False
+        self._strays_to = -1
 
     def __len__(self) -> int:
         """Messages that are not acked."""
@@ -55,14 +61,15 @@ class ReplayRing:
     def fits(self, size: int) -> bool:
         """Whether a frame of that size may be appended.
 
-        Without another in the ring any may: it would never be sent otherwise, and a receiver that creates its file with
-        the first frame may not ack a series-start before.
+        Without another of its series in the ring any may: it would never be sent otherwise, and a receiver that creates
+        its file with the first frame may not ack a series-start before, nor what it has had in vain of series before.
         """
         return self.size_bytes + size <= self.budget_bytes or not self._frames
 
     def series_begins(self, series_id: str, message_id: int) -> None:
         """The series-start is this message."""
-        self._series[series_id] = message_id
+        self._series[series_id] = self._began = message_id
+        self._frames = 0
         if len(self._series) > _SERIES_REMEMBERED:
             del self._series[next(iter(self._series))]
 
@@ -93,12 +100,27 @@ class ReplayRing:
         if (settled := self._settled(ack)) is not None:
             self._forget_up_to(settled)
         if ack.boot_id == self._boot_id:
+            self._note_strays(ack)
             return False
         if self._boot_id is not None:
             self._former.append(self._boot_id)
         self._boot_id = ack.boot_id
+        self._began_empty, self._strays_to = ack.series_id is None and ack.message_id is None, -1
         self.rewind()
         return True
+
+    def let_go(self) -> int:
+        """Forgets frames that the receiver has had in vain, to make room for the series begun last; says how many.
+
+        They are of a series before it whose start was acked to another receiver, and won't come again: this one knew
+        nothing when it came, and has had them with no series open. Until there is no room they are kept all the same:
+        a receiver that does know their series may come yet.
+        """
+        count, upto = 0, min(self._strays_to, self._began - 1)
+        while self._pushed and self._pushed[0].is_frame and self._pushed[0].message_id <= upto:
+            self._forget_first(self._pushed)
+            count += 1
+        return count
 
     def forget(self) -> int:
         """Forgets everything; says how many messages that were."""
@@ -118,11 +140,19 @@ class ReplayRing:
             return None
         return ack.message_id
 
+    def _note_strays(self, ack: Ack) -> None:
+        # Of one that had something when it came, ids may be those of an earlier sender.
+        if self._began_empty and ack.series_id is None and ack.message_id is not None:
+            self._strays_to = max(self._strays_to, ack.message_id)
+
     def _forget_up_to(self, message_id: int) -> None:
         for messages in (self._pushed, self._waiting):
             while messages and messages[0].message_id <= message_id:
-                acked = messages.popleft()
-                self.size_bytes -= acked.size
-                self._frames -= acked.is_frame
+                self._forget_first(messages)
             if messages:
                 return
+
+    def _forget_first(self, messages: deque[Kept]) -> None:
+        first = messages.popleft()
+        self.size_bytes -= first.size
+        self._frames -= first.is_frame and first.message_id >= self._began

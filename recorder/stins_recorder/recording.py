@@ -82,7 +82,9 @@ class Recording:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a human should read about it."""
-        return self._tally.notes
+        # The first is noted as it comes; how many there are is known later.
+        strays = self._machine.strays
+        return self._tally.notes if strays < 2 else (*self._tally.notes, f"{strays} messages came with no series open")
 
     @property
     def unflushed_bytes(self) -> int:

@@ -173,12 +173,25 @@ class Publisher:
     def _make_room(self, size: int, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         self._look()
-        while not self._ring.fits(size):
+        while not self._has_room(size):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             self.wait_for_room(left)
         return True
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a frame of that size fits, if need be in place of frames that the recorder there can't record."""
+        if self._ring.fits(size):
+            return True
+        if count := self._ring.let_go():
+            log.warning(
+                "%s: %d frames of an earlier series, which the recorder there does not know, are let go of: "
+                "the next series needs the room",
+                self.endpoint,
+                count,
+            )
+        return self._ring.fits(size)
 
     # -- the ring -------------------------------------------------------------------------------
 

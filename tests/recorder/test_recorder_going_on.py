@@ -327,8 +327,9 @@ def test_what_comes_of_a_series_that_had_ended_without_its_sender_is_not_acked_b
     life.recording.keep()
     assert (life.recording.safe.settled, life.machine.strays) == (("s1", 2), 2)
     life.end()
+    assert life.recording.notes[-1] == "3 messages came with no series open"
     life.series("b.h5", range(2), id="s2")
-    assert life.recording.safe.settled == ("s2", 9)
+    assert (life.recording.safe.settled, life.recording.notes) == (("s2", 9), ())
     life.end_of_life()
 
 

@@ -87,9 +87,10 @@ def test_data_with_no_series_open_are_counted_reported_once_and_not_kept():
 
 
 def test_a_series_after_strays_is_as_any_other():
-    done = run(data(5, 0), start(6), data(7, 0), end(8))
+    receiver = SeriesReceiver()
+    done = run(data(5, 0), start(6), data(7, 0), end(8), receiver=receiver)
 
-    assert result(done).outcome is Outcome.COMPLETE
+    assert (result(done).outcome, receiver.strays) == (Outcome.COMPLETE, 0)
 
 
 # -- series-start while a series is open ------------------------------------------------------------

@@ -9,8 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stins import (
     Ack,
+    Data,
     Decoder,
     EndSeries,
+    OpenSeries,
     Outcome,
     ReceiverCheckpoint,
     ReorderWindow,
@@ -19,6 +21,7 @@ from stins import (
     SeriesInfo,
     SeriesReceiver,
     SeriesSender,
+    SeriesStart,
     StoreFrame,
     encode,
 )
@@ -130,6 +133,95 @@ def test_a_frame_larger_than_the_ring_fits_when_no_other_is_there():
     assert not kept.fits(0)
 
 
+def of_two_series(*hellos: Ack) -> ReplayRing:
+    """A full ring: frames 3 and 4 of `s`, whose start was acked, its end 5; start 6 and frame 7 of `t`; all pushed."""
+    made = ring(budget=30)
+    made.append(3, (), 10)
+    made.append(4, (), 10)
+    made.append(5, (), 0, is_frame=False)
+    made.series_begins("t", 6)
+    made.append(6, (), 0, is_frame=False)
+    made.append(7, (), 10)
+    for hello in hellos:
+        made.hear(hello)
+    to_push(made)
+    return made
+
+
+EMPTY = ack(None, series_id=None)
+
+
+def test_frames_that_a_receiver_without_their_series_has_had_make_room_for_the_next_series():
+    kept = of_two_series(EMPTY)
+    kept.hear(ack(5, series_id=None))
+    assert (len(kept), kept.fits(10)) == (5, False)
+
+    assert (kept.let_go(), len(kept), kept.size_bytes, kept.fits(10)) == (2, 3, 10, True)
+    assert kept.let_go() == 0
+
+
+def test_frames_that_such_a_receiver_has_not_had_yet_are_kept():
+    kept = of_two_series(EMPTY)
+    assert kept.let_go() == 0
+    kept.hear(ack(3, series_id=None))
+
+    assert (kept.let_go(), len(kept)) == (1, 4)
+
+
+def test_frames_of_the_last_series_are_kept_though_their_receiver_does_not_know_it():
+    """A receiver that does may come yet."""
+    kept = ring(budget=20)
+    kept.hear(EMPTY)
+    kept.append(3, (), 20)
+    to_push(kept)
+    kept.hear(ack(3, series_id=None))
+
+    assert kept.let_go() == 0
+
+
+def test_a_series_whose_start_is_kept_comes_again_as_a_whole():
+    kept = ring(budget=20)
+    kept.append(0, (), 0, is_frame=False)
+    kept.append(1, (), 20)
+    kept.hear(EMPTY)
+    to_push(kept)
+    kept.series_begins("t", 2)
+    # It had the frame before the sender heard its hello.
+    kept.hear(ack(1, series_id=None))
+
+    assert kept.let_go() == 0
+
+
+def test_a_receiver_that_goes_on_with_its_series_gets_it_again_after_one_that_did_not_know_it():
+    kept = of_two_series(EMPTY)
+    kept.hear(ack(5, series_id=None))
+    kept.hear(ack(2, boot_id="c"))
+
+    assert (kept.let_go(), to_push(kept), kept.let_go()) == (0, [3, 4, 5, 6, 7], 0)
+
+
+def test_ids_of_a_receiver_that_had_something_when_it_came_may_be_those_of_an_earlier_sender():
+    kept = of_two_series(ack(1, series_id=None))
+    kept.hear(ack(5, series_id=None))
+
+    assert kept.let_go() == 0
+
+
+def test_one_frame_of_a_series_fits_though_the_ring_is_full_of_the_one_before():
+    """With it the receiver acks what was before, if only now."""
+    kept = ring(0, 1, 2, budget=30)
+    assert not kept.fits(10)
+    kept.series_begins("t", 3)
+    assert kept.fits(10)
+    kept.append(3, (), 10)
+    assert not kept.fits(10)
+    kept.hear(ack(2))
+    assert (kept.fits(20), kept.fits(21)) == (True, False)
+    kept.hear(ack(3, series_id="t"))
+
+    assert kept.fits(31)
+
+
 def test_what_was_appended_after_a_rewind_is_pushed_last():
     kept = ring(0, 1)
     kept.rewind()
@@ -216,23 +308,25 @@ class Chain:
 
     def __init__(self, frames: int) -> None:
         sender = SeriesSender()
-        start = sender.start(SeriesHeader(series=SeriesInfo(id="s")))
-        self.start = start
-        self.messages = [start, *(sender.data(frame) for frame in range(frames)), sender.end()]
+        self.messages = []
+        for series_id in ("s", "t"):
+            start = sender.start(SeriesHeader(series=SeriesInfo(id=series_id)))
+            self.messages += [start, *(sender.data(frame) for frame in range(frames)), sender.end()]
         self.ring = ReplayRing(1 << 20)
-        self.ring.series_begins("s", 0)
         self.wire: list[bytes] = []
         self.machine = SeriesReceiver(window=ReorderWindow(count=4))
-        self.kept: ReceiverCheckpoint = self.machine.checkpoint()
-        self.written: dict[int, int] = {}
-        self.flushed: dict[int, int] = {}
+        self.start: SeriesStart | None = None
+        self.written: dict[tuple[str, int], int] = {}
+        self.outcomes: list[Outcome] = []
         self.boots = 0
-        self.outcome: Outcome | None = None
+        self.flush()
 
     def send(self) -> None:
         if self.messages:
             message = self.messages.pop(0)
-            self.ring.append(message.message_id, (encode(message),), 1)
+            if isinstance(message, SeriesStart):
+                self.ring.series_begins(message.series.id, message.message_id)
+            self.ring.append(message.message_id, (encode(message),), 1, is_frame=isinstance(message, Data))
 
     def push(self) -> None:
         if (kept := self.ring.next()) is not None:
@@ -242,24 +336,54 @@ class Chain:
     def receive(self) -> None:
         if self.wire:
             for done in self.machine.receive(Decoder().decode([self.wire.pop(0)]), 0.0):
-                if isinstance(done, StoreFrame):
-                    self.written[done.row] = done.header.frame_number
+                if isinstance(done, OpenSeries):
+                    self.start = done.start
+                elif isinstance(done, StoreFrame):
+                    self.written[self.start.series.id, done.row] = done.header.frame_number
                 elif isinstance(done, EndSeries):
-                    self.outcome = done.result.outcome
+                    self.outcomes.append(done.result.outcome)
+
+    def let_go(self) -> None:
+        """As where there is no room."""
+        self.ring.let_go()
 
     def flush(self) -> None:
         """Flushes file and journal, then acks."""
-        self.kept, self.flushed = self.machine.checkpoint(), dict(self.written)
+        self.kept, self.flushed = (self.machine.checkpoint(), self.start), (dict(self.written), list(self.outcomes))
+        self.say()
+
+    def say(self) -> None:
         series_id, message_id = self.machine.settled
         self.ring.hear(ack(message_id, boot_id=f"b{self.boots}", series_id=series_id))
 
     def die(self) -> None:
         """What was not flushed is gone, and what was on the wire; a new receiver says hello some time later."""
         self.wire.clear()
-        self.written, self.outcome = dict(self.flushed), None
+        self.written, self.outcomes = dict(self.flushed[0]), list(self.flushed[1])
         self.boots += 1
-        kept = msgspec.json.decode(msgspec.json.encode(self.kept), type=ReceiverCheckpoint)
-        self.machine = SeriesReceiver.resume(kept, self.start, 0.0, window=ReorderWindow(count=4), replay=True)
+        self._take_over()
+
+    def intrude(self) -> None:
+        """One that knows nothing takes its place, is sent all that is kept, and goes again."""
+        self.wire.clear()
+        self.boots += 1
+        self.machine = SeriesReceiver()
+        self.say()
+        while (kept := self.ring.next()) is not None:
+            self.machine.receive(Decoder().decode([bytes(kept.parts[0])]), 0.0)
+            self.ring.push()
+            # It stores nothing, so it must ack nothing of a series that it has open.
+            if self.machine.account() is not None:
+                break
+            self.say()
+        self.die()
+        self.say()
+
+    def _take_over(self) -> None:
+        checkpoint, self.start = self.kept
+        kept = msgspec.json.decode(msgspec.json.encode(checkpoint), type=ReceiverCheckpoint)
+        start = self.start if kept.account is not None else None
+        self.machine = SeriesReceiver.resume(kept, start, 0.0, window=ReorderWindow(count=4), replay=True)
 
 
 ACTS: dict[str, Callable[[Chain], None]] = {
@@ -267,21 +391,22 @@ ACTS: dict[str, Callable[[Chain], None]] = {
     "push": Chain.push,
     "receive": Chain.receive,
     "flush": Chain.flush,
+    "let go": Chain.let_go,
     "die": Chain.die,
+    "intrude": Chain.intrude,
 }
 
 
-@given(st.lists(st.sampled_from(["send", "push", "receive"] * 3 + ["flush", "die"]), max_size=200))
+@given(st.lists(st.sampled_from(["send", "push", "receive"] * 3 + ["flush", "let go", "die", "intrude"]), max_size=200))
 def test_a_receiver_that_dies_at_any_moments_has_every_frame_in_its_row_in_the_end(acts):
-    chain = Chain(frames=12)
-    chain.flush()
+    chain = Chain(frames=6)
     for act in acts:
         ACTS[act](chain)
     # The hello of the last life.
     chain.flush()
-    for act in ["send", "push", "receive"] * 200:
+    for act in ["send", "push", "receive", "let go"] * 200:
         ACTS[act](chain)
     chain.flush()
 
-    assert chain.flushed == {frame: frame for frame in range(12)}
-    assert (chain.outcome in {None, Outcome.COMPLETE}, len(chain.ring)) == (True, 0)
+    assert chain.flushed[0] == {(series_id, frame): frame for series_id in "st" for frame in range(6)}
+    assert (set(chain.outcomes), len(chain.ring)) == ({Outcome.COMPLETE}, 0)

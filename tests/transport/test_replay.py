@@ -147,6 +147,13 @@ class Taker:
         self._ack_sender.close(0)
         self._connect()
 
+    def forget_everything(self) -> None:
+        """It is killed, and another comes that knows nothing of what it had flushed."""
+        self.lose_connection()
+        self._boots += 1
+        self.machine = SeriesReceiver()
+        self.flush()
+
     def die(self) -> None:
         """It is killed, and another takes up what it had flushed."""
         self.lose_connection()
@@ -458,6 +465,31 @@ def test_a_new_series_begins_though_the_ring_is_full_of_another(stack: ExitStack
     taker.take()
     taker.flush()
     assert sender.frame(DEADLINE_S)
+
+
+def test_what_a_receiver_without_its_series_was_sent_in_vain_makes_room_for_the_next_series(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender, taker = acking(stack, ring_bytes=4 * PIXELS)
+    sender.start("one")
+    sender.frame()
+    taker.take(2)
+    taker.flush()
+    until_acked(sender)
+    while sender.frame():
+        pass
+    sender.end()
+    taker.forget_everything()
+    taker.take(4)
+    taker.flush()
+    until_heard(sender, taker, taker._acked)
+    assert (taker.machine.strays, sender.publisher.unacked) == (4, 4)
+
+    sender.start("two")
+    assert [sender.frame() for _ in range(4)] == [True, True, True, False]
+    assert "3 frames of an earlier series, which the recorder there does not know, are let go of" in caplog.text
+    sender.end()
+    assert taker.until_ended().received == 3
 
 
 def test_a_series_without_an_id_is_sent_as_to_any_peer(stack: ExitStack) -> None:
