@@ -1,6 +1,7 @@
 """`stins salvage`: whole in any case, twice is once, and never a file that somebody writes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stins_recorder.records import RECORDS, Begun, Closing, Record
 from stins_recorder.salvage import Salvaged
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
+from stins_recorder.storage import repair
 
 from stins import Acquisition, Axis, Part
 from stins.control import SeriesState
@@ -165,6 +167,44 @@ def test_the_data_files_of_a_series_are_made_whole_with_it_and_not_by_themselves
     report = check_file(left / NAME, decode=True, timeout_s=30, watch=lambda _: None)
     assert {finding.rule for finding in report.findings.listed} == {"frames.incomplete"}
     assert (report.counts["data_files"], report.counts["frames"]) == (3, 9)
+
+
+@pytest.mark.parametrize("percent", [50, 97, 99])
+@pytest.mark.parametrize("part", [IMAGE, BSLZ4], ids=["none", "bslz4"])
+def test_the_copy_of_a_closed_file_that_was_cut_off_is_cut_short_and_not_changed(
+    desk: Desk, part: Part, percent: int
+) -> None:
+    desk.start("whole.h5", data=(part,))
+    for number in range(200):
+        content = image(number).tobytes() if part is IMAGE else compressed(number, hdf5plugin.Bitshuffle())
+        desk.frame(number, content, data=(part,))
+    desk.end()
+    content = desk.path.read_bytes()
+    kept = content[: len(content) * percent // 100]
+    copy = desk.path.with_name("copy.h5")
+    copy.write_bytes(kept)
+    for _ in range(2):
+        found = salvaged(copy)
+        text = f"{len(content) - len(kept)} bytes are gone; copy it again from where it came; nothing was changed"
+        assert (found.found, found.text) == ("cut short", text)
+    assert copy.read_bytes() == kept
+
+
+def test_a_data_file_that_was_cut_off_is_cut_short_and_not_changed(tmp_path: Path) -> None:
+    Desk(tmp_path, frames_per_file=4).series(NAME, range(8))
+    copy = tmp_path / "dead_data_000001.h5"
+    os.truncate(copy, copy.stat().st_size - 7)
+    before = copy.read_bytes()
+    found = salvaged(copy)
+    assert (found.found, found.text.partition(";")[0]) == ("cut short", "7 bytes are gone")
+    assert copy.read_bytes() == before
+
+
+def test_a_file_shorter_than_it_says_is_salvaged_where_the_journal_of_a_dead_writer_explains_that(dead: Path) -> None:
+    """A power cut may leave it so."""
+    repair(dead)
+    os.truncate(dead, dead.stat().st_size - 7)
+    assert salvaged(dead).found == ("salvaged" if (dead.parent / FOLDER).exists() else "cut short")
 
 
 def test_a_file_of_somebody_else_is_not_given_an_account(tmp_path: Path) -> None:

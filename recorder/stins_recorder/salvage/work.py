@@ -18,7 +18,7 @@ from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
 from ..series_file import SeriesFile
-from ..storage import change, claim, glance, repair
+from ..storage import bytes_gone, change, claim, glance, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked
 from .process import Found, Order, Salvaged
@@ -32,6 +32,7 @@ _ENDED = (
     "its recorder could have gone on with this series, and will not any more: start the recorder first, salvage is for "
     "one that will not come back"
 )
+_COPY = "copy it again from where it came; nothing was changed"
 _NO_ROOM = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
 
 
@@ -87,6 +88,9 @@ def _as_data_file(path: Path, series: str) -> Salvaged:
 
 def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     if not evidence:
+        # After a power cut a file may be shorter than it says; then there is a journal.
+        if gone := bytes_gone(path):
+            return _said(path, "cut short", f"{gone} bytes are gone; {_COPY}")
         _show_that_it_is_ours(path)
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):

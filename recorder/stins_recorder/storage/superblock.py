@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import RecorderError
 
-__all__ = ["Superblock", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
+__all__ = ["Superblock", "bytes_gone", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
@@ -103,6 +103,22 @@ def is_closed(path: Path) -> bool:
     with path.open("rb") as file:
         block = read_superblock(file.read(_SIZE), path)
     return block.intact and block.flags == 0
+
+
+def bytes_gone(path: Path) -> int:
+    """How much a file lacks at its end that was closed in good order, and cut off since.
+
+    The mark of a writer goes when everything is there: killed at any call that changes a file, none leaves one without
+    the mark that is shorter than it says. A power cut may.
+
+    Raises:
+        RecorderError: it is no HDF5 file of a recorder.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        block = read_superblock(file.read(_SIZE), path)
+        size = os.fstat(file.fileno()).st_size
+    return max(0, block.end_of_file - size) if block.intact and block.flags == 0 else 0
 
 
 def mark_open(descriptor: int, path: object, size: int) -> int:
