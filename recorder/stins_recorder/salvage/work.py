@@ -13,7 +13,7 @@ from stins.series import SeriesAccount
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
 from ..ending import ending_of, write_ending
-from ..errors import RecorderError, no_room
+from ..errors import NotOursError, RecorderError, no_room
 from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
@@ -41,10 +41,17 @@ def salvage(order: Order) -> Salvaged:
     path = Path(order.path).resolve()
     try:
         return _look(path, order)
+    except NotOursError as error:
+        return _said(path, "not done", f"{_words(path, error)}; nothing was changed")
     except (RecorderError, OSError, RuntimeError, ValueError, KeyError) as error:
         if no_room(error):
             return _said(path, "no room", _NO_ROOM)
-        return _said(path, "lost", " ".join(str(error).split()))
+        return _said(path, "lost", _words(path, error))
+
+
+def _words(path: Path, error: Exception) -> str:
+    """What it says, without the name of the file, which stands before it."""
+    return " ".join(str(error).split()).removeprefix(f"{path}: ")
 
 
 def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = None) -> Salvaged:
@@ -53,8 +60,10 @@ def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = Non
 
 
 def _look(path: Path, order: Order) -> Salvaged:
+    if path.is_dir():
+        return _said(path, "not done", "it is a folder; name the files in it")
     if not path.is_file():
-        return _said(path, "lost", "no such file")
+        return _said(path, "not done", "no such file")
     if series := _series_with(path):
         return _as_data_file(path, series)
     evidence = [each for each in find_evidence(path) if each.open]
@@ -82,7 +91,9 @@ def _series_with(path: Path) -> str | None:
 def _as_data_file(path: Path, series: str) -> Salvaged:
     """It is made whole with its series: only that knows how many of its rows count."""
     if is_open(path):
-        return _said(path, "lost", f"a data file of {series}, which is not closed; stins salvage {series} closes it")
+        return _said(
+            path, "not done", f"a data file of {series}, which is not closed; stins salvage {series} closes it"
+        )
     return _said(path, "whole", f"a data file of {series}, and closed; nothing was changed")
 
 
@@ -106,10 +117,10 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
 
 
 def _show_that_it_is_ours(path: Path) -> None:
-    """Raises `RecorderError` for a file that no recorder wrote, of which not a byte may change: it may be in use."""
+    """Raises `NotOursError` for a file that no recorder wrote, of which not a byte may change: it may be in use."""
     with glance(path) as file:
         if file is not None and SERIES not in file:
-            raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
+            raise NotOursError(f"{path}: got no {SERIES} in it: it is no file of a recorder")
 
 
 def _failed(evidence: Evidence) -> Closing | None:

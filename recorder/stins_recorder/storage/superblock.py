@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import RecorderError
+from ..errors import NotOursError, RecorderError
 
 __all__ = ["Superblock", "bytes_gone", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
 
@@ -40,16 +40,18 @@ def read_superblock(content: bytes, path: object) -> Superblock:
     """The superblock at the beginning of a file.
 
     Raises:
-        RecorderError: it is not HDF5, or one of a version that this recorder does not write.
+        NotOursError: it is HDF5 of a version that this recorder does not write.
+        RecorderError: it is not HDF5.
     """
     if len(content) < _SIZE or not content.startswith(_SIGNATURE):
         raise RecorderError(f"{path}: got {content[:8]!r}, expected the signature of an HDF5 file; it cannot be saved")
     _, version, offset_size, length_size, flags, base, extension, end_of_file, root = _FIELDS.unpack_from(content)
-    if version not in (2, 3) or (offset_size, length_size) != (8, 8):
-        raise RecorderError(
-            f"{path}: got superblock version {version} with sizes {offset_size} and {length_size}, expected version "
-            "2 or 3 with 8 and 8: no recorder of ours wrote this file"
-        )
+    # Before version 2 the sizes stand elsewhere.
+    if version not in (2, 3):
+        raise NotOursError(f"{path}: got superblock version {version}, expected 2 or 3: it is no file of a recorder")
+    if (offset_size, length_size) != (8, 8):
+        sizes = f"sizes {offset_size} and {length_size} in the superblock"
+        raise NotOursError(f"{path}: got {sizes}, expected 8 and 8: it is no file of a recorder")
     (checksum,) = _CHECKSUM.unpack_from(content, _FIELDS.size)
     return Superblock(
         version=version,
