@@ -203,6 +203,20 @@ def test_a_data_file_that_was_cut_off_is_cut_short_and_not_changed(tmp_path: Pat
     assert copy.read_bytes() == before
 
 
+def test_a_closed_series_is_cut_short_that_lacks_a_data_file_or_the_end_of_one(tmp_path: Path) -> None:
+    Desk(tmp_path, frames_per_file=4).series(NAME, range(12))
+    series, second = tmp_path / NAME, tmp_path / "dead_data_000002.h5"
+    assert salvaged(series).found == "whole"
+    before = series.read_bytes()
+    os.truncate(second, second.stat().st_size - 7)
+    for what in ("lacks 7 bytes", "is gone"):
+        found = salvaged(series)
+        text = f"dead_data_000002.h5 {what}; copy it again from where it came"
+        assert (found.found, found.text) == ("cut short", text)
+        second.unlink(missing_ok=True)
+    assert series.read_bytes() == before
+
+
 def test_a_file_shorter_than_it_says_is_salvaged_where_the_journal_of_a_dead_writer_explains_that(dead: Path) -> None:
     """A power cut may leave it so."""
     repair(dead)

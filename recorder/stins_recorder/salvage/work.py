@@ -21,6 +21,7 @@ from ..series_file import SeriesFile
 from ..storage import bytes_gone, change, claim, glance, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked
+from .incomplete import data_files_gone
 from .process import Found, Order, Salvaged
 from .unknown import finish_unknown
 
@@ -32,7 +33,9 @@ _ENDED = (
     "its recorder could have gone on with this series, and will not any more: start the recorder first, salvage is for "
     "one that will not come back"
 )
-_COPY = "copy it again from where it came; nothing was changed"
+_COPY = "copy it again from where it came"
+#: So many data files are named.
+_MOST_NAMED = 5
 _NO_ROOM = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
 
 
@@ -101,12 +104,14 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     if not evidence:
         # After a power cut a file may be shorter than it says; then there is a journal.
         if gone := bytes_gone(path):
-            return _said(path, "cut short", f"{gone} bytes are gone; {_COPY}")
+            return _said(path, "cut short", f"{gone} bytes are gone; {_COPY}; nothing was changed")
         _show_that_it_is_ours(path)
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
         if failed := next(filter(None, map(_failed, evidence)), None):
             return _say_failed(path, failed)
+        if files := data_files_gone(path):
+            return _said(path, "cut short", f"{_listed(files)}; {_COPY}")
         if not repaired:
             return _said(path, "whole", "it was closed in good order; nothing was changed")
         return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
@@ -114,6 +119,11 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
     mark = "the mark of its dead writer was taken away, " if repaired else ""
     why = series.reason or series.state.value
     return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
+
+
+def _listed(gone: list[str]) -> str:
+    more = len(gone) - _MOST_NAMED
+    return ", ".join(gone[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _show_that_it_is_ours(path: Path) -> None:
