@@ -51,13 +51,18 @@ def recorded(root: Path, *, parts: Part = IMAGE) -> Path:
 
 @pytest.fixture(params=["journal", "none"])
 def dead(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The file of a killed writer, in a process of its own: what it did not flush is not in it."""
+    """The file of a killed writer."""
+    path = killed(tmp_path / "data")
+    if request.param == "none":
+        shutil.rmtree(path.parent / FOLDER)
+    return path
+
+
+def killed(root: Path) -> Path:
+    """It was a process of its own: what it did not flush is not in the file."""
     script = "import sys, os; from pathlib import Path; from test_recorder_salvage import recorded; "
     script += "recorded(Path(sys.argv[1])); os._exit(0)"
-    root = tmp_path / "data"
     subprocess.run([sys.executable, "-c", script, str(root)], cwd=Path(__file__).parent, timeout=60, check=True)
-    if request.param == "none":
-        shutil.rmtree(root / FOLDER)
     return root / NAME
 
 
@@ -90,6 +95,23 @@ def test_salvaging_twice_changes_nothing_the_second_time(dead: Path) -> None:
 def test_a_recorder_that_is_started_afterwards_does_not_go_on_with_the_file(dead: Path) -> None:
     salvaged(dead)
     assert read_journal(dead.parent / FOLDER / "recorder.journal", RECORDS) == ()
+
+
+def test_the_room_that_a_dead_recorder_held_is_given_back(tmp_path: Path) -> None:
+    dead = killed(tmp_path / "data")
+    other = dead.parent / FOLDER / "other.reserve"
+    other.touch()
+    assert other.with_name("recorder.reserve").exists()
+    salvaged(dead)
+    assert list((dead.parent / FOLDER).glob("*.reserve")) == [other]
+
+
+def test_the_room_of_a_recorder_that_goes_on_without_the_file_is_left_to_it(tmp_path: Path) -> None:
+    dead = killed(tmp_path / "data")
+    folder = dead.parent / FOLDER
+    (folder / "recorder.journal").rename(folder / f"recorder-7{ASIDE}")
+    assert salvaged(dead).found == "salvaged"
+    assert [path.name for path in folder.iterdir() if path.suffix != ".lock"] == ["recorder.reserve"]
 
 
 def test_it_says_that_the_recorder_could_have_gone_on_where_its_journal_shows_that(dead: Path) -> None:

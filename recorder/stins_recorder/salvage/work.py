@@ -20,7 +20,7 @@ from ..recovery import is_ended
 from ..series_file import SeriesFile
 from ..storage import bytes_gone, change, claim, glance, repair
 from ..tally import Tally
-from .evidence import Evidence, find_evidence, locked
+from .evidence import Evidence, find_evidence, locked, remove
 from .incomplete import data_files_gone
 from .process import Found, Order, Salvaged
 from .unknown import finish_unknown
@@ -79,7 +79,7 @@ def _look(path: Path, order: Order) -> Salvaged:
         done = _make_whole(path, evidence, order.reason)
         for each in evidence:
             # A recorder that is started again must not go on with a file that has its end.
-            each.journal.unlink(missing_ok=True)
+            remove(each)
         if done.found == "salvaged" and not order.given_up and any(each.goes_on for each in evidence):
             return msgspec.structs.replace(done, text=f"{done.text}; {_ENDED}")
         return done
