@@ -239,6 +239,27 @@ def test_a_closed_series_is_cut_short_that_lacks_a_data_file_or_the_end_of_one(t
     assert series.read_bytes() == before
 
 
+def test_an_open_series_whose_data_file_was_cut_off_is_cut_short_and_not_changed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, frames_per_file=4)
+    desk.start(NAME)
+    desk.frames(*range(10))
+    desk.recording.flush()
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in tmp_path.glob("*.h5"):
+        shutil.copy(path, left)
+    desk.end()
+    second = left / "dead_data_000002.h5"
+    os.truncate(second, second.stat().st_size - 7)
+    before = [path.read_bytes() for path in sorted(left.iterdir())]
+    found = salvaged(left / NAME)
+    text = "dead_data_000002.h5 lacks 7 bytes; copy it again from where it came; nothing was changed"
+    assert (found.found, found.text) == ("cut short", text)
+    assert [path.read_bytes() for path in sorted(left.iterdir())] == before
+    second.unlink()
+    assert (salvaged(left / NAME).found, salvaged(left / NAME).found) == ("salvaged", "whole")
+
+
 def test_a_file_shorter_than_it_says_is_salvaged_where_the_journal_of_a_dead_writer_explains_that(dead: Path) -> None:
     """A power cut may leave it so."""
     repair(dead)

@@ -21,7 +21,7 @@ from ..series_file import SeriesFile
 from ..storage import bytes_gone, change, claim, glance, repair
 from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked, remove
-from .incomplete import data_files_gone
+from .incomplete import data_files_cut_off, data_files_gone
 from .process import Found, Order, Salvaged
 from .unknown import finish_unknown
 
@@ -105,7 +105,8 @@ def _make_whole(path: Path, evidence: list[Evidence], reason: str) -> Salvaged:
         # After a power cut a file may be shorter than it says; then there is a journal.
         if gone := bytes_gone(path):
             return _said(path, "cut short", f"{gone} bytes are gone; {_COPY}; nothing was changed")
-        _show_that_it_is_ours(path)
+        if files := _look_without_touching(path):
+            return _said(path, "cut short", f"{_listed(files)}; {_COPY}; nothing was changed")
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
         if failed := next(filter(None, map(_failed, evidence)), None):
@@ -126,11 +127,15 @@ def _listed(gone: list[str]) -> str:
     return ", ".join(gone[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _show_that_it_is_ours(path: Path) -> None:
-    """Raises `NotOursError` for a file that no recorder wrote, of which not a byte may change: it may be in use."""
+def _look_without_touching(path: Path) -> list[str]:
+    """What to say of its data files that are cut off.
+
+    Raises `NotOursError` for a file that no recorder wrote, of which not a byte may change: it may be in use.
+    """
     with glance(path) as file:
         if file is not None and SERIES not in file:
             raise NotOursError(f"{path}: got no {SERIES} in it: it is no file of a recorder")
+        return data_files_cut_off(path, file) if file is not None else []
 
 
 def _failed(evidence: Evidence) -> Closing | None:
