@@ -5,7 +5,7 @@ import re
 
 from stins import StinsError
 
-__all__ = ["PathError", "RecorderError", "StorageError", "storage_error"]
+__all__ = ["NotOursError", "PathError", "RecorderError", "StorageError", "storage_error"]
 
 
 class RecorderError(StinsError):
@@ -14,6 +14,10 @@ class RecorderError(StinsError):
 
 class PathError(RecorderError):
     """A file name was refused; nothing was created."""
+
+
+class NotOursError(RecorderError):
+    """No recorder wrote this file; it is left as it is."""
 
 
 class StorageError(RecorderError):

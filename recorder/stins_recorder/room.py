@@ -9,7 +9,10 @@ from .errors import StorageError, storage_error
 from .journal import FOLDER
 from .watchdog import unwatched
 
-__all__ = ["Room"]
+__all__ = ["HELD", "Room"]
+
+#: ROOT/.stins/NAME.reserve: beside the journal of the recorder.
+HELD = ".reserve"
 
 #: What the end of a file takes: the rest of its columns, the account and the list of missing frames.
 _HELD_BYTES = 4 << 20
@@ -80,7 +83,7 @@ class Room:
         """
         self.release()
         root = next((root for root in self._roots if path.is_relative_to(root)), path.parent)
-        held = root / FOLDER / f"{self._name}.reserve"
+        held = root / FOLDER / f"{self._name}{HELD}"
         try:
             with self._step():
                 held.parent.mkdir(exist_ok=True)

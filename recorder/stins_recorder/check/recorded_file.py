@@ -207,14 +207,18 @@ class RecordedFile:
     @cached_property
     def data_files(self) -> list[DataFile]:
         """The data files in which there is a row that counts, as they were found."""
-        if (segments := self.segments) is None or not self.frames:
+        if (segments := self.segments) is None:
             return []
         names = [dataset.name.rpartition("/")[2] for dataset in self.frames]
+        return [look_at(sought, names, segments.mark, self.progress, ended=self.ended) for sought in self.needed]
+
+    @cached_property
+    def needed(self) -> list[DataFile]:
+        """The same, before anybody looked for them."""
+        if (segments := self.segments) is None or not self.frames:
+            return []
         indices = np.unique(np.flatnonzero(~self.declared_missing) // segments.frames_per_file)
-        return [
-            look_at(self._sought(segments, int(index)), names, segments.mark, self.progress, ended=self.ended)
-            for index in indices
-        ]
+        return [self._sought(segments, int(index)) for index in indices]
 
     def _sought(self, segments: Segments, index: int) -> DataFile:
         rows = segments.rows(index, len(self.numbers))

@@ -21,7 +21,7 @@ examples:
   stins salvage scan_0001.h5
   stins salvage --json data/*.h5       for a program: one JSON object a file
 
-exit status: 0 every file is whole now, 1 one is in use or lost, or its disk has no room, 2 wrong usage"""
+exit status: 0 every file is whole now, 1 one is not (it says why), 2 wrong usage"""
 
 
 def main(argv: list[str]) -> int:

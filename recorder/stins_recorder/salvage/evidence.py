@@ -11,8 +11,9 @@ import msgspec
 
 from ..journal import ASIDE, FOLDER, JOURNAL, read_journal
 from ..records import RECORDS, Begun, Closing, Ended, Point, Record, machine_boot
+from ..room import HELD
 
-__all__ = ["Evidence", "files_left", "find_evidence", "locked"]
+__all__ = ["Evidence", "files_left", "find_evidence", "locked", "remove"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -72,6 +73,14 @@ def locked(evidence: Evidence) -> Iterator[bool]:
         yield False
     finally:
         os.close(lock)
+
+
+def remove(evidence: Evidence) -> None:
+    """Removes the journal, and the room that its recorder held for the end of the file. Only while it is `locked`."""
+    evidence.journal.unlink(missing_ok=True)
+    # The recorder of a copy may live, and hold room for a file of its own.
+    if evidence.journal.suffix == JOURNAL:
+        evidence.journal.with_suffix(HELD).unlink(missing_ok=True)
 
 
 def _journals(path: Path) -> Iterator[Path]:

@@ -11,9 +11,10 @@ __all__ = ["LIMIT_S", "Found", "Order", "Salvaged", "run_salvage"]
 
 LIMIT_S = 60.0
 
-#: `whole`: nothing was wrong; `in use`: somebody writes it; `no room`: not yet; `lost`: nothing could be done. Only
-#: `salvaged` was changed.
-Found: TypeAlias = Literal["whole", "in use", "salvaged", "no room", "lost"]
+#: `whole`: nothing was wrong; `in use`: somebody writes it; `no room`: not yet; `cut short`: it was closed in good
+#: order, and a part of it is gone; `not done`: it is none to be salvaged, or not by itself; `lost`: nothing could be
+#: done. Only `salvaged` was changed.
+Found: TypeAlias = Literal["whole", "in use", "salvaged", "no room", "cut short", "not done", "lost"]
 
 
 class Order(msgspec.Struct, frozen=True):

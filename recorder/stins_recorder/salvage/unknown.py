@@ -14,7 +14,7 @@ from stins.control import SeriesState, SeriesStatus
 
 from ..account import closing
 from ..ending import Ending, write_ending
-from ..errors import RecorderError
+from ..errors import NotOursError
 from ..frame_numbers import NO_FRAME
 from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
@@ -34,7 +34,7 @@ def finish_unknown(path: Path, reason: str, outcome: SeriesState) -> SeriesStatu
     """Cuts the datasets to the rows that were flushed, and writes an account and `end_time`; all of it or nothing.
 
     Raises:
-        RecorderError: no recorder of ours wrote this file.
+        NotOursError: no recorder wrote this file.
     """
     accounts: list[SeriesStatus] = []
     end = SeriesStatus(series_id=None, state=outcome, reason=reason)
@@ -57,7 +57,7 @@ def _close_data_files(path: Path) -> Spans:
 
 def _finish(file: h5py.File, path: Path, end: SeriesStatus, gone: Spans) -> SeriesStatus:
     if SERIES not in file or DETECTOR not in file:
-        raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
+        raise NotOursError(f"{path}: got no {SERIES} in it: it is no file of a recorder")
     detector, series = file[DETECTOR], file[SERIES]
     numbers, datasets = detector.get("sequence_number"), _frames(detector)
     # Everything is extended ahead of the frames; a file that never had one has no rows.

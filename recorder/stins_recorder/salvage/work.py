@@ -13,14 +13,15 @@ from stins.series import SeriesAccount
 from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
 from ..ending import ending_of, write_ending
-from ..errors import RecorderError, no_room
+from ..errors import NotOursError, RecorderError, no_room
 from ..nexus import SERIES
 from ..records import Closing, Point, machine_boot
 from ..recovery import is_ended
 from ..series_file import SeriesFile
-from ..storage import change, claim, glance, repair
+from ..storage import bytes_gone, change, claim, glance, repair
 from ..tally import Tally
-from .evidence import Evidence, find_evidence, locked
+from .evidence import Evidence, find_evidence, locked, remove
+from .incomplete import data_files_cut_off, data_files_gone
 from .process import Found, Order, Salvaged
 from .unknown import finish_unknown
 
@@ -32,6 +33,9 @@ _ENDED = (
     "its recorder could have gone on with this series, and will not any more: start the recorder first, salvage is for "
     "one that will not come back"
 )
+_COPY = "copy it again from where it came"
+#: So many data files are named.
+_MOST_NAMED = 5
 _NO_ROOM = "the disk is full; no frame is lost, and none was changed: make room, and run it again"
 
 
@@ -40,10 +44,17 @@ def salvage(order: Order) -> Salvaged:
     path = Path(order.path).resolve()
     try:
         return _look(path, order)
+    except NotOursError as error:
+        return _said(path, "not done", f"{_words(path, error)}; nothing was changed")
     except (RecorderError, OSError, RuntimeError, ValueError, KeyError) as error:
         if no_room(error):
             return _said(path, "no room", _NO_ROOM)
-        return _said(path, "lost", " ".join(str(error).split()))
+        return _said(path, "lost", _words(path, error))
+
+
+def _words(path: Path, error: Exception) -> str:
+    """What it says, without the name of the file, which stands before it."""
+    return " ".join(str(error).split()).removeprefix(f"{path}: ")
 
 
 def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = None) -> Salvaged:
@@ -52,8 +63,10 @@ def _said(path: Path, found: Found, text: str, series: SeriesStatus | None = Non
 
 
 def _look(path: Path, order: Order) -> Salvaged:
+    if path.is_dir():
+        return _said(path, "not done", "it is a folder; name the files in it")
     if not path.is_file():
-        return _said(path, "lost", "no such file")
+        return _said(path, "not done", "no such file")
     if series := _series_with(path):
         return _as_data_file(path, series)
     evidence = [each for each in find_evidence(path) if each.open]
@@ -66,7 +79,7 @@ def _look(path: Path, order: Order) -> Salvaged:
         done = _make_whole(path, evidence, order)
         for each in evidence:
             # A recorder that is started again must not go on with a file that has its end.
-            each.journal.unlink(missing_ok=True)
+            remove(each)
         if done.found == "salvaged" and not order.given_up and any(each.goes_on for each in evidence):
             return msgspec.structs.replace(done, text=f"{done.text}; {_ENDED}")
         return done
@@ -81,17 +94,25 @@ def _series_with(path: Path) -> str | None:
 def _as_data_file(path: Path, series: str) -> Salvaged:
     """It is made whole with its series: only that knows how many of its rows count."""
     if is_open(path):
-        return _said(path, "lost", f"a data file of {series}, which is not closed; stins salvage {series} closes it")
+        return _said(
+            path, "not done", f"a data file of {series}, which is not closed; stins salvage {series} closes it"
+        )
     return _said(path, "whole", f"a data file of {series}, and closed; nothing was changed")
 
 
 def _make_whole(path: Path, evidence: list[Evidence], order: Order) -> Salvaged:
     if not evidence:
-        _show_that_it_is_ours(path)
+        # After a power cut a file may be shorter than it says; then there is a journal.
+        if gone := bytes_gone(path):
+            return _said(path, "cut short", f"{gone} bytes are gone; {_COPY}; nothing was changed")
+        if files := _look_without_touching(path):
+            return _said(path, "cut short", f"{_listed(files)}; {_COPY}; nothing was changed")
     repaired = repair(path)  # a half-made end would look like a whole one
     if is_ended(path):
         if failed := next(filter(None, map(_failed, evidence)), None):
             return _say_failed(path, failed)
+        if files := data_files_gone(path):
+            return _said(path, "cut short", f"{_listed(files)}; {_COPY}")
         if not repaired:
             return _said(path, "whole", "it was closed in good order; nothing was changed")
         return _said(path, "salvaged", "it was being closed when its writer died; that was finished")
@@ -101,11 +122,20 @@ def _make_whole(path: Path, evidence: list[Evidence], order: Order) -> Salvaged:
     return _said(path, "salvaged", f"{mark}it was cut to its {series.rows} rows and closed: {why}", series)
 
 
-def _show_that_it_is_ours(path: Path) -> None:
-    """Raises `RecorderError` for a file that no recorder wrote, of which not a byte may change: it may be in use."""
+def _listed(gone: list[str]) -> str:
+    more = len(gone) - _MOST_NAMED
+    return ", ".join(gone[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _look_without_touching(path: Path) -> list[str]:
+    """What to say of its data files that are cut off.
+
+    Raises `NotOursError` for a file that no recorder wrote, of which not a byte may change: it may be in use.
+    """
     with glance(path) as file:
         if file is not None and SERIES not in file:
-            raise RecorderError(f"{path}: got no {SERIES} in it, expected a file of a recorder; nothing was changed")
+            raise NotOursError(f"{path}: got no {SERIES} in it: it is no file of a recorder")
+        return data_files_cut_off(path, file) if file is not None else []
 
 
 def _failed(evidence: Evidence) -> Closing | None:

@@ -10,7 +10,7 @@ from .runs import Run
 from .segment_file import has_mark, remove_segments, resize_frames
 from .segmented import SegmentedStore
 from .store import FrameStore, open_store
-from .superblock import Superblock, read_superblock
+from .superblock import Superblock, bytes_gone, read_superblock
 from .sync import Syncer, sync_folder
 from .transaction import change
 from .virtual import Piece, create_virtual, hide, unhide
@@ -25,6 +25,7 @@ __all__ = [
     "SegmentedStore",
     "Superblock",
     "Syncer",
+    "bytes_gone",
     "change",
     "claim",
     "create_datasets",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import RecorderError
+from ..errors import NotOursError, RecorderError
 
-__all__ = ["Superblock", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
+__all__ = ["Superblock", "bytes_gone", "is_closed", "mark_open", "read_superblock", "repair_superblock", "repaired"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: Signature, version, sizes of offsets and of lengths, flags; base, extension, end of file, root group; checksum.
@@ -40,16 +40,18 @@ def read_superblock(content: bytes, path: object) -> Superblock:
     """The superblock at the beginning of a file.
 
     Raises:
-        RecorderError: it is not HDF5, or one of a version that this recorder does not write.
+        NotOursError: it is HDF5 of a version that this recorder does not write.
+        RecorderError: it is not HDF5.
     """
     if len(content) < _SIZE or not content.startswith(_SIGNATURE):
         raise RecorderError(f"{path}: got {content[:8]!r}, expected the signature of an HDF5 file; it cannot be saved")
     _, version, offset_size, length_size, flags, base, extension, end_of_file, root = _FIELDS.unpack_from(content)
-    if version not in (2, 3) or (offset_size, length_size) != (8, 8):
-        raise RecorderError(
-            f"{path}: got superblock version {version} with sizes {offset_size} and {length_size}, expected version "
-            "2 or 3 with 8 and 8: no recorder of ours wrote this file"
-        )
+    # Before version 2 the sizes stand elsewhere.
+    if version not in (2, 3):
+        raise NotOursError(f"{path}: got superblock version {version}, expected 2 or 3: it is no file of a recorder")
+    if (offset_size, length_size) != (8, 8):
+        sizes = f"sizes {offset_size} and {length_size} in the superblock"
+        raise NotOursError(f"{path}: got {sizes}, expected 8 and 8: it is no file of a recorder")
     (checksum,) = _CHECKSUM.unpack_from(content, _FIELDS.size)
     return Superblock(
         version=version,
@@ -103,6 +105,22 @@ def is_closed(path: Path) -> bool:
     with path.open("rb") as file:
         block = read_superblock(file.read(_SIZE), path)
     return block.intact and block.flags == 0
+
+
+def bytes_gone(path: Path) -> int:
+    """How much a file lacks at its end that was closed in good order, and cut off since.
+
+    The mark of a writer goes when everything is there: killed at any call that changes a file, none leaves one without
+    the mark that is shorter than it says. A power cut may.
+
+    Raises:
+        RecorderError: it is no HDF5 file of a recorder.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        block = read_superblock(file.read(_SIZE), path)
+        size = os.fstat(file.fileno()).st_size
+    return max(0, block.end_of_file - size) if block.intact and block.flags == 0 else 0
 
 
 def mark_open(descriptor: int, path: object, size: int) -> int:
