@@ -108,8 +108,9 @@ class Syncer:
             except OSError as problem:
                 error = problem
             self._watch("synced")
-            for descriptor in (*request.files, *request.also):
-                os.close(descriptor)
+            # A file system may tell only now of what it could not write.
+            error = _close(request.files) or error
+            _close(request.also)
             with self._work:
                 self._request, self._error = None, error or self._error
                 if error is None:
@@ -122,6 +123,17 @@ class Syncer:
         if not files <= self._named:
             sync_folder(self._folder)
             self._named |= files
+
+
+def _close(descriptors: Sequence[int]) -> OSError | None:
+    """Closes them all; what went wrong."""
+    error = None
+    for descriptor in descriptors:
+        try:
+            os.close(descriptor)
+        except OSError as problem:
+            error = problem
+    return error
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,9 @@
 """What is forced to the disk, and what is known of it."""
 
+import errno
 import os
+import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,3 +117,25 @@ def test_a_frame_that_comes_late_into_its_gap_is_forced_to_the_disk_too(durable:
     made_durable(durable, 11)
     durable.write(stored(10))
     made_durable(durable, 12)
+
+
+def test_what_a_file_system_tells_when_a_file_is_closed_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, failed = os.close, threading.Event()
+
+    def failing(descriptor: int) -> None:
+        broken = threading.current_thread().name == "sync" and stat.S_ISREG(os.fstat(descriptor).st_mode)
+        close(descriptor)
+        if broken:
+            failed.set()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", failing)
+    syncer = Syncer(tmp_path)
+    with (tmp_path / "a").open("wb") as file:
+        syncer.begin([file.fileno()], 1, 1)
+        assert failed.wait(30)
+        with pytest.raises(OSError, match="Input/output error"):
+            syncer.finish()
+    assert syncer.durable == 0
