@@ -4,11 +4,13 @@ import json
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import psutil
 import zmq
 
 from stins.daemon import Ready, read_ready
@@ -115,7 +117,11 @@ def running_eiger(**options: Any) -> Iterator[RunningEiger]:
 
 @contextmanager
 def pulling(endpoint: str, queue: int = 1000) -> Iterator["zmq.Socket[bytes]"]:
-    """A client of a stream, which waits for a message no longer than the deadline; `queue`: how many it holds."""
+    """A client of a stream, which waits for a message no longer than the deadline; `queue`: how many it holds.
+
+    Behind it the stream has heard that it is gone: else the next message might still be given to it, not to the next.
+    """
+    before = _clients(endpoint)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.PULL)
     socket.rcvtimeo = int(DEADLINE_S * 1000)
@@ -126,6 +132,16 @@ def pulling(endpoint: str, queue: int = 1000) -> Iterator["zmq.Socket[bytes]"]:
     finally:
         socket.close(linger=0)
         context.term()
+        deadline = time.monotonic() + DEADLINE_S
+        while _clients(endpoint) > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _clients(endpoint: str) -> int:
+    """How many connections a stream has, at its own end."""
+    port, gone = int(endpoint.rpartition(":")[2]), (psutil.CONN_LISTEN, psutil.CONN_TIME_WAIT)
+    found = psutil.net_connections("tcp")
+    return sum(bool(each.laddr) and each.laddr.port == port and each.status not in gone for each in found)
 
 
 def _read_ready(process: "subprocess.Popen[str]") -> Ready:
