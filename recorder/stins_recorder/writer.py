@@ -40,7 +40,7 @@ _SLEEP_MS = 250
 #: An ack says at least once a second that somebody acks.
 _HEARTBEAT_S = 1.0
 #: How often what is flushed is forced to the disk.
-_SYNC_S = 0.25
+_SYNC_S = 0.5
 #: So much is flushed at once, however little time has passed: it is what the acquirer keeps at least.
 _UNFLUSHED_BYTES = 64 << 20
 
