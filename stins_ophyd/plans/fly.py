@@ -1,4 +1,4 @@
-"""Plans for detectors that run by themselves. Their parameters are annotated, so that queueserver can use them."""
+"""A plan for a detector that runs by itself. Its parameters are annotated, so that queueserver can use it."""
 
 from collections.abc import Generator
 from typing import Any
@@ -8,7 +8,7 @@ import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Readable
 
-from .trigger_info import TriggerInfo
+from ..trigger_info import TriggerInfo
 
 __all__ = ["fly_series"]
 
