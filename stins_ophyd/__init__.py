@@ -48,21 +48,33 @@ __all__ = [
     "record_runs",
 ]
 
-_MODULES = {
-    "beamline": ("Beamline", "find_controller", "load_beamline"),
-    "catalog": ("open_catalog", "record_runs"),
-    "controller": ("CombinedState", "Controller", "ControllerError", "Deadlines", "Snapshot"),
-    "dectris": ("EigerDetector", "PilatusDetector"),
-    "detectors": ("find_detector", "make_detector"),
-    "device": ("StinsDetector",),
-    "metadata": ("StoredMetadata",),
-    "paths": ("PathInfo", "PathProvider", "StaticPathProvider"),
-    "plans": ("fly_series",),
-    "processes": ("DaemonProcess", "ProcessError"),
-    "status": ("ProgressStatus",),
-    "trigger_info": ("TriggerInfo",),
+#: The module of each public name: one name a line, in order.
+_HOME = {
+    "Beamline": "beamline",
+    "CombinedState": "controller",
+    "Controller": "controller",
+    "ControllerError": "controller",
+    "DaemonProcess": "processes",
+    "Deadlines": "controller",
+    "EigerDetector": "dectris",
+    "PathInfo": "paths",
+    "PathProvider": "paths",
+    "PilatusDetector": "dectris",
+    "ProcessError": "processes",
+    "ProgressStatus": "status",
+    "Snapshot": "controller",
+    "StaticPathProvider": "paths",
+    "StinsDetector": "device",
+    "StoredMetadata": "metadata",
+    "TriggerInfo": "trigger_info",
+    "find_controller": "beamline",
+    "find_detector": "detectors",
+    "fly_series": "plans",
+    "load_beamline": "beamline",
+    "make_detector": "detectors",
+    "open_catalog": "catalog",
+    "record_runs": "catalog",
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
