@@ -30,12 +30,19 @@ class CbfError(StinsError):
 class RemoteError(StinsError):
     """Another process refused, failed or did not answer.
 
-    The text says which process, at which step, on which endpoint, and what to do.
+    The text says which process, at which step, on which endpoint, what it got, what was expected and what to do; the
+    last two only where they are given beside the `problem`.
     """
 
-    def __init__(self, process: str, step: str, endpoint: str, problem: str) -> None:
-        super().__init__(f"{process}: {step} failed at {endpoint}: {problem}")
+    def __init__(
+        self, process: str, step: str, endpoint: str, problem: str, *, expected: str = "", remedy: str = ""
+    ) -> None:
+        further = [f"expected {expected}"] if expected else []
+        further += [remedy] if remedy else []
+        super().__init__("; ".join([f"{process}: {step} failed at {endpoint}: {problem}", *further]))
         self.process = process
         self.step = step
         self.endpoint = endpoint
         self.problem = problem
+        self.expected = expected
+        self.remedy = remedy
