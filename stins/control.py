@@ -17,12 +17,18 @@ __all__ = [
     "ArmRequest",
     "FrameDescription",
     "JoinRequest",
+    "NumbersKey",
+    "NumbersRequest",
+    "NumbersState",
     "PrepareRequest",
     "Preview",
+    "PulseRequest",
     "RecorderState",
     "RecorderStatus",
+    "Region",
     "SeriesState",
     "SeriesStatus",
+    "TriggerKind",
     "TriggerMode",
     "TriggerRequest",
 ]
@@ -30,6 +36,16 @@ __all__ = [
 #: `internal`: the detector runs its frames by itself once started; `software`: each /trigger takes some frames;
 #: `external`: a cable does.
 TriggerMode = Literal["internal", "software", "external"]
+
+#: What a detector can be triggered by; `edge` and `level` are the two kinds of pulse that the mode `external` has: each
+#: edge takes the frames of one trigger, a level is as long as its exposure.
+TriggerKind = Literal["internal", "software", "edge", "level"]
+
+#: What a recorder can compute of each frame, of the pixels that its mask leaves; `saturated` is how many are.
+NumbersKey = Literal["sum", "mean", "max", "saturated"]
+
+#: How far the numbers of a series are; `failed`: some will not come, which does not touch its frames.
+NumbersState = Literal["none", "open", "complete", "failed"]
 
 
 class AcquirerState(Enum):
@@ -87,11 +103,35 @@ class TriggerRequest(_Value, frozen=True, kw_only=True):
     first_frame: int | None = None
 
 
+class PulseRequest(_Value, frozen=True, kw_only=True):
+    """Pulses on the trigger input of a simulated detector; with `level` each is `length_s` long."""
+
+    count: int = 1
+    length_s: float = 0.0
+
+
+class Region(_Value, frozen=True, kw_only=True):
+    """A rectangle of pixels with a name: `rows` x `columns`, from pixel (`row`, `column`) of the whole frame on."""
+
+    name: str
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+
+class NumbersRequest(_Value, frozen=True, kw_only=True):
+    """Which numbers of each frame the recorder computes: each of `keys`, of the whole frame and of each region."""
+
+    keys: tuple[NumbersKey, ...]
+    regions: tuple[Region, ...] = ()
+
+
 class PrepareRequest(_Value, frozen=True, kw_only=True):
     """Announces a series to the recorder, which checks path and room before anything is armed.
 
     With a `share` the recorder takes that part of the series which is announced; both its own file and `filename`,
-    which will join them, must be free.
+    which will join them, must be free. `numbers` asks for numbers of each frame beside the recording.
     """
 
     series_id: str
@@ -99,6 +139,7 @@ class PrepareRequest(_Value, frozen=True, kw_only=True):
     frames_expected: int | None = None
     frame_bytes: int | None = None
     share: Share | None = None
+    numbers: NumbersRequest | None = None
 
 
 class JoinRequest(_Value, frozen=True, kw_only=True):
@@ -119,13 +160,15 @@ class FrameDescription(_Value, frozen=True, kw_only=True):
     """What the next frame will look like; `shape` is the whole frame's, slowest axis first.
 
     `channels` are the further images that each frame has beside the first (of a second threshold, say), alike in shape
-    and type; each is a dataset of that name beside the first one's.
+    and type; each is a dataset of that name beside the first one's. `times` are the columns of times that the source
+    gives with each frame: `timestamp`, `acquisition_timestamp`.
     """
 
     shape: tuple[int, ...]
     dtype: str
     compression: str = "none"
     channels: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
 
 
 class AcquirerStatus(_Value, frozen=True, kw_only=True):
@@ -135,6 +178,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
     that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides. `busy`: what
     an idle detector does that takes long (it is trimmed, or initializes); it can't be armed before that is done.
+    `triggers` is what it can be triggered by, however it is set now.
     """
 
     kind: Literal["acquirer"] = "acquirer"
@@ -158,6 +202,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     units: Mapping[str, str] = {}
     interval_s: float = 0.0
     busy: str = ""
+    triggers: tuple[TriggerKind, ...] = ("internal", "software")
 
 
 class SeriesState(Enum):
@@ -173,7 +218,8 @@ class Preview(_Value, frozen=True, kw_only=True):
     """Small numbers of one frame, computed beside the recording.
 
     `total`, `maximum` and `mean` are those of the pixels that the series' pixel mask leaves; of all pixels where there
-    is no mask, or one that does not have the frame's shape (a frame in several parts, a region).
+    is no mask, or one that does not have the frame's shape (a frame in several parts, a region). `values` are the
+    numbers of that frame that were asked for, by name.
     """
 
     frame_number: int
@@ -181,6 +227,7 @@ class Preview(_Value, frozen=True, kw_only=True):
     total: float
     maximum: float
     mean: float
+    values: Mapping[str, float] = {}
 
 
 class SeriesStatus(_Value, frozen=True, kw_only=True):
@@ -192,6 +239,9 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
 
     With a `share` all counts, and the ranges of missing frames, are of its frames only (`frames_expected` too), while
     `frames_total` is the number of frames of the whole series, once its end has said so.
+
+    `generation` grows each time when rows that were written are taken again, those from `rewound_to` on; who missed one
+    of these changes reads from the beginning. `numbers_rows` is `rows` of the numbers that were asked for.
     """
 
     series_id: str | None
@@ -215,6 +265,10 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     missing_frames: tuple[tuple[int, int], ...] = ()
     duplicates: int = 0
     refused: int = 0
+    generation: int = 0
+    rewound_to: int = 0
+    numbers_rows: int | None = None
+    numbers_state: NumbersState = "none"
 
 
 class RecorderStatus(_Value, frozen=True, kw_only=True):
