@@ -12,11 +12,12 @@ from stins import StinsError
 from stins.control import AcquirerStatus, FrameDescription
 
 from .controller import Controller, deadlines_of
-from .documents import ImageStream, image_data_key
+from .documents import image_keys
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
+from .streams import StreamDocuments, StreamKey
 from .trigger_info import TriggerInfo
 
 __all__ = ["StinsDetector"]
@@ -60,15 +61,19 @@ class StinsDetector(Device):
         super().__init__(prefix, name=name, **keywords)
         self.controller = controller or Controller(acquirer_url, recorder_url, deadlines=deadlines_of(self.backend))
         self.path_provider = path_provider or StaticPathProvider()
-        self.image_key = f"{name}_image"
         self._worker = self._new_worker()
         self._staging: Staging | None = None
-        self._images = ImageStream(self.image_key)
+        self._stream = StreamDocuments()
         self._published = 0
         self._paused = False
         self._refusal = ""
         self._acquirer: AcquirerStatus | None = None
         self._heard_at = time.time()
+
+    @property
+    def image_key(self) -> str:
+        """The data key of the image."""
+        return f"{self.name}_image"
 
     # -- staging --------------------------------------------------------------------------------
 
@@ -91,7 +96,7 @@ class StinsDetector(Device):
         filename = relative_name(self.path_provider(self.image_key), roots)
         self._staging = Staging(self.controller, filename)
         self._worker = self._new_worker()
-        self._images = ImageStream(self.image_key)
+        self._stream = StreamDocuments()
         self._published, self._paused, self._refusal = 0, False, ""
         self._show("software")
 
@@ -133,7 +138,7 @@ class StinsDetector(Device):
         """Takes one point; a point that was taken but never read (a paused scan) is taken again."""
         staging = self._required("trigger")
         self._frame()  # a source without images is refused before anything is armed
-        frames, event = self._frames_per_point(), self._images.emitted
+        frames, event = self._frames_per_point(), self._stream.emitted
         status = ProgressStatus(self, target=frames, what="trigger")
 
         def work() -> None:
@@ -193,27 +198,22 @@ class StinsDetector(Device):
         staging = self._required("collect")
         ready = self.get_index()
         if staging.account is not None:
-            channels = {self._channel_key(channel): channel for channel in self._frame().channels}
-            yield from self._images.documents(staging.account, ready if index is None else min(index, ready), channels)
+            upto = ready if index is None else min(index, ready)
+            yield from self._stream.documents(self._keys(), staging.account, upto)
 
     def describe(self) -> dict[str, Any]:
         """The point's numbers and its image. The RunEngine asks once in each stream."""
-        if self._staging is not None and self._images.emitted:
+        if self._staging is not None and self._stream.emitted:
             # The rows of the file are counted in one stream; a second one would silently get the wrong frames.
             raise StinsError(
-                f"{self.name}: describe: got a second run or stream after {self._images.emitted} events, expected one "
+                f"{self.name}: describe: got a second run or stream after {self._stream.emitted} events, expected one "
                 "stream in each staging; unstage and stage in between"
             )
         return {**super().describe(), **self.describe_collect()}
 
     def describe_collect(self) -> dict[str, Any]:
         """The image of one event, or the images, where each frame has several."""
-        staging = self._staging
-        flown = staging is not None and staging.flown
-        frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
-        frame = self._frame()
-        keys = [self.image_key, *map(self._channel_key, frame.channels)]
-        return {key: image_data_key(self._source(), frame, frames) for key in keys}
+        return {key.name: dict(key.data_key) for key in self._keys()}
 
     @property
     def hints(self) -> dict[str, Any]:
@@ -299,8 +299,11 @@ class StinsDetector(Device):
     def _skipped(self) -> frozenset[str]:
         return frozenset(self.component_names)
 
-    def _channel_key(self, channel: str) -> str:
-        return f"{self.name}_{channel}"
+    def _keys(self) -> list[StreamKey]:
+        staging = self._staging
+        flown = staging is not None and staging.flown
+        frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
+        return image_keys(self.name, self._source(), self._frame(), frames)
 
     def _frame(self) -> FrameDescription:
         if self.controller.snapshot.acquirer is None:

@@ -7,16 +7,18 @@ import pytest
 from stins import StinsError
 from stins.control import FrameDescription, SeriesState, SeriesStatus
 from stins_ophyd import TriggerInfo
-from stins_ophyd.documents import ImageStream, image_data_key
+from stins_ophyd.documents import image_data_key, image_keys
+from stins_ophyd.streams import StreamDocuments, StreamKey
 
 ACCOUNT = SeriesStatus(
     series_id="s", state=SeriesState.OPEN, file="/data/f.nxs", dataset="/entry/data/data", chunk_shape=(1, 4, 6)
 )
+IMAGE = StreamKey("det_image", {})
 
 
 def test_indices_are_consecutive_and_the_resource_comes_once() -> None:
-    stream = ImageStream("det_image")
-    documents = [doc for index in (0, 2, 2, 5, 4) for doc in stream.documents(ACCOUNT, index)]
+    stream = StreamDocuments()
+    documents = [doc for index in (0, 2, 2, 5, 4) for doc in stream.documents([IMAGE], ACCOUNT, index)]
     assert [name for name, _ in documents] == ["stream_resource", "stream_datum", "stream_datum"]
     assert [doc["indices"] for _, doc in documents[1:]] == [{"start": 0, "stop": 2}, {"start": 2, "stop": 5}]
     assert documents[1][1]["seq_nums"] == {"start": 0, "stop": 0}
@@ -29,7 +31,24 @@ def test_indices_are_consecutive_and_the_resource_comes_once() -> None:
 )
 def test_a_file_that_could_not_be_read_back_is_not_announced(lacking: dict[str, object]) -> None:
     with pytest.raises(StinsError, match="expected all three, no chunk of length 0"):
-        list(ImageStream("det_image").documents(msgspec.structs.replace(ACCOUNT, **lacking), 1))
+        list(StreamDocuments().documents([IMAGE], msgspec.structs.replace(ACCOUNT, **lacking), 1))
+
+
+def test_each_key_has_its_own_place_and_all_have_the_same_events() -> None:
+    frame = FrameDescription(shape=(4, 6), dtype="uint16", channels=("threshold_2",))
+    numbers = StreamKey("det_sum", {}, "/entry/instrument/detector/frame_numbers/sum", (1024,))
+    keys = [*image_keys("det", "stins:sim", frame, 1), numbers]
+    stream = StreamDocuments()
+    documents = [doc for index in (2, 3) for doc in stream.documents(keys, ACCOUNT, index)]
+    resources = [doc for name, doc in documents if name == "stream_resource"]
+    assert {doc["data_key"]: (doc["parameters"]["dataset"], doc["parameters"]["chunk_shape"]) for doc in resources} == {
+        "det_image": ("/entry/data/data", [1, 4, 6]),
+        "det_threshold_2": ("/entry/data/threshold_2", [1, 4, 6]),
+        "det_sum": ("/entry/instrument/detector/frame_numbers/sum", [1024]),
+    }
+    told = [(doc["stream_resource"], doc["indices"]) for name, doc in documents if name == "stream_datum"]
+    uids = [doc["uid"] for doc in resources]
+    assert told == [(uid, {"start": a, "stop": b}) for a, b in ((0, 2), (2, 3)) for uid in uids]
 
 
 @pytest.mark.parametrize(
