@@ -1,6 +1,7 @@
 """Makes the messages of a series from what a backend hands over, and puts them on the link."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -16,6 +17,8 @@ __all__ = ["Outbox", "frames_up_to"]
 
 #: What a receiver takes if it is not told otherwise.
 _LIMITS = Limits()
+#: What may hold something that holds something.
+_NESTED: Final = frozenset({dict, list, tuple})
 
 
 class _Offered(msgspec.Struct, frozen=True, gc=False):
@@ -154,8 +157,8 @@ class Outbox:
             raise StinsError(
                 f"{self._name}: frame {number}: got a header of {size} bytes, expected at most {_LIMITS.header_bytes}"
             )
-        specific = offered.frame.detector_specific or {}
-        if not any(isinstance(value, dict | list) for value in specific.values()):
+        specific = offered.frame.detector_specific
+        if not specific or _NESTED.isdisjoint(map(type, specific.values())):
             return
         try:
             check_depth(specific, _LIMITS)

@@ -11,6 +11,7 @@ import zmq
 from ..acks import Ack, decode_ack, encode_ack
 from ..errors import MessageError
 from .sockets import TransportError, bind, connect, harden, has_message
+from .threads import shared_context
 
 __all__ = ["AckListener", "AckSender"]
 
@@ -28,7 +29,7 @@ class AckSender:
     """Connects to the ack endpoint of every source."""
 
     def __init__(self, endpoints: Sequence[str], context: zmq.Context[zmq.Socket[bytes]] | None = None) -> None:
-        context = context or zmq.Context.instance()
+        context = context or shared_context()
         self._sockets: list[zmq.Socket[bytes]] = []
         try:
             for endpoint in dict.fromkeys(endpoints):

@@ -18,6 +18,7 @@ from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_B
 from .peers import PeerWatch
 from .sending import send_uncopied
 from .sockets import TransportError, bind, harden
+from .threads import shared_context
 
 __all__ = ["Link", "Publisher"]
 
@@ -76,7 +77,7 @@ class Publisher:
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
-        self._context = context or zmq.Context.instance()
+        self._context = context or shared_context()
         self._socket = self._context.socket(zmq.PUSH)
         harden(self._socket, sends_again=acks is not None)
         self._max_message_bytes = max_message_bytes

@@ -12,6 +12,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
 from .sockets import TransportError, connect, harden, has_message
+from .threads import shared_context
 
 __all__ = ["Receiver"]
 
@@ -40,7 +41,7 @@ class Receiver:
         patience_s: float = 0.0,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
-        self._context = context or zmq.Context.instance()
+        self._context = context or shared_context()
         self.socket = self._context.socket(zmq.PULL)
         harden(self.socket)
         self._patience_s = patience_s

@@ -10,6 +10,7 @@ import zmq
 
 from stins.transport import Receiver, TransportError
 from stins.transport.sockets import has_message
+from stins.transport.threads import undisturbing
 
 from ..backend import HardwareError, Opening
 from .incoming import Identity, Incoming, Stream
@@ -55,7 +56,7 @@ class Link:
         # A start is never alone in the queue for long, so that its size does not matter for the memory.
         # A context of its own: only when that has ended is the connection closed for sure. The start of the next series
         # could be dealt to one that is still there.
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = undisturbing(zmq.Context())
         try:
             self._receiver = Receiver(
                 [self.endpoint], budget_bytes=largest * holds, max_message_bytes=largest, context=self._context

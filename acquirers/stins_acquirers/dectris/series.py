@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 32
 _WATCH_S: Final = 0.5
 _TICK_S: Final = 0.05
+#: What comes sooner was there already.
+_WAITED_S: Final = 0.0005
 #: How long a thread may take to end once nothing holds it up.
 _JOIN_S: Final = 2.0
 _GONE: Final = ("na", "initialize")
@@ -45,6 +47,8 @@ class EigerSeries:
         self._numbering = Numbering(plan.per_trigger if plan.stepwise else 0)
         self._losses = Losses()
         self._triggers = 0
+        #: Whether what comes ends with the series: no further command has to be waited for.
+        self._to_the_end = not plan.by_command
         self._errand: Errand | None = None
         self._armed = self._heard = time.monotonic()
         #: Since when the detector has been done, as its state or the trigger's answer says.
@@ -79,6 +83,7 @@ class EigerSeries:
         self._check_errand()
         self._numbering.trigger(first_frame)
         self._triggers += 1
+        self._to_the_end = self._last_is_given
         self._taken_since = None
         self._heard = time.monotonic()
         self._errand = Errand("eiger-trigger", self._take_last if self._last_is_given else self._take)
@@ -104,21 +109,22 @@ class EigerSeries:
         """Whether images are still to come; behind the last trigger, whether the end is."""
         if self._over or self._stopped is not None:
             return False
-        if not self._plan.by_command:
-            return True
-        if self._triggers and self._last_is_given:
-            return True
-        return self._numbering.next_image < self._numbering.triggered
+        return self._to_the_end or self._numbering.next_image < self._numbering.triggered
 
     # -- images ---------------------------------------------------------------------------------
 
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """The frames that are there; after `stop`, those that are left, waiting for the detector's end."""
         frames: list[Frame] = []
+        asked = time.monotonic()
         while not self._over and len(frames) < _BATCH:
             incoming = self._link.receive(0.0 if frames else timeout_s if self._stopped is None else _TICK_S)
             if incoming is not None:
                 self._take_in(incoming, frames)
+                if frames and self._heard - asked > _WAITED_S:
+                    # Nothing is behind an image that had to be waited for, or not much: to look costs as much as an
+                    # image's way to its mould.
+                    break
             elif self._stopped is None:
                 break
             elif time.monotonic() - max(self._heard, self._stopped) > self._settings.end_timeout_s:

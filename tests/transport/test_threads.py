@@ -1,0 +1,28 @@
+"""ZeroMQ's threads do not interrupt the thread that hands them messages."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import zmq
+
+from stins.transport.threads import undisturbing
+
+
+def _policies() -> dict[int, int]:
+    """The scheduling policy of each thread of this process."""
+    return {int(task.name): os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that interrupt nobody")
+def test_the_threads_of_a_context_interrupt_nobody_and_the_others_stay_as_they_are():
+    before = _policies()
+
+    with undisturbing(zmq.Context()) as context, context.socket(zmq.PUSH):
+        after = _policies()
+
+    made = set(after) - set(before)
+    assert made
+    assert {after[task] for task in made} == {os.SCHED_BATCH}
+    assert {task: after[task] for task in before} == before
