@@ -14,6 +14,7 @@ from stins.acks import Ack
 from stins.control import RecorderState
 from stins.receiver import Instruction
 from stins.transport import AckSender, LivePublisher, Receiver, TransportError
+from stins.transport.threads import undisturbing
 
 from .config import RecorderConfig
 from .errors import RecorderError
@@ -80,7 +81,7 @@ class Writer:
         self._decoder = Decoder(strict=config.strict)
         self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
         # A context of its own: ending it waits for the last ack.
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = undisturbing(zmq.Context())
         self._take_over(watch, give_up)
         self._connect(preview, live)
         self._exit = False
