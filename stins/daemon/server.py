@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -17,13 +17,18 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 from ..errors import StinsError
 from .board import StatusBoard
 from .config import ConfigError, HttpConfig, is_loopback
+from .description import Operation, as_openapi, as_page
 
 __all__ = ["Command", "ControlServer", "Document"]
 
@@ -32,6 +37,13 @@ _START_DEADLINE_S = 10.0
 #: What a Host header has behind the host.
 _HOST = re.compile(r":[0-9]*$")
 _JSON = msgspec.json.Encoder(enc_hook=str)
+_STATUS = (
+    Operation("GET", "/status", "The daemon's whole state"),
+    Operation("GET", "/events", "The state, pushed at each change and once a second"),
+    Operation("GET", "/healthz", "Whether the daemon lives"),
+    Operation("GET", "/readyz", "Whether the daemon can be used: 503 in FAULT"),
+    Operation("GET", "/metrics", "The status' numbers, for Prometheus"),
+)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,21 +74,29 @@ class ControlServer:
         commands: Sequence[Command],
         documents: Sequence[Document] = (),
     ) -> None:
+        self._name = name
         self._board = board
         self._token = _read_token(config)
-        self._app = FastAPI(title=name, docs_url="/docs")
+        self._operations = [
+            *_STATUS,
+            *(Operation("POST", command.path, command.summary, command.request) for command in commands),
+            *(Operation("GET", f"{document.path}/{{which}}", document.summary) for document in documents),
+        ]
         self._hosts = _local_hosts(config.host) if is_loopback(config.host) else None
-        self._app.middleware("http")(self._guard)
-        self._add_status_routes()
-        for command in commands:
-            self._add_command(command)
-        for document in documents:
-            self._add_document(document)
+        # FastAPI would take as long to import as all the rest of a daemon.
+        app = Starlette(
+            routes=[
+                *self._own_routes(),
+                *(Route(command.path, _commanded(command), methods=["POST"]) for command in commands),
+                *(Route(f"{document.path}/{{which}}", _documented(document)) for document in documents),
+            ],
+            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self._guard)],
+        )
         self._socket = _listen(config)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._server = uvicorn.Server(
-            uvicorn.Config(self._app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         )
         self._thread = threading.Thread(target=self._serve, name=f"{name}-http", daemon=True)
 
@@ -104,30 +124,42 @@ class ControlServer:
 
     # -- routes ---------------------------------------------------------------------------------
 
-    def _add_status_routes(self) -> None:
-        app = self._app
-        app.add_api_route("/status", self._status, summary="The daemon's whole state")
-        app.add_api_route("/events", self._events, summary="The state, pushed at each change and once a second")
-        app.add_api_route("/healthz", lambda: {"alive": True}, summary="Whether the daemon lives")
-        app.add_api_route("/readyz", self._readyz, summary="Whether the daemon can be used: 503 in FAULT")
-        app.add_api_route("/metrics", self._metrics, summary="The status' numbers, for Prometheus")
+    def _own_routes(self) -> list[Route]:
+        return [
+            Route("/status", self._status),
+            Route("/events", self._events),
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+            Route("/openapi.json", self._openapi),
+            Route("/docs", self._docs),
+        ]
 
-    async def _status(self) -> Response:
+    async def _status(self, _request: Request) -> Response:
         return _reply(self._board.status)
 
-    async def _readyz(self) -> Response:
+    async def _openapi(self, _request: Request) -> Response:
+        return _json(as_openapi(self._name, self._operations))
+
+    async def _docs(self, _request: Request) -> Response:
+        return Response(as_page(self._name, self._operations), media_type="text/html")
+
+    async def _healthz(self, _request: Request) -> Response:
+        return _json({"alive": True})
+
+    async def _readyz(self, _request: Request) -> Response:
         state = getattr(self._board.status, "state", None)
         value = state.value if isinstance(state, Enum) else state
         ready = value != "fault"
         content = {"ready": ready, "state": value, "reason": getattr(self._board.status, "reason", "")}
-        return Response(_JSON.encode(content), status_code=200 if ready else 503, media_type="application/json")
+        return _json(content, 200 if ready else 503)
 
-    async def _metrics(self) -> Response:
+    async def _metrics(self, _request: Request) -> Response:
         tree = msgspec.to_builtins(self._board.status, enc_hook=str)
         lines = [f"{key} {value}" for key, value in _numbers(f"stins_{tree.get('kind', 'daemon')}", tree)]
         return Response("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
 
-    async def _events(self) -> StreamingResponse:
+    async def _events(self, _request: Request) -> StreamingResponse:
         return StreamingResponse(self._event_stream(), media_type="text/event-stream")
 
     async def _event_stream(self) -> AsyncIterator[bytes]:
@@ -141,35 +173,6 @@ class ControlServer:
                     await asyncio.wait_for(changed.wait(), _HEARTBEAT_S)
         finally:
             forget()
-
-    def _add_command(self, command: Command) -> None:
-        async def endpoint(request: Request) -> Response:
-            body = await request.body()
-            try:
-                value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
-            except (msgspec.DecodeError, RecursionError) as error:
-                return _error(422, f"{command.path}: {error}")
-            try:
-                return _reply(await run_in_threadpool(command.run, value))
-            except StinsError as error:
-                return _error(409, str(error))
-
-        extra = {}
-        if command.request:
-            (schema,), components = msgspec.json.schema_components([command.request])
-            schema = components.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
-            extra = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-        self._app.add_api_route(command.path, endpoint, methods=["POST"], summary=command.summary, openapi_extra=extra)
-
-    def _add_document(self, document: Document) -> None:
-        async def endpoint(which: str) -> Response:
-            try:
-                media_type, content = await run_in_threadpool(document.read, which)
-            except StinsError as error:
-                return _error(404, str(error))
-            return Response(content, media_type=media_type)
-
-        self._app.add_api_route(document.path + "/{which}", endpoint, summary=document.summary)
 
     # -- safety ---------------------------------------------------------------------------------
 
@@ -187,12 +190,42 @@ class ControlServer:
         return response
 
 
+def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
+        except (msgspec.DecodeError, RecursionError) as error:
+            return _error(422, f"{command.path}: {error}")
+        try:
+            return _reply(await run_in_threadpool(command.run, value))
+        except StinsError as error:
+            return _error(409, str(error))
+
+    return endpoint
+
+
+def _documented(document: Document) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            media_type, content = await run_in_threadpool(document.read, request.path_params["which"])
+        except StinsError as error:
+            return _error(404, str(error))
+        return Response(content, media_type=media_type)
+
+    return endpoint
+
+
 def _reply(value: msgspec.Struct) -> Response:
-    return Response(_JSON.encode(value), media_type="application/json")
+    return _json(value)
 
 
 def _error(status: int, text: str) -> Response:
-    return Response(_JSON.encode({"error": text}), status_code=status, media_type="application/json")
+    return _json({"error": text}, status)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(_JSON.encode(content), status_code=status, media_type="application/json")
 
 
 def _numbers(prefix: str, tree: Any) -> list[tuple[str, float]]:

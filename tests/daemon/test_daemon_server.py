@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -163,8 +164,16 @@ def test_metrics_and_description_are_there(daemon: Daemon) -> None:
     schema = request(daemon, "GET", "/openapi.json").json()
     assert {"/set", "/refuse", "/status", "/events", "/doc/{which}"} <= set(schema["paths"])
     body = schema["paths"]["/set"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"] == {"number": {"type": "integer"}}
+    assert body == {"$ref": "#/components/schemas/Order"}
+    assert schema["components"]["schemas"]["Order"]["properties"] == {"number": {"type": "integer"}}
     assert request(daemon, "GET", "/healthz").json() == {"alive": True}
+
+
+def test_the_page_for_people_names_each_command_and_loads_nothing_from_elsewhere(daemon: Daemon) -> None:
+    page = request(daemon, "GET", "/docs").text
+    assert "POST /set" in page
+    assert "&quot;number&quot;" in page
+    assert not re.search(r"(src|href)=['\"]?(https?:)?//", page)
 
 
 # -- the pushed status ----------------------------------------------------------------------------

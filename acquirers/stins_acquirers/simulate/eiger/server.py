@@ -7,8 +7,11 @@ import time
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from stins import StinsError
 from stins.daemon import ConfigError
@@ -39,9 +42,12 @@ class Server:
         self._socket = _listen(host, port)
         chosen_host, chosen_port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{chosen_host}]' if ':' in chosen_host else chosen_host}:{chosen_port}"
-        app = FastAPI(title="simulated SIMPLON", docs_url=None, redoc_url=None, openapi_url=None)
-        app.add_api_route("/simulator/{rest:path}", self._hooked, methods=["GET", "POST", "DELETE"])
-        app.add_api_route("/{rest:path}", self._simulated, methods=["GET", "PUT", "DELETE", "POST"])
+        app = Starlette(
+            routes=[
+                Route("/simulator/{rest:path}", self._hooked, methods=["GET", "POST", "DELETE"]),
+                Route("/{rest:path}", self._simulated, methods=["GET", "PUT", "DELETE", "POST"]),
+            ]
+        )
         config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         self._server = _Server(config)
         self._thread = threading.Thread(target=self._serve, name="simulator-http", daemon=True)
