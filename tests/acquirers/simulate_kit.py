@@ -83,7 +83,7 @@ class RunningEiger:
         _checked(self.client.post("/simulator/restart", json={"seconds": seconds}))
 
     def status(self) -> dict[str, Any]:
-        """The simulator's own numbers: state, series, images_taken, images_dropped, images_waiting."""
+        """The simulator's own numbers: state, series, images_taken, images_dropped, images_waiting, faults_hit."""
         return dict(_checked(self.client.get("/simulator/status")).json())
 
 

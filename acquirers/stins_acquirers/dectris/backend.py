@@ -120,17 +120,17 @@ class EigerBackend:
         self._close_link()
         dcu.make_ready("arm", settings)
         dcu.make_free("arm")
-        dcu.apply("arm", settings)
-        plan = plan_of(request, settings, self._most())
-        appendix = _appendix(request)
-        dcu.prepare("arm", plan, appendix)
+        plan, appendix = plan_of(request, settings, self._most()), _appendix(request)
+        with dcu.claim.undisturbed("arm"):
+            dcu.prepare("arm", settings, plan, appendix)
         link = self._connect()
         try:
-            number = dcu.arm("arm")
+            number = dcu.arm("arm", appendix)
         except Exception:
             self._close_link()
             raise
         try:
+            dcu.claim.check("arm")
             config = dcu.configuration.values
             identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
             self._series = EigerSeries(dcu, link, plan, identity, settings)
@@ -167,7 +167,7 @@ class EigerBackend:
     def _withdraw(self, *, armed_here: bool) -> None:
         """Ends what was armed in vain, unless another client has set the detector up, and perhaps armed it, since."""
         try:
-            if armed_here or self._dcu.is_ours("arm"):
+            if armed_here or self._dcu.claim.holds("arm"):
                 self._dcu.abort("arm")
         except BackendError as error:
             log.warning("%s", error)

@@ -69,17 +69,19 @@ class Configuration:
         found = parameter.value if parameter is not None else None
         return found if isinstance(found, int | float) else default
 
-    def apply(self, step: str, wanted: Iterable[Wish]) -> None:
-        """Sets the keys that don't have their value yet; what was set is put back where one of them is refused."""
+    def apply(self, step: str, wanted: Iterable[Wish]) -> tuple[str, ...]:
+        """Sets the keys that don't have their value yet, and names all of them.
+
+        What was set is put back where one of them is refused.
+        """
         done: list[tuple[str, Any]] = []
         try:
-            for wish in wanted:
-                self._grant(step, wish, done)
+            return tuple([self._grant(step, wish, done) for wish in wanted])
         except BackendError:
             self._put_back(step, done)
             raise
 
-    def _grant(self, step: str, wish: Wish, done: list[tuple[str, Any]]) -> None:
+    def _grant(self, step: str, wish: Wish, done: list[tuple[str, Any]]) -> str:
         key = next((key for key in wish.keys if key in self._found), None)
         if key is None:
             raise BackendError(
@@ -88,13 +90,14 @@ class Configuration:
         self._read_again(step, [key])
         parameter = self._found[key]
         if parameter.is_set_to(wish.value):
-            return
+            return key
         value = parameter.wire(wish.setting, wish.value)
         # Noted before: a refused value may have changed others.
         done.append((key, parameter.value))
         self.set(step, key, value)
         if not self._found[key].is_set_to(value):
             log.warning("%s: asked for %r, the detector took %r", wish.setting, value, self._found[key].value)
+        return key
 
     def set(self, step: str, key: str, value: Any) -> None:
         """Sets one key, and reads again all that changed with it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from ..backend import HardwareError
+from .claim import Claim
 from .configuration import Configuration
 from .errand import Errand
 from .keys import Wish, wishes
@@ -39,10 +40,10 @@ class Dcu:
     def __init__(self, settings: EigerSettings) -> None:
         self.simplon = Simplon(settings.host, settings.http_port, settings.answer_timeout_s)
         self.configuration = Configuration(self.simplon)
+        self.claim = Claim(self.simplon, self.configuration)
         self._settings = settings
         self._initializing: tuple[Errand, float] | None = None
         self._loaded = False
-        self._appendix = ""
 
     @property
     def loaded(self) -> bool:
@@ -107,12 +108,13 @@ class Dcu:
 
     # -- settings -------------------------------------------------------------------------------
 
-    def apply(self, step: str, settings: EigerSettings) -> None:
-        """Sets what differs; a refused setting changes nothing."""
+    def apply(self, step: str, settings: EigerSettings) -> tuple[str, ...]:
+        """Sets what differs, and names all keys that are set; a refused setting changes nothing."""
         self._settings = settings
-        self.configuration.apply(step, wishes(settings))
+        keys = self.configuration.apply(step, wishes(settings))
         if settings.period_s == 0 and (shortest := self._shortest_period()) is not None:
-            self.configuration.apply(step, [Wish("period_s", ("frame_time",), shortest)])
+            keys += self.configuration.apply(step, [Wish("period_s", ("frame_time",), shortest)])
+        return keys
 
     def _shortest_period(self) -> float | None:
         frame_time = self.configuration.get("frame_time")
@@ -129,7 +131,7 @@ class Dcu:
         state = self._wait_for_state(step, self._settings.end_timeout_s)
         if state != _IDLE:
             # What we armed is ours, also where the DCU's answer came too late.
-            if not self._settings.take_over and not self.is_ours(step):
+            if not self._settings.take_over and not self.claim.holds(step):
                 raise self._error(
                     step,
                     f"the detector's state is {state!r}, expected {_IDLE!r}: another client has armed it, or an "
@@ -157,12 +159,12 @@ class Dcu:
         found = self.simplon.find(step, "high_voltage/state", task="status")
         return str(found.value) if found is not None else ""
 
-    def prepare(self, step: str, plan: Plan, appendix: str) -> None:
-        """Everything that has to be set for this one series."""
-        self._appendix = appendix
+    def prepare(self, step: str, settings: EigerSettings, plan: Plan, appendix: str) -> None:
+        """Sets everything that this one series is to be taken with."""
+        keys = self.apply(step, settings)
         series = {"trigger_mode": plan.mode, "nimages": plan.images, "ntrigger": plan.triggers}
-        self.configuration.apply(step, [Wish(key, (key,), value) for key, value in series.items()])
-        settings = self._settings
+        keys += self.configuration.apply(step, [Wish(key, (key,), value) for key, value in series.items()])
+        self.claim.note(keys)
         self._mend_stream(step)
         stream = {"mode": "enabled", "header_detail": settings.header_detail, "header_appendix": appendix}
         self._set_stream_format(step)
@@ -199,28 +201,23 @@ class Dcu:
             self.simplon.put(step, key, typed, module, found.expected)
         return True
 
-    def arm(self, step: str) -> int | None:
+    def arm(self, step: str, appendix: str) -> int | None:
         """Arms, and reads again what is set then; the number of the series, as the DCU says it."""
+        # Not before: while it is only set up, another client may arm it with our appendix.
+        self.claim.stake(appendix)
         try:
-            number = self.simplon.command(step, "arm", self._settings.arm_timeout_s)
+            with self.claim.undisturbed(step):
+                number = self.simplon.command(step, "arm", self._settings.arm_timeout_s)
         except SimplonError as error:
             # Whatever it says: a detector that was set up without complaint, and can't be armed, is not well.
             raise HardwareError(str(error)) from error
+        self.claim.confirm(step)
         self.configuration.reload(step)
         return number
 
-    def is_ours(self, step: str) -> bool:
-        """Whether what is armed there may be what we armed last, and nobody has set the detector up since.
-
-        The appendix is another one for each series. It stands there until somebody sets another, and a client that sets
-        none arms with ours: so nothing is ours any more once our own series has ended.
-        """
-        found = self.simplon.find(step, "header_appendix", "stream") if self._appendix else None
-        return found is not None and found.is_set_to(self._appendix)
-
     def forget(self) -> None:
         """Our series has ended: whatever is armed from now on is another client's, until we arm again."""
-        self._appendix = ""
+        self.claim.forget()
 
     def trigger(self, plan: Plan) -> None:
         """One trigger of ours; returns when its images are taken. Blocks for as long."""

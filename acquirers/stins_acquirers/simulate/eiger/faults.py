@@ -49,6 +49,8 @@ class Faults:
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
         self._on = [_On(fault) for fault in faults]
+        self.hits = 0
+        """How many requests and images have run into one."""
 
     def add(self, fault: Fault) -> None:
         """Turns one on."""
@@ -80,6 +82,7 @@ class Faults:
         with self._lock:
             for on in self._on:
                 if _hits_request(on.fault, method, key):
+                    self.hits += 1
                     self._count(on)
                     return on.fault
         return None
@@ -91,6 +94,7 @@ class Faults:
         with self._lock:
             for on in self._on:
                 if _hits_image(on.fault, number):
+                    self.hits += 1
                     if number == _last(on.fault):
                         self._count(on)
                     return on.fault

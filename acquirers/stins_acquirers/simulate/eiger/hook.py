@@ -64,6 +64,7 @@ class Hook:
             "images_taken": self._readout.taken,
             "images_dropped": self._readout.dropped,
             "images_waiting": self._readout.waiting,
+            "faults_hit": self._faults.hits,
         }
 
     def _trigger(self, body: bytes) -> dict[str, int]:
