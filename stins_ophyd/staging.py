@@ -8,7 +8,7 @@ from enum import Enum
 from stins import StinsError
 from stins.control import Preview, SeriesState, SeriesStatus
 
-from .controller import Controller, Goal, Snapshot
+from .controller import Controller, FramesLostError, Goal, Snapshot
 from .trigger_info import TriggerInfo
 
 __all__ = ["Staging", "Step"]
@@ -123,16 +123,19 @@ class Staging:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def end(self, *, aborted: bool, why: str = "ended") -> None:
+    def end(self, *, aborted: bool, why: str = "ended", keep: bool = False) -> None:
         """Ends the series, if there is one, and waits until its file is closed. Ending twice does no harm.
 
-        A series that was to run by itself and isn't over is always aborted. Points whose file is not complete when it
+        A series that was to run by itself and isn't over is aborted, unless the detector may have images of it that are
+        not recorded yet, and those are to be kept. Points whose file is not complete when it
         is closed (the recorder died after the last of them) raise `StinsError`.
         """
         with self._stepping:
             step, self.step, self.why = self.step, Step.ENDED, self.why or why
         try:
-            if step in (Step.PREPARED, Step.FLYING) or (aborted and step is not Step.ENDED):
+            if keep and step in (Step.POINTS, Step.FLYING):
+                self.account = self._controller.disarm() or self.account
+            elif step in (Step.PREPARED, Step.FLYING) or (aborted and step is not Step.ENDED):
                 self._controller.abort(why)
             elif step is Step.POINTS:
                 self.account = self._controller.disarm() or self.account
@@ -151,7 +154,7 @@ class Staging:
     def fail(self, error: Exception) -> None:
         """Ends the series because of `error`, as well as that can be done."""
         try:
-            self.end(aborted=True, why=str(error))
+            self.end(aborted=True, why=str(error), keep=isinstance(error, FramesLostError))
         except StinsError as second:
             log.warning("while ending the series: %s", second)
 

@@ -2,7 +2,7 @@
 
 from .controller import Controller
 from .deadlines import Deadlines, deadlines_of
-from .errors import ControllerError
+from .errors import ControllerError, FramesLostError
 from .goal import Goal
 from .snapshot import Snapshot
 from .states import COMBINED, CombinedState
@@ -13,6 +13,7 @@ __all__ = [
     "Controller",
     "ControllerError",
     "Deadlines",
+    "FramesLostError",
     "Goal",
     "Snapshot",
     "deadlines_of",

@@ -2,7 +2,7 @@
 
 from stins.errors import RemoteError
 
-__all__ = ["ControllerError"]
+__all__ = ["ControllerError", "FramesLostError"]
 
 
 class ControllerError(RemoteError):
@@ -10,3 +10,7 @@ class ControllerError(RemoteError):
 
     The text says which process, at which step, on which endpoint, for how long, and what to do.
     """
+
+
+class FramesLostError(ControllerError):
+    """Frames of a series are missing, and nothing else is wrong: the detector may still have others of it."""

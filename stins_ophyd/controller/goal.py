@@ -11,11 +11,12 @@ __all__ = ["Goal", "SeriesProblem"]
 
 
 class SeriesProblem(StinsError):  # noqa: N818  # not an error of its own: it becomes one when step and endpoint are known
-    """A series cannot reach its goal any more; `role` says whose doing it is."""
+    """A series cannot reach its goal any more; `role` says whose doing it is. `only_losses`: it could go on."""
 
-    def __init__(self, role: Role, problem: str) -> None:
+    def __init__(self, role: Role, problem: str, *, only_losses: bool = False) -> None:
         super().__init__(problem)
         self.role: Role = role
+        self.only_losses = only_losses
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,12 +102,13 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         if series.state is SeriesState.FAILED:
             # Before the missing frames: they are missing because of this, and its text says what to do.
             raise SeriesProblem("recorder", f"the series failed after {series.rows} rows: {series.reason}")
+        is_open = series.state is SeriesState.OPEN
         if series.missing:
-            raise SeriesProblem("recorder", _missing(series, dropped, notes))
+            raise SeriesProblem("recorder", _missing(series, dropped, notes), only_losses=is_open)
         if dropped:
             why = "its detector did not give them, or nobody took them in time"
-            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: {why}")
-        if series.state is SeriesState.OPEN:
+            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: {why}", only_losses=is_open)
+        if is_open:
             return
         if series.state is not SeriesState.COMPLETE or not self.closes:
             why = f": {series.reason}" if series.reason else ""

@@ -13,7 +13,7 @@ from stins.daemon.client import DaemonClient, Watch
 
 from .awaited import Awaited
 from .deadlines import Deadlines
-from .errors import ControllerError
+from .errors import ControllerError, FramesLostError
 from .goal import SeriesProblem
 from .recorder_group import GroupWatch, RecorderGroup
 from .series import Series, fault_of
@@ -113,9 +113,11 @@ class Observer:
         with self._changed:
             self._changed.wait(timeout_s)
 
-    def error(self, role: Role, step: str, problem: str) -> ControllerError:
+    def error(
+        self, role: Role, step: str, problem: str, kind: type[ControllerError] = ControllerError
+    ) -> ControllerError:
         """The error of that process at that step."""
-        return ControllerError(role, step, self._clients[role].url, problem)
+        return kind(role, step, self._clients[role].url, problem)
 
     def _interrupted(self, step: str, why: str) -> ControllerError:
         return ControllerError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
@@ -124,7 +126,8 @@ class Observer:
         try:
             return awaited.done(self.snapshot)
         except SeriesProblem as problem:
-            raise self.error(problem.role, awaited.step, str(problem)) from None
+            kind = FramesLostError if problem.only_losses else ControllerError
+            raise self.error(problem.role, awaited.step, str(problem), kind) from None
 
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
         if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:

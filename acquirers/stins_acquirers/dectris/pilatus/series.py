@@ -147,9 +147,7 @@ class PilatusSeries:
             left = until - time.monotonic()
             if left <= 0 and not self._stopped:
                 break
-            exposing.hear(
-                self._settings.poll_interval_s if self._stopped else min(left, self._settings.poll_interval_s)
-            )
+            exposing.hear(poll_s if self._stopped else min(left, poll_s))
         return ()
 
     def _look_at_room(self, exposing: Exposing) -> None:
