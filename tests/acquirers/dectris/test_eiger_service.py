@@ -20,11 +20,23 @@ def request(**changes: Any) -> ArmRequest:
     return ArmRequest(**{"series_id": "s", "frames_per_trigger": 3, **changes})
 
 
+def begin(running: Any, **changes: Any) -> None:
+    running.service.arm(request(**changes))
+    running.service.trigger(TriggerRequest())
+
+
+def lose_the_last_of_a_trigger(running: Any, eiger2: RunningEiger) -> None:
+    """Of three images, in a series that goes on; the detector is well again behind it."""
+    eiger2.fault("drop_images", image=2)
+    begin(running, trigger_mode="software", triggers=None)
+    running.until_state(AcquirerState.ARMED)
+    eiger2.clear_faults()
+
+
 def test_a_whole_series_reaches_a_strict_receiver(make: Make, start: Started, consume: Started) -> None:
     running = start(make())
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request())
-    running.service.trigger(TriggerRequest())
+    begin(running)
     opened, stored, ended = consumer.series()
     assert opened.start.detector.vendor == "DECTRIS"
     assert [frame.row for frame in stored] == [0, 1, 2]
@@ -50,9 +62,8 @@ def test_images_that_the_detector_dropped_are_missing_with_the_reason(
 ) -> None:
     running = start(make())
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(frames_per_trigger=6))
     eiger2.fault("drop_images", image=1, images=2)
-    running.service.trigger(TriggerRequest())
+    begin(running, frames_per_trigger=6)
     result = consumer.series()[2].result
     eiger2.clear_faults()
     assert result.missing == ((1, 2),)
@@ -64,11 +75,7 @@ def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason
 ) -> None:
     running = start(make(end_timeout_s=1.0))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(trigger_mode="software", triggers=None))
-    eiger2.fault("drop_images", image=2)
-    running.service.trigger(TriggerRequest())
-    running.until_state(AcquirerState.ARMED)
-    eiger2.clear_faults()
+    lose_the_last_of_a_trigger(running, eiger2)
     running.service.disarm()
     result = consumer.series()[2].result
     assert result.missing == ((2, 2),)
@@ -81,12 +88,8 @@ def test_what_was_dropped_behind_the_last_frame_is_told_at_once_and_an_abort_say
     # The DCU accounts for what is missing, so the silence is not waited for.
     running = start(make(end_timeout_s=300.0))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(trigger_mode="software", triggers=None))
-    eiger2.fault("drop_images", image=2)
-    running.service.trigger(TriggerRequest())
-    status = running.until_state(AcquirerState.ARMED)
-    assert (status.frames_sent, status.frames_dropped) == (2, 1)
-    eiger2.clear_faults()
+    lose_the_last_of_a_trigger(running, eiger2)
+    assert (running.status.frames_sent, running.status.frames_dropped) == (2, 1)
     running.service.abort()
     result = consumer.series()[2].result
     assert result.missing == ((2, 2),)
@@ -100,9 +103,8 @@ def test_an_abort_in_the_middle_says_what_the_detector_has_dropped_before(
 ) -> None:
     running = start(make(exposure_s=0.01))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(frames_per_trigger=10_000))
     eiger2.fault("drop_images", image=1)
-    running.service.trigger(TriggerRequest())
+    begin(running, frames_per_trigger=10_000)
     deadline = time.monotonic() + DEADLINE_S
     while not running.status.frames_dropped:
         assert time.monotonic() < deadline
@@ -125,8 +127,7 @@ def test_a_detector_that_cannot_be_used_is_a_fault_with_reason_and_the_next_armi
     status = running.until_state(AcquirerState.FAULT)
     assert "switch it on" in status.reason
     eiger2.clear_faults()
-    running.service.arm(request())
-    running.service.trigger(TriggerRequest())
+    begin(running)
     assert consumer.series()[2].result.outcome is Outcome.COMPLETE
 
 
@@ -135,8 +136,7 @@ def test_a_dcu_that_restarts_in_the_middle_ends_the_series_as_failed_and_the_nex
 ) -> None:
     running = start(make(exposure_s=0.02))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(frames_per_trigger=500))
-    running.service.trigger(TriggerRequest())
+    begin(running, frames_per_trigger=500)
     deadline = time.monotonic() + DEADLINE_S
     while not running.status.frames_sent:
         assert time.monotonic() < deadline
@@ -144,8 +144,7 @@ def test_a_dcu_that_restarts_in_the_middle_ends_the_series_as_failed_and_the_nex
     ended = consumer.series()[2]
     assert ended.result.end.status == "failed"
     assert running.until_state(AcquirerState.FAULT).reason
-    running.service.arm(request())
-    running.service.trigger(TriggerRequest())
+    begin(running)
     assert consumer.series()[2].result.outcome is Outcome.COMPLETE
 
 
@@ -154,8 +153,7 @@ def test_an_abort_is_told_to_the_detector_and_what_did_not_come_is_missing_with_
 ) -> None:
     running = start(make(exposure_s=0.1))
     consumer = consume(running.publisher.endpoint)
-    running.service.arm(request(frames_per_trigger=10_000))
-    running.service.trigger(TriggerRequest())
+    begin(running, frames_per_trigger=10_000)
     consumer.until(StoreFrame)
     running.service.abort()
     assert eiger2.state == "idle"
