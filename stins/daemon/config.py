@@ -75,7 +75,8 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
         return f"{field}: unknown field; allowed: {fields}" if fields else f"{field}: unknown field"
     if problem["type"] == "missing":
         return f"{field}: missing, and it has no default"
-    return f"{field}: got {problem['input']!r}: {problem['msg']}"
+    # What one of our own checks says stands behind the kind of its exception.
+    return f"{field}: got {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _fields(model: Any, path: tuple[object, ...]) -> list[str]:

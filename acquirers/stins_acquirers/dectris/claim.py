@@ -1,6 +1,6 @@
 """Whose the detector is: any client may set it up and arm it at any moment, and what another armed is left alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -36,6 +36,11 @@ class Claim:
         # One key changes others: what counts is what stands there when all are set.
         values = self._configuration.values
         self._set_up = {key: values[key] for key in keys}
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Those that were noted."""
+        return self._set_up.keys()
 
     @contextmanager
     def undisturbed(self, step: str) -> Iterator[None]:

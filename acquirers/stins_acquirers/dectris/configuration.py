@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from ..backend import BackendError
@@ -50,9 +51,9 @@ class Configuration:
                 found[key] = parameter
         self._found = found
 
-    def reload(self, step: str) -> None:
-        """Reads again what may have changed with the settings, by whomever."""
-        self._read_again(step, {*_DERIVED, *(name for key in SETTINGS for name in key.keys)})
+    def reload(self, step: str, keys: Iterable[str]) -> None:
+        """Reads again what may have changed with the settings, by whomever, and these keys."""
+        self._read_again(step, {*_DERIVED, *keys, *(name for key in SETTINGS for name in key.keys)})
 
     @property
     def values(self) -> dict[str, Any]:
@@ -84,9 +85,7 @@ class Configuration:
     def _grant(self, step: str, wish: Wish, done: list[tuple[str, Any]]) -> str:
         key = next((key for key in wish.keys if key in self._found), None)
         if key is None:
-            raise BackendError(
-                f"{wish.setting}: got {wish.value!r}, but this detector has no {wish.keys[0]}; set it to null"
-            )
+            raise BackendError(f"{wish.setting}: got {wish.value!r}, but {self._lacks(wish)}")
         self._read_again(step, [key])
         parameter = self._found[key]
         if parameter.is_set_to(wish.value):
@@ -98,6 +97,13 @@ class Configuration:
         if not self._found[key].is_set_to(value):
             log.warning("%s: asked for %r, the detector took %r", wish.setting, value, self._found[key].value)
         return key
+
+    def _lacks(self, wish: Wish) -> str:
+        name = wish.keys[0]
+        if not wish.setting.startswith("more."):
+            return f"this detector has no {name}; set it to null"
+        alike = get_close_matches(name, self._found)
+        return f"this detector has no {name}; take it out of `more`" + (f", or is it {alike[0]}?" if alike else "")
 
     def set(self, step: str, key: str, value: Any) -> None:
         """Sets one key, and reads again all that changed with it."""

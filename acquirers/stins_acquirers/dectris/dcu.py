@@ -212,7 +212,7 @@ class Dcu:
             # Whatever it says: a detector that was set up without complaint, and can't be armed, is not well.
             raise HardwareError(str(error)) from error
         self.claim.confirm(step)
-        self.configuration.reload(step)
+        self.configuration.reload(step, self.claim.keys)
         return number
 
     def forget(self) -> None:

@@ -185,6 +185,12 @@ class Simplon:
                 f"no answer within {timeout_s:g} s; it hangs, or has too much to do: look at it, restart its service"
             )
             raise self._no_answer(step, what, problem, remedy="") from None
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            told = str(error).rstrip(".") or type(error).__name__
+            if isinstance(error, httpx.ConnectError):
+                raise self._no_answer(step, what, told) from None
+            remedy = "was it restarted or switched off, or the network to it cut? Look after it, then arm again"
+            raise self._no_answer(step, what, f"the connection broke off ({told})", remedy) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._no_answer(step, what, str(error) or type(error).__name__) from None
         if httpx.codes.is_success(status):

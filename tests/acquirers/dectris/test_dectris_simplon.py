@@ -113,6 +113,15 @@ def test_an_answer_that_never_ends_is_cut_off(serve: Serve) -> None:
     pause.set()
 
 
+def test_a_dcu_that_goes_while_it_is_asked_is_not_one_at_a_wrong_address(serve: Serve) -> None:
+    def go(request: BaseHTTPRequestHandler) -> None:
+        request.close_connection = True
+
+    told = r"trigger: PUT .*/command/trigger: the connection broke off \(.*[^.]\); was it restarted or switched off, or"
+    with pytest.raises(NoAnswerError, match=told):
+        serve(go).command("trigger", "trigger", 30.0)
+
+
 def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
     with pytest.raises(NoAnswerError, match="the answer is longer than 8388608 bytes"):
         serve(text(b" " * (9 << 20))).get("arm", "count_time")

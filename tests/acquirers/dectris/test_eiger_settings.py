@@ -62,7 +62,7 @@ def test_the_period_is_the_shortest_for_the_exposure_unless_it_is_set(make: Make
 
 
 def test_a_period_shorter_than_the_exposure_is_refused(make: Make) -> None:
-    with pytest.raises(StinsError, match=r"period_s: got 0.1: .*at least exposure_s, which is 0.2 s"):
+    with pytest.raises(StinsError, match=r"period_s: got 0.1: expected 0 .*at least exposure_s, which is 0.2 s"):
         make().configure({"exposure_s": 0.2, "period_s": 0.1})
 
 
@@ -72,7 +72,8 @@ def test_a_period_shorter_than_the_exposure_is_refused(make: Make) -> None:
         ({"incident_energy": 1e7}, "incident_energy: got 10000000.0, expected 8000 to 100000 eV"),
         ({"roi_mode": "9M"}, "roi_mode: got '9M', expected one of disabled, lines"),
         ({"threshold_3_enabled": True}, "threshold_3_enabled: .*this detector has no threshold/3/mode; set it to null"),
-        ({"more": {"no_such_key": 1}}, "more.no_such_key: .*this detector has no no_such_key"),
+        ({"more": {"no_such_key": 1}}, "more.no_such_key: .*this detector has no no_such_key; take it out of `more`$"),
+        ({"more": {"omega_strt": 1}}, "this detector has no omega_strt; take it out of `more`, or is it omega_start"),
         ({"more": {"omega_increment": "much"}}, "more.omega_increment: got 'much', expected a value of type float"),
         ({"more": {"description": "mine"}}, "more.description: .*doesn't let it be set"),
         ({"more": {"nimages": 2.5}}, "more.nimages: got 2.5"),

@@ -70,7 +70,8 @@ def _ports(url: str, query: str) -> Mapping[str, int]:
         return _PORTS
     if not given[0].isdigit() or not 0 < int(given[0]) < 1 << 16:
         raise StinsError(f"{url}: stream_port: got {given[0]!r}, expected a TCP port")
-    return dict.fromkeys(_PORTS, int(given[0]))
+    # Which stream it is nobody says.
+    return {"stream": int(given[0])}
 
 
 class _Look:
@@ -126,9 +127,9 @@ class _Look:
         self.facts |= {f"{name} (port {self._ports[name]})": how or "can be reached" for name, how in reached.items()}
         # The stream is chosen with each series. Where it is on, its own port counts; else whichever there is.
         own = _STREAMS.get(str(seen["stream format"]), "stream v1") if seen["stream"] == "enabled" else None
-        bad = [name for name, how in reached.items() if how and own in (None, name)]
-        if own in bad or len(bad) == len(reached):
-            got = "; ".join(f"port {self._ports[name]}: {reached[name]}" for name in bad)
+        counts = [own] if own in reached else [*reached]
+        if all(reached[name] for name in counts):
+            got = "; ".join(f"port {self._ports[name]}: {reached[name]}" for name in counts)
             self.findings.fault(STREAM_PORT, self._host, got, "a connection")
         if seen["images dropped"]:
             self.findings.fault(DROPPED, "stream/status/dropped", str(seen["images dropped"]), "0")
