@@ -309,6 +309,9 @@ class StinsDetector(Device):
         if self.controller.snapshot.acquirer is None:
             self.controller.connect()
         acquirer = self.controller.snapshot.acquirer
+        if acquirer is not None and acquirer.frame is None:
+            # A detector that was not there when its acquirer started is looked for again; what is in the way is raised.
+            acquirer = self.controller.configure({})
         if acquirer is None or acquirer.frame is None:
             raise StinsError(
                 f"{self.name}: the acquirer does not say what its frames look like; a source of numbers without "

@@ -1,5 +1,6 @@
 """A PILATUS in a RunEngine: camserver's simulator, acquirer and recorder are real processes."""
 
+import socket
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -78,6 +79,20 @@ def test_images_of_a_count_are_int32_and_described_so(
     recorded = images(pilatus)
     assert (recorded.shape, recorded.dtype) == ((2, *SHAPE), np.dtype("<i4"))
     assert documents.of("event")[-1]["data"]["pilatus_total"] == pytest.approx(float(recorded[-1].sum()))
+
+
+def test_a_detector_that_was_not_there_is_told_and_used_once_it_is(engine: RunEngine, pilatus: StinsDetector) -> None:
+    port = pilatus.controller.read_acquirer().settings["port"]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        pilatus.apply({"port": listener.getsockname()[1]})
+        with pytest.raises(StinsError, match="Connection refused; is camserver running there, and is the port right"):
+            engine(bp.count([pilatus]))
+    pilatus.apply({"port": port})
+    # What was known of it is known again without a series.
+    assert pilatus.controller.read_acquirer().frame.shape == SHAPE
+    engine(bp.count([pilatus]))
+    assert images(pilatus).shape == (1, *SHAPE)
 
 
 def test_points_of_a_scan_may_have_several_frames(

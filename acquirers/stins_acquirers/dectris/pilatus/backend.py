@@ -58,17 +58,26 @@ class PilatusBackend:
         self._series: PilatusSeries | None = None
         self._orphan = False
         self._connect_to(settings)
-        try:
-            self._make_ready("start")
-            self._trimmer.begin("start", settings, 0.0)
-        except BackendError as error:
-            log.warning("%s; it is tried again when the detector is armed", error)
+        if self._looks_for("start"):
+            try:
+                self._trimmer.begin("start", settings, 0.0)
+            except BackendError as error:
+                log.warning("%s; it is tried again when the detector is armed", error)
 
     def _connect_to(self, settings: PilatusSettings) -> None:
         self._camserver = Camserver(settings.host, settings.port, settings.answer_timeout_s)
         self._trimmer = Trimmer(self._camserver)
         self._folder = ImageFolder(settings.folder)
         self._identity = None
+
+    def _looks_for(self, step: str) -> bool:
+        """Whether the detector is there; it need not be, before it is used."""
+        try:
+            self._make_ready(step)
+        except BackendError as error:
+            log.warning("%s; it is tried again when the detector is used", error)
+            return False
+        return True
 
     def _make_ready(self, step: str) -> Identity:
         """Connects, and asks the detector who it is; raises `HardwareError` with what is in the way."""
@@ -120,16 +129,20 @@ class PilatusBackend:
         if differ(settings, before, _PLACE):
             self._camserver.close()
             self._connect_to(settings)
-        else:
-            if self._identity is not None:
-                self._period_s(settings, self._identity)
-            if differ(settings, before, _ENERGIES):
-                self._make_ready("configure")
-                self._trimmer.wait("configure", before)
-                self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
-            if differ(settings, before, _LOOKS):
-                self._identity = None
+            self._wanted = settings
+            self._looks_for("configure")
+            return
+        # Also without any change: who asks for it learns why nobody knows yet what frames look like.
+        identity = self._identity or self._make_ready("configure")
+        self._period_s(settings, identity)
+        if differ(settings, before, _ENERGIES):
+            self._make_ready("configure")
+            self._trimmer.wait("configure", before)
+            self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
         self._wanted = settings
+        if differ(settings, before, _LOOKS):
+            self._identity = None
+            self._looks_for("configure")
 
     def _period_s(self, settings: PilatusSettings, identity: Identity) -> float:
         """From exposure to exposure; raises `BackendError` if the detector is not so fast."""
