@@ -60,6 +60,9 @@ def test_a_dcu_that_is_not_there_does_not_keep_the_acquirer_from_starting(eiger:
         HardwareError, match=r"DCU at http://127.0.0.1:\d+: arm: GET .*; is it switched on, and is this"
     ):
         backend.arm(arm_request())
+    # Whoever wants to know what its frames look like is told, too.
+    with pytest.raises(HardwareError, match=r"configure: GET .*; is it switched on, and is this its address"):
+        backend.configure({})
     backend.configure({"http_port": eiger.port})
     assert take(backend) == [0, 1]
     backend.close()

@@ -129,20 +129,21 @@ class PilatusBackend:
         if differ(settings, before, _PLACE):
             self._camserver.close()
             self._connect_to(settings)
-            self._wanted = settings
-            self._looks_for("configure")
-            return
-        # Also without any change: who asks for it learns why nobody knows yet what frames look like.
-        identity = self._identity or self._make_ready("configure")
-        self._period_s(settings, identity)
-        if differ(settings, before, _ENERGIES):
-            self._make_ready("configure")
-            self._trimmer.wait("configure", before)
-            self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
+        else:
+            if self._identity is not None:
+                self._period_s(settings, self._identity)
+            if differ(settings, before, _ENERGIES):
+                self._make_ready("configure")
+                self._trimmer.wait("configure", before)
+                self._trimmer.begin("configure", settings, min(_NOTICE_S, settings.answer_timeout_s))
+            if differ(settings, before, _LOOKS):
+                self._identity = None
         self._wanted = settings
-        if differ(settings, before, _LOOKS):
-            self._identity = None
+        if self._identity is None and settings != before:
             self._looks_for("configure")
+        elif self._identity is None:
+            # Nothing is changed: who asks for that is to know what is in the way.
+            self._make_ready("configure")
 
     def _period_s(self, settings: PilatusSettings, identity: Identity) -> float:
         """From exposure to exposure; raises `BackendError` if the detector is not so fast."""

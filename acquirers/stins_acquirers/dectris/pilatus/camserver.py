@@ -24,6 +24,8 @@ _MARK_CODE: Final = 24
 _CHUNK: Final = 1 << 14
 _UNASKED_KEPT: Final = 64
 _RUNNING: Final = "is camserver running there, and is the port right?"
+#: It was there: the port is right.
+_ENDED: Final = "was camserver ended, or its computer switched off? Start it, then arm again"
 #: A detector's computer that is switched off or cut off says nothing: it is asked after 10 s, and given up after 25.
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -180,16 +182,16 @@ class Camserver:
 
     def _send(self, step: str, command: str) -> None:
         if self._socket is None:
-            raise self._fault(step, f"the connection is gone; {_RUNNING}")
+            raise self._fault(step, f"the connection is gone; {_ENDED}")
         try:
             self._socket.sendall(command.encode() + b"\n")
         except OSError as error:
             self._cut_off()
-            raise self._fault(step, f"{command!r} could not be sent: {error}; {_RUNNING}") from error
+            raise self._fault(step, f"{command!r} could not be sent: {error}; {_ENDED}") from error
 
     def _receive(self, step: str, timeout_s: float) -> None:
         if self._socket is None:
-            raise self._fault(step, f"the connection is gone; {_RUNNING}")
+            raise self._fault(step, f"the connection is gone; {_ENDED}")
         readable, _, _ = select.select([self._socket], [], [], max(0.0, timeout_s))
         if not readable:
             return
@@ -197,10 +199,10 @@ class Camserver:
             received = self._socket.recv(_CHUNK)
         except OSError as error:
             self._cut_off()
-            raise self._fault(step, f"the connection broke: {error}; {_RUNNING}") from error
+            raise self._fault(step, f"the connection broke: {error}; {_ENDED}") from error
         if not received:
             self._cut_off()
-            raise self._fault(step, f"it has closed the connection; {_RUNNING}")
+            raise self._fault(step, f"it has closed the connection; {_ENDED}")
         try:
             replies = self._buffer.feed(received)
         except BackendError as error:

@@ -87,7 +87,7 @@ def camserver_folder(acquirer: Acquirer) -> Path:
 def test_camserver_is_gone_in_mid_series(acquirer: Acquirer, camserver: Simulator) -> None:
     camserver.add_fault(Fault(kind="gone", image=3, seconds=0.05, times=1))
     acquirer.begin(9)
-    assert "acquire: it has closed the connection; is camserver running there" in acquirer.reason()
+    assert "acquire: it has closed the connection; was camserver ended, " in acquirer.reason()
     numbers, end = acquirer.outcome()
     assert numbers == [0, 1, 2]
     assert end.result.end.status == "failed"
