@@ -26,6 +26,15 @@ AROUND = {
 }
 
 
+#: Where what the detector says of itself, of the series and of each frame is looked for.
+PLACES = (
+    "pixel_mask", "flatfield", "saturation_value", "threshold_energy", "countrate_correction_applied",
+    "bit_depth_image", "bit_depth_readout", "sensor_material", "sensor_thickness", "x_pixel_size", "y_pixel_size",
+    "beam_center_x", "beam_center_y", "distance", "count_time", "frame_time", "serial_number", "description",
+    "frame_specific/stop_time", "frame_specific/real_time", "start_time",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def eiger() -> Iterator[RunningEiger]:
     with running_eiger(model="eiger2-1m") as running:
@@ -70,6 +79,9 @@ def test_the_file_of_a_scan_claims_nxmx_and_breaks_no_rule(eiger: RunningEiger, 
         assert place == pytest.approx([510.5 * 0.075, 530 * 0.075, 200])
         assert detector.data.shape == (FRAMES, *detector.modules[0].data_size)
         assert detector.pixel_mask.shape == detector.data.shape[1:]
+        # Of stream v1 it comes as pairs.
+        table = {"v2": "countrate_correction_lookup_table", "v1": "countrate_correction_table"}[stream]
+        assert [name for name in (*PLACES, table) if name not in file[DETECTOR]] == []
         starts = file[f"{DETECTOR}/start_time"]
         assert starts.attrs["units"] == "ns"
         assert (starts[1:] - starts[:-1] > 0).all()

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
+from msgspec import UNSET
 
 from stins.checks import part_bytes
 from stins.control import ArmRequest, FrameDescription, TriggerRequest
@@ -139,7 +140,7 @@ class EigerBackend:
             self._withdraw(armed_here=isinstance(error, MixedUpError))
             raise
         log.info("series %s of the detector is armed; %d messages of others were left out", identity, link.stale)
-        return msgspec.structs.replace(opening, frames_expected=request.frames_expected)
+        return _as_asked(opening, request)
 
     def _most(self) -> int | None:
         found = self._dcu.configuration.get("ntrigger")
@@ -232,6 +233,19 @@ class EigerBackend:
         if self._link is not None:
             self._link.close()
         self._link = None
+
+
+def _as_asked(opening: Opening, request: ArmRequest) -> Opening:
+    """With the frames and triggers that were asked for: the detector counts some modes otherwise (its own numbers stand
+    in `detector_specific`), and is armed for billions where there is to be no end."""
+    header = opening.header
+    if header.acquisition is not UNSET:
+        triggers = UNSET if request.triggers is None else request.triggers
+        acquisition = msgspec.structs.replace(
+            header.acquisition, frames_per_trigger=request.frames_per_trigger, triggers_expected=triggers
+        )
+        header = msgspec.structs.replace(header, acquisition=acquisition)
+    return msgspec.structs.replace(opening, header=header, frames_expected=request.frames_expected)
 
 
 def _appendix(request: ArmRequest) -> str:

@@ -10,6 +10,7 @@ from stins_acquirers.bitshuffle import decode_part
 from stins_acquirers.conformance import arm_request, read_frames
 from stins_acquirers.dectris import EigerBackend
 
+from stins import UNSET
 from stins.control import TriggerRequest
 from tests.acquirers.dectris.eiger_kit import DEADLINE_S, numbers, read, rest, until_over
 from tests.acquirers.simulate_kit import RunningEiger
@@ -102,6 +103,9 @@ def test_a_series_without_end_ends_when_it_is_disarmed(make: Make) -> None:
     assert time.monotonic() - began < DEADLINE_S
     frames += rest(backend)
     assert opening.frames_expected is None
+    # The detector is armed for billions; nobody expects them.
+    assert opening.header.acquisition.triggers_expected is UNSET
+    assert opening.header.acquisition.frames_per_trigger == 1
     assert numbers(frames) == list(range(len(frames)))
     assert backend.ending() is None
 

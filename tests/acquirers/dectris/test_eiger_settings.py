@@ -112,6 +112,35 @@ def test_a_region_of_interest_makes_smaller_frames(make: Make) -> None:
     assert opening.header.acquisition.roi == "lines"
 
 
+#: None of them as the simulated detector has it at first; under which key it stands.
+OTHERWISE = {
+    "counting_mode": ("retrigger", "counting_mode"),
+    "auto_summation": (False, "auto_summation"),
+    "extg_mode": ("hdr", "extg_mode"),
+    "countrate_correction": (False, "countrate_correction_applied"),
+    "flatfield_correction": (False, "flatfield_correction_applied"),
+    "pixel_mask": (False, "pixel_mask_applied"),
+    "mask_to_zero": (True, "mask_to_zero"),
+    "virtual_pixel_correction": (False, "virtual_pixel_correction_applied"),
+    "trigger_start_delay_s": (0.001, "trigger_start_delay"),
+    "threshold_1_energy": (7000.0, "threshold/1/energy"),
+}
+
+
+def test_how_photons_are_counted_and_corrected_is_set_and_read_back_once_it_is_armed(
+    make: Make, eiger2: RunningEiger
+) -> None:
+    wanted = {name: value for name, (value, _) in OTHERWISE.items()}
+    backend = make()
+    assert not [name for name in wanted if getattr(backend.settings, name) == wanted[name]]
+    backend.configure(wanted)
+    acquisition = backend.arm(arm_request()).header.acquisition
+    assert {name: getattr(backend.settings, name) for name in wanted} == wanted
+    assert {name: eiger2.value(key) for name, (_, key) in OTHERWISE.items()} == wanted
+    applied = ("countrate_correction", "flatfield", "pixel_mask", "virtual_pixel_interpolation")
+    assert [getattr(acquisition, f"{name}_applied") for name in applied] == [False] * 4
+
+
 def test_other_keys_go_by_simplons_names_and_reach_the_series(make: Make) -> None:
     backend = make(more={"omega_start": 30, "omega_increment": 0.5}, distance=0.2, beam_center_x=20, beam_center_y=30)
     acquisition = backend.arm(arm_request()).header.acquisition
