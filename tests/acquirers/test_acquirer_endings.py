@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from stins_acquirers.backend import Frame
+from stins_acquirers.backend import Frame, HardwareError
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 
 from stins import EndSeries, Outcome, StinsError, StoreFrame
@@ -75,6 +75,25 @@ class Mute(Recording):
         return super().describe()
 
 
+class Losing(Recording):
+    """Loses the two frames behind its first, and then cannot go on."""
+
+    came = False
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        if self.came:
+            raise HardwareError("the cable is out")
+        frames = super().read(timeout_s)[:1]
+        self.came = bool(frames)
+        return frames
+
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        return ((1, 2),)
+
+    def why_lost(self) -> str:
+        return "two were dropped"
+
+
 class Unheard(Recording):
     """Nobody takes the end of its series."""
 
@@ -100,6 +119,20 @@ def test_what_the_detector_still_holds_is_sent_first(start: Callable[..., Any], 
     det.service.disarm()
     _, frames, end = consumer.series()
     assert ([frame.header.frame_number for frame in frames], end.result.outcome) == ([0, 1], Outcome.COMPLETE)
+
+
+def test_what_was_lost_before_a_fault_is_missing_by_its_number(
+    start: Callable[..., Any], consume: Callable[..., Any]
+) -> None:
+    det = start(Losing())
+    consumer = consume(det.publisher.endpoint)
+    det.service.arm(WITHOUT_END)
+    det.service.trigger(TriggerRequest())
+    _, frames, end = consumer.series()
+    det.until_state(AcquirerState.FAULT)
+    assert [frame.header.frame_number for frame in frames] == [0]
+    assert (end.header.frames_dropped, end.header.frames_total) == (((1, 2),), 3)
+    assert end.result.outcome is Outcome.FAILED
 
 
 def test_a_backend_is_disarmed_after_its_own_end_too(start: Callable[..., Any], consume: Callable[..., Any]) -> None:
