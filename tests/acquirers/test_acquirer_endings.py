@@ -131,7 +131,7 @@ def test_what_was_lost_before_a_fault_is_missing_by_its_number(
     _, frames, end = consumer.series()
     det.until_state(AcquirerState.FAULT)
     assert [frame.header.frame_number for frame in frames] == [0]
-    assert (end.result.outcome, end.result.missing) == (Outcome.FAILED, ((1, 2),))
+    assert (end.result.outcome, end.result.missing) == (Outcome.INCOMPLETE, ((1, 2),))
 
 
 def test_a_backend_is_disarmed_after_its_own_end_too(start: Callable[..., Any], consume: Callable[..., Any]) -> None:
