@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .plans import fly_series
     from .processes import DaemonProcess, ProcessError
     from .status import ProgressStatus
-    from .trigger_info import TriggerInfo
+    from .trigger_info import DetectorTrigger, TriggerInfo
 
 __all__ = [
     "Beamline",
@@ -28,6 +28,7 @@ __all__ = [
     "ControllerError",
     "DaemonProcess",
     "Deadlines",
+    "DetectorTrigger",
     "EigerDetector",
     "PathInfo",
     "PathProvider",
@@ -56,6 +57,7 @@ _HOME = {
     "ControllerError": "controller",
     "DaemonProcess": "processes",
     "Deadlines": "controller",
+    "DetectorTrigger": "trigger_info",
     "EigerDetector": "dectris",
     "PathInfo": "paths",
     "PathProvider": "paths",

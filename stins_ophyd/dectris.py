@@ -8,6 +8,8 @@ from ophyd import Kind
 
 from .device import StinsDetector
 from .settings import SettingSignal
+from .trigger_info import DetectorTrigger
+from .triggering import Summing, Triggering
 
 __all__ = ["EigerDetector", "PilatusDetector"]
 
@@ -25,6 +27,14 @@ class EigerDetector(StinsDetector):
     """
 
     backend = "eiger"
+    triggering = Triggering(
+        cables={
+            DetectorTrigger.EXTERNAL_EDGE: {"cable_mode": "exts"},
+            DetectorTrigger.EXTERNAL_LEVEL: {"cable_mode": "exte"},
+        },
+        # Of the modes of SIMPLON only extg puts several exposures into an image.
+        sums={DetectorTrigger.EXTERNAL_LEVEL: Summing("exposures_per_image", {"cable_mode": "extg"})},
+    )
 
     trigger_start_delay_s = _setting("from the trigger to the first exposure")
     command_mode = _setting("what a trigger by command starts: ints or inte")
@@ -69,6 +79,16 @@ class PilatusDetector(StinsDetector):
     """
 
     backend = "pilatus"
+    triggering = Triggering(
+        cables={
+            DetectorTrigger.EXTERNAL_EDGE: {"cable_mode": "trigger"},
+            DetectorTrigger.EXTERNAL_LEVEL: {"cable_mode": "gate"},
+        },
+        sums={
+            DetectorTrigger.INTERNAL: Summing("exposures_per_frame"),
+            DetectorTrigger.SOFTWARE: Summing("exposures_per_frame"),
+        },
+    )
 
     exposures_per_frame = _setting("exposures that are summed in the detector")
     cable_mode = _setting("what a pulse of an external trigger does: trigger or gate")

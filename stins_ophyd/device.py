@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -18,7 +19,8 @@ from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .streams import StreamDocuments, StreamKey
-from .trigger_info import TriggerInfo
+from .trigger_info import DetectorTrigger, TriggerInfo
+from .triggering import Triggering
 
 __all__ = ["StinsDetector"]
 
@@ -36,9 +38,20 @@ class StinsDetector(Device):
 
     #: Of the acquirers that this class is made for; the deadlines of a controller of its own are theirs.
     backend = ""
+    #: What is set for each trigger that `prepare` is asked for.
+    triggering = Triggering(
+        cables={
+            DetectorTrigger.EXTERNAL_EDGE: {"cable_mode": "edge"},
+            DetectorTrigger.EXTERNAL_LEVEL: {"cable_mode": "level"},
+        }
+    )
 
     frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
     trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
+    recorded = Cpt(
+        OwnSignal, value=True, kind=Kind.config, doc="false: the next series is for looking at, without a file"
+    )
+    events_to_kickoff = Cpt(OwnSignal, value=0, kind=Kind.omitted, doc="of the next prepare; 0: all at once")
     exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     period_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
     incident_energy = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
@@ -94,7 +107,7 @@ class StinsDetector(Device):
         snapshot = self.controller.snapshot
         roots = snapshot.recorder.roots if snapshot.recorder else ()
         filename = relative_name(self.path_provider(self.image_key), roots)
-        self._staging = Staging(self.controller, filename)
+        self._staging = Staging(self.controller, lambda: filename if self.recorded.get() else None)
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
         self._published, self._paused, self._refusal = 0, False, ""
@@ -103,6 +116,7 @@ class StinsDetector(Device):
     def unstage(self) -> list[object]:
         """Ends the series and waits until its file is closed: aborted if something was under way, or paused."""
         staging, self._staging = self._staging, None
+        self.events_to_kickoff.put(0)
         self._worker.abandon()
         try:
             if staging is not None:
@@ -153,33 +167,40 @@ class StinsDetector(Device):
 
     # -- flying ---------------------------------------------------------------------------------
 
-    def prepare(self, value: int | TriggerInfo) -> ProgressStatus:
-        """Arms a series of so many frames that runs by itself (or, with software trigger, stays in step mode)."""
-        staging, info = self._required("prepare"), TriggerInfo.of(value)
+    def prepare(self, value: object) -> ProgressStatus:
+        """Arms a series that runs by itself: of so many frames, or as a TriggerInfo says, also ophyd-async's own.
+
+        With software trigger it sets the times and stays in step mode. What this detector cannot do is refused by name,
+        and so is what it is not set to.
+        """
+        staging = self._required("prepare")
+        info = self._asked(value)
         self._frame()
         staging.check("prepare", Step.STAGED)
+        changes = self._settings_for(info)
         status = ProgressStatus(self, target=1, what="prepare")
 
         def work() -> None:
-            if info.times:
-                self.apply(info.times)
+            if changes:
+                self.apply(changes)
             staging.prepare(info)
             self._hear_again()
-            self._show(info.trigger)
+            self._show(info.trigger.value)
 
         self._worker.run(status, work)
         return status
 
     def kickoff(self) -> ProgressStatus:
-        """Starts the prepared series."""
+        """Starts the prepared series, or takes the next of its events where it has several kickoffs."""
         staging = self._required("kickoff")
         staging.check("kickoff", Step.PREPARED)
+        self._check_events_to_kickoff(staging)
         status = ProgressStatus(self, target=1, what="kickoff")
         self._worker.run(status, staging.start)
         return status
 
     def complete(self) -> ProgressStatus:
-        """Done when every frame of the series is in the file, and the file is closed and complete."""
+        """Done when every frame of this kickoff is in the file; with the last one, the file is closed and complete."""
         staging = self._required("complete")
         staging.check("complete", Step.FLYING)
         status = ProgressStatus(self, target=staging.frames, what="complete")
@@ -266,6 +287,28 @@ class StinsDetector(Device):
             raise StinsError(f"{self.name}: {what}: not staged; stage it first (plans of bluesky.plans do)")
         return self._staging
 
+    def _asked(self, value: object) -> TriggerInfo:
+        """What `prepare` was asked for, with the events of each kickoff where only the signal says them."""
+        info = TriggerInfo.of(value)
+        each = self.events_to_kickoff.get()
+        return replace(info, events_per_kickoff=each) if each and not info.events_per_kickoff else info
+
+    def _settings_for(self, info: TriggerInfo) -> dict[str, Any]:
+        acquirer = self._acquirer
+        assert acquirer is not None  # noqa: S101  # staging has heard it
+        try:
+            return self.triggering.settings_for(info, acquirer)
+        except StinsError as error:
+            raise StinsError(f"{self.name}: prepare: {error}") from None
+
+    def _check_events_to_kickoff(self, staging: Staging) -> None:
+        asked, armed = self.events_to_kickoff.get(), staging.events_per_kickoff
+        if asked and asked != armed:
+            raise StinsError(
+                f"{self.events_to_kickoff.name}: got {asked}, expected {armed} as prepared; set it before prepare: a "
+                "detector is armed for frames of one number in each kickoff"
+            )
+
     def _new_worker(self) -> Worker:
         deadlines = self.controller.deadlines
         # Once its series is closed, one command more may be under way.
@@ -301,6 +344,8 @@ class StinsDetector(Device):
 
     def _keys(self) -> list[StreamKey]:
         staging = self._staging
+        if not self.recorded.get():
+            return []
         flown = staging is not None and staging.flown
         frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
         return image_keys(self.name, self._source(), self._frame(), frames)

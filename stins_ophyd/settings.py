@@ -20,6 +20,13 @@ class OwnSignal(Signal):
         """Where documents say that it comes from."""
         return f"stins:{self.name}"
 
+    def describe(self) -> dict[str, Any]:
+        """ophyd takes a truth value for a number; the event model has a word of its own."""
+        described: dict[str, Any] = super().describe()
+        if isinstance(self._readback, bool):
+            described[self.name]["dtype"] = "boolean"
+        return described
+
 
 class SettingSignal(OwnSignal):
     """One setting, named as its attribute; left out of the readings while the acquirer has none of that name set."""

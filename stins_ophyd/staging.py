@@ -9,7 +9,7 @@ from stins import StinsError
 from stins.control import Preview, SeriesState, SeriesStatus
 
 from .controller import Controller, FramesLostError, Goal, Snapshot
-from .trigger_info import TriggerInfo
+from .trigger_info import DetectorTrigger, TriggerInfo
 
 __all__ = ["Staging", "Step"]
 
@@ -32,21 +32,24 @@ class Step(Enum):
 class Staging:
     """Drives the controller through the series of one staging. Its methods wait; each wait has a deadline.
 
-    `account` is the recorder's latest account of the series, and stays when the series is over.
+    `name_file` is asked when the series is armed, and says None where it is not to be recorded. `account` is the
+    recorder's latest account of the series, and stays when the series is over.
     """
 
-    def __init__(self, controller: Controller, filename: str) -> None:
+    def __init__(self, controller: Controller, name_file: Callable[[], str | None]) -> None:
         self._controller = controller
-        self._filename = filename
+        self._name_file = name_file
+        self._filename: str | None = None
         self._series_id = ""
         self._goal: Goal | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
-        self._pulse_s: float | None = None
+        self._silence_s: float | None = None
         self._stepping = threading.Lock()  # the worker takes steps, and the RunEngine ends them
         self.step = Step.STAGED
         self.why = ""
         self.frames_per_event = 1
+        self.events_per_kickoff = 0
         self.account: SeriesStatus | None = None
         self._forget = controller.subscribe(self._note)
 
@@ -62,7 +65,7 @@ class Staging:
             raise StinsError(f"trigger: got {frames} frames, expected {self.frames_per_event} as armed; unstage first")
         with _EndOnFailure(self):
             if self.step is Step.STAGED:
-                self._arm(TriggerInfo(trigger="software", frames_per_event=frames), triggers=None)
+                self._arm(TriggerInfo(trigger=DetectorTrigger.SOFTWARE, collections_per_event=frames), triggers=None)
                 self._advance(Step.POINTS)
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
@@ -72,32 +75,31 @@ class Staging:
     # -- flown ----------------------------------------------------------------------------------
 
     def prepare(self, info: TriggerInfo) -> None:
-        """Arms a series that will run by itself."""
+        """Arms a series that will run by itself, as a whole or by so many events after each kickoff."""
         self.check("prepare", Step.STAGED)
         with _EndOnFailure(self):
-            if info.trigger != "software":
-                triggers = 1 if info.trigger == "internal" else info.number_of_events
-                self._arm(info, triggers=triggers)
+            if info.trigger is not DetectorTrigger.SOFTWARE:
+                self._arm(info, triggers=info.frames // info.frames_per_trigger)
                 self._advance(Step.PREPARED)
 
     def start(self) -> None:
-        """Starts it."""
+        """Starts it, or its next part."""
         self.check("kickoff", Step.PREPARED)
         with _EndOnFailure(self):
             self._goal = self._controller.trigger()
             self._advance(Step.FLYING)
 
     def finish(self, progress: Callable[[int], None]) -> None:
-        """Waits until every frame is in the file and the file is closed and complete."""
+        """Waits until every frame of the kickoff is in the file; after the last one it is closed and complete."""
         self.check("complete", Step.FLYING)
         assert self._goal is not None  # noqa: S101  # start sets both
         with _EndOnFailure(self):
-            self.account = self._controller.wait_for(self._goal, progress, pulse_s=self._pulse_s)
-            self._advance(Step.FLOWN)
+            self.account = self._controller.wait_for(self._goal, progress, silence_s=self._silence_s)
+            self._advance(Step.FLOWN if self._goal.closes else Step.PREPARED)
 
     @property
     def frames(self) -> int:
-        """The frames of the series that is flown."""
+        """The frames of the kickoff that is under way."""
         return self._goal.frames if self._goal else 0
 
     @property
@@ -147,9 +149,9 @@ class Staging:
     def _check_complete(self) -> None:
         account = self.account
         if account is None or account.state is not SeriesState.COMPLETE:
-            file, state = (account.file, account.state.value) if account else (self._filename, "unknown")
+            state = account.state.value if account else "unknown"
             why = f": {account.reason}" if account and account.reason else ""
-            raise StinsError(f"{file}: the series is {state} at its end, expected complete{why}")
+            raise StinsError(f"{self._filename}: the series is {state} at its end, expected complete{why}")
 
     def fail(self, error: Exception) -> None:
         """Ends the series because of `error`, as well as that can be done."""
@@ -168,12 +170,13 @@ class Staging:
         raise StinsError(f"before it was {step.value}")
 
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
-        per_trigger = info.frames if info.trigger == "internal" else info.frames_per_event
-        self.frames_per_event = info.frames_per_event
-        self._flown = info.trigger != "software"
-        self._pulse_s = info.pulse_timeout_s or None
+        self._filename = self._name_file()
+        self.frames_per_event = info.collections_per_event
+        self.events_per_kickoff = info.number_of_events // info.kickoffs
+        self._flown = info.trigger is not DetectorTrigger.SOFTWARE
+        self._silence_s = info.exposure_timeout or None
         self.account = self._controller.arm(
-            self._filename, trigger_mode=info.trigger, frames_per_trigger=per_trigger, triggers=triggers
+            self._filename, trigger_mode=info.mode, frames_per_trigger=info.frames_per_trigger, triggers=triggers
         )
         self._series_id = self.account.series_id or ""
 

@@ -8,7 +8,7 @@ from msgspec import UnsetType
 from pydantic import BaseModel
 
 from stins import UNSET, SeriesHeader, StinsError
-from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.control import ArmRequest, FrameDescription, PulseRequest, TriggerKind, TriggerRequest
 from stins.daemon import check_config
 from stins.messages import EndStatus, FrameLayout, Part, Payload
 from stins.transport import Link
@@ -25,7 +25,9 @@ __all__ = [
     "KnowsBusy",
     "KnowsInterval",
     "KnowsLosses",
+    "KnowsTriggers",
     "Opening",
+    "TakesPulses",
     "WrapsLink",
     "differ",
     "refuse_trigger_mode",
@@ -174,6 +176,23 @@ class KnowsInterval(Protocol):
     @property
     def interval_s(self) -> float:
         """The longest time between two of its frames once they are triggered, in s; nobody takes that for a stall."""
+
+
+@runtime_checkable
+class KnowsTriggers(Protocol):
+    """A backend whose detector can be triggered by more than commands, or by less."""
+
+    @property
+    def triggers(self) -> tuple[TriggerKind, ...]:
+        """What it can be triggered by, however it is set now."""
+
+
+@runtime_checkable
+class TakesPulses(Protocol):
+    """A simulation that has a trigger input."""
+
+    def pulse(self, request: PulseRequest) -> None:
+        """Pulses on it; raises `BackendError` where no series waits for them."""
 
 
 @runtime_checkable

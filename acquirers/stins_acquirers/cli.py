@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from stins import StinsError
-from stins.control import ArmRequest, TriggerRequest
+from stins.control import ArmRequest, PulseRequest, TriggerRequest
 from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 from stins.transport.memory import keep_memory
 
-from .backend import Backend, HasReference
+from .backend import Backend, HasReference, TakesPulses
 from .config import AcquirerConfig, StreamConfig
 from .registry import backend_class, installed, make_backend
 from .service import Service
@@ -53,7 +53,7 @@ def _run(config: AcquirerConfig, backend: Backend, *, end_with_stdin: bool) -> N
         when_full=config.stream.when_full,
         surroundings=Surroundings.configured(config.beamline, config.geometry),
     )
-    server = ControlServer(config.name, config.http, service.board, _commands(service), _documents(backend))
+    server = ControlServer(config.name, config.http, service.board, _commands(service, backend), _documents(backend))
     on_signal(service.stop)
     if end_with_stdin:
         on_stdin_closed(service.stop)
@@ -94,7 +94,8 @@ def _open_streams(config: StreamConfig) -> Streams:
     return Streams(publishers)
 
 
-def _commands(service: Service) -> list[Command]:
+def _commands(service: Service, backend: Backend) -> list[Command]:
+    pulse = Command(path="/pulse", summary="Pulses on the trigger input", request=PulseRequest, run=service.pulse)
     return [
         Command(path="/arm", summary="Arm one series", request=ArmRequest, run=service.arm),
         Command(path="/trigger", summary="Take frames", request=TriggerRequest, run=service.trigger),
@@ -102,6 +103,7 @@ def _commands(service: Service) -> list[Command]:
         Command(path="/abort", summary="End the series now", run=service.abort),
         Command(path="/reset", summary="Leave FAULT", run=service.reset),
         Command(path="/configure", summary="Change settings", request=dict[str, Any], run=service.configure),
+        *([pulse] if isinstance(backend, TakesPulses) else []),
     ]
 
 

@@ -6,16 +6,16 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from stins.control import FrameDescription
+from stins.control import FrameDescription, TriggerKind
 
-from .backend import Backend, KnowsBusy, KnowsInterval
+from .backend import Backend, KnowsBusy, KnowsInterval, KnowsTriggers
 
 __all__ = ["Look", "busy_of", "look_at"]
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What the next frame looks like, what is set, in which units, how far apart two frames may be, and what the
-    detector is busy with.
+    """What the next frame looks like, what is set, in which units, how far apart two frames may be, what the detector
+    is busy with, and what it can be triggered by.
     """
 
     frame: FrameDescription | None
@@ -23,6 +23,7 @@ class Look(msgspec.Struct, frozen=True):
     units: dict[str, str]
     interval_s: float
     busy: str
+    triggers: tuple[TriggerKind, ...]
 
 
 def look_at(backend: Backend) -> Look:
@@ -30,12 +31,17 @@ def look_at(backend: Backend) -> Look:
     # First: what is set may be known only once the detector is done.
     busy = busy_of(backend)
     settings = backend.settings.model_dump(mode="json")
-    return Look(backend.describe(), settings, _units(backend.settings), _interval_s(backend, settings), busy)
+    interval_s, triggers = _interval_s(backend, settings), _triggers(backend)
+    return Look(backend.describe(), settings, _units(backend.settings), interval_s, busy, triggers)
 
 
 def busy_of(backend: Backend) -> str:
     """What the detector is busy with between series, else empty; raises `BackendError` once when that went wrong."""
     return backend.busy() if isinstance(backend, KnowsBusy) else ""
+
+
+def _triggers(backend: Backend) -> tuple[TriggerKind, ...]:
+    return backend.triggers if isinstance(backend, KnowsTriggers) else ("internal", "software")
 
 
 def _interval_s(backend: Backend, settings: Mapping[str, Any]) -> float:

@@ -73,4 +73,5 @@ class Report:
             units=look.units,
             interval_s=look.interval_s,
             busy=look.busy,
+            triggers=look.triggers,
         )

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import UNSET
 
 from stins import StinsError
-from stins.control import AcquirerState, AcquirerStatus, ArmRequest, TriggerRequest
+from stins.control import AcquirerState, AcquirerStatus, ArmRequest, PulseRequest, TriggerRequest
 from stins.messages import EndStatus
 
-from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming, KnowsLosses
+from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming, KnowsLosses, TakesPulses
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import outbox_of
@@ -103,6 +103,10 @@ class Service:
     def configure(self, changes: Mapping[str, Any]) -> AcquirerStatus:
         """Sets some of the backend's settings."""
         return self._calls.call("configure", lambda: self._configure(changes))
+
+    def pulse(self, request: PulseRequest) -> AcquirerStatus:
+        """Pulses on the trigger input of a simulated detector."""
+        return self._calls.call("pulse", lambda: self._pulse(request))
 
     def stop(self) -> None:
         """Lets `run` return; a signal handler may call it."""
@@ -232,6 +236,11 @@ class Service:
         if first is not None:
             self._outbox.rewind(first)
         self._state = state
+
+    def _pulse(self, request: PulseRequest) -> None:
+        if not isinstance(self._backend, TakesPulses):
+            raise StinsError(f"{self._name}: pulse: this detector's input is a cable, expected a simulated one")
+        self._backend.pulse(request)
 
     def _finish(self, status: EndStatus, reason: str) -> None:
         if self._state not in _OPEN:

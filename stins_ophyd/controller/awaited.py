@@ -138,15 +138,24 @@ def until_settled(series_id: str, timeout_s: float) -> Awaited:
     )
 
 
-def until_recorded(goal: Goal, timeout_s: float, pulse_s: float) -> Awaited:
-    """Every frame of the goal is flushed; `pulse_s` is how much longer a cable may be silent."""
+def until_recorded(goal: Goal, timeout_s: float, pulse_s: float, silence_s: float | None = None) -> Awaited:
+    """Every frame of the goal is flushed; `pulse_s` is how much longer a cable may be silent.
+
+    `silence_s`, where given, is how long the detector may give no frame, instead of both.
+    """
+
+    def patience(now: Snapshot) -> float:
+        if silence_s is not None:
+            return silence_s - timeout_s if goal.awaits_frames(now) else 0.0
+        return pulse_s if goal.awaits_pulses(now) else 0.0
+
     return Awaited(
         step="record the frames",
         done=goal.reached,
         owed=goal.owed,
         timeout_s=timeout_s,
         progress=goal.progress,
-        patience=lambda now: pulse_s if goal.awaits_pulses(now) else 0.0,
+        patience=patience,
         journaled=True,
     )
 

@@ -48,6 +48,8 @@ __all__ = ["Controller"]
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 0.25
+#: What an acquirer pushes may be so much older than the frames that it tells of.
+_NEWS_S = 1.0
 
 
 class Controller:
@@ -180,14 +182,17 @@ class Controller:
             return goal
 
     def wait_for(
-        self, goal: Goal, progress: Callable[[int], None] | None = None, *, pulse_s: float | None = None
+        self, goal: Goal, progress: Callable[[int], None] | None = None, *, silence_s: float | None = None
     ) -> SeriesStatus:
         """Waits until every frame of the goal is flushed and returns the recorder's account of the series.
 
         `progress` is called with the number of frames that are flushed, each time it grows. There is no limit for
-        the whole; what is limited is how long nothing comes, with a cable `pulse_s` longer (None: the deadline's).
+        the whole; what is limited is how long nothing comes. `silence_s` is that limit while frames are still to be
+        taken, but at least a second more than twice the time between two frames; None: the deadlines decide.
         """
-        awaited = until_recorded(goal, self._stall_s(), self.deadlines.pulse_s if pulse_s is None else pulse_s)
+        least_s = _NEWS_S + self._stall_s() - self.deadlines.stall_s
+        limit_s = None if silence_s is None else max(silence_s, least_s)
+        awaited = until_recorded(goal, self._stall_s(), self.deadlines.pulse_s, limit_s)
         forget = self.subscribe(_growth(goal, progress)) if progress else lambda: None
         try:
             snapshot = self._observer.wait(awaited)
@@ -300,12 +305,15 @@ class Controller:
         account, acquirer = snapshot.series(series.id), snapshot.acquirer
         assert account is not None and acquirer is not None  # noqa: S101, PT018  # until_settled says so
         frames = series.frames_per_trigger
+        first = self._next_frame if first_frame is None else first_frame
         return Goal(
             series_id=series.id,
-            first=self._next_frame if first_frame is None else first_frame,
+            first=first,
             frames=frames,
             sent=acquirer.frames_sent + frames,
             received=account.received + frames,
+            # A series with a number of triggers ends by itself with the last of them.
+            closes=first + frames == series.frames_expected,
         )
 
     # -- ending ---------------------------------------------------------------------------------

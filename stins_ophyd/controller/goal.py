@@ -39,12 +39,16 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         """Every frame of a series that ends by itself, also those that came before anybody asked."""
         return cls(series_id=series_id, first=0, frames=frames, sent=frames, received=frames, closes=True, cable=cable)
 
-    def awaits_pulses(self, snapshot: Snapshot) -> bool:
-        """Whether frames are still to be triggered by a cable."""
+    def awaits_frames(self, snapshot: Snapshot) -> bool:
+        """Whether the detector has still to take some."""
         acquirer = snapshot.acquirer
-        if not self.cable or acquirer is None or acquirer.frames_sent >= self.sent:
+        if acquirer is None or acquirer.frames_sent >= self.sent:
             return False
         return acquirer.state in (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+
+    def awaits_pulses(self, snapshot: Snapshot) -> bool:
+        """Whether frames are still to be triggered by a cable."""
+        return self.cable and self.awaits_frames(snapshot)
 
     def done(self, snapshot: Snapshot) -> int:
         """How many of the frames are flushed."""

@@ -48,7 +48,7 @@ def fly_series(
     events, rest = divmod(frames, frames_per_event)
     if rest or not events:
         raise ValueError(f"frames: got {frames}, expected a positive multiple of frames_per_event = {frames_per_event}")
-    info = TriggerInfo(number_of_events=events, frames_per_event=frames_per_event, livetime=exposure_s)
+    info = TriggerInfo(number_of_events=events, collections_per_event=frames_per_event, livetime=exposure_s)
     about = {"plan_name": "fly_series", "detectors": [detector.name], "num_points": events, **(md or {})}
 
     def run() -> Generator[Msg, Any, Any]:

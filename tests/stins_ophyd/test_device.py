@@ -13,7 +13,16 @@ from ophyd.utils import InvalidState
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import CombinedState, Controller, ControllerError, Deadlines, PathInfo, StinsDetector, TriggerInfo
+from stins_ophyd import (
+    CombinedState,
+    Controller,
+    ControllerError,
+    Deadlines,
+    DetectorTrigger,
+    PathInfo,
+    StinsDetector,
+    TriggerInfo,
+)
 from tests.stins_ophyd.chain import SHAPE, Chain
 
 PROTOCOLS = [
@@ -227,7 +236,7 @@ def test_frames_cannot_change_within_a_staging(detector: StinsDetector) -> None:
 
 def test_software_trigger_info_leaves_step_mode_and_sets_the_times(detector: StinsDetector) -> None:
     detector.stage()
-    detector.prepare(TriggerInfo(trigger="software", livetime=0.003)).wait(20)
+    detector.prepare(TriggerInfo(trigger=DetectorTrigger.SOFTWARE, livetime=0.003)).wait(20)
     assert detector.exposure_s.get() == 0.003
     detector.trigger().wait(20)
     detector.unstage()

@@ -6,7 +6,6 @@ import pytest
 
 from stins import StinsError
 from stins.control import FrameDescription, SeriesState, SeriesStatus
-from stins_ophyd import TriggerInfo
 from stins_ophyd.documents import image_data_key, image_keys
 from stins_ophyd.streams import StreamDocuments, StreamKey
 
@@ -66,10 +65,3 @@ def test_a_data_key_has_the_type_that_stands_in_the_file(dtype: str, expected: s
 def test_packed_pixels_which_no_file_can_hold_are_refused_by_name() -> None:
     with pytest.raises(StinsError, match="stins:sim: got pixels of type 'mono12p', expected a type that HDF5 has"):
         image_data_key("stins:sim", FrameDescription(shape=(4, 6), dtype="mono12p"), 1)
-
-
-def test_trigger_info_counts_frames_and_names_what_it_refuses() -> None:
-    info = TriggerInfo(number_of_events=3, frames_per_event=4, livetime=0.2, deadtime=0.05)
-    assert (info.frames, info.times) == (12, {"exposure_s": 0.2, "period_s": 0.25})
-    with pytest.raises(StinsError, match=r"TriggerInfo.trigger: got 'laser'"):
-        TriggerInfo(trigger="laser")

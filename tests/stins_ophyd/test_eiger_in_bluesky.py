@@ -17,7 +17,7 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import EigerDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import DetectorTrigger, EigerDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import EIGER, EigerHook, device, running, simulator_of
@@ -163,7 +163,7 @@ def test_a_fly_series_runs_at_the_detectors_own_pace(
 def test_pulses_of_a_cable_take_the_frames(
     engine: RunEngine, eiger: StinsDetector, documents: Documents, hook: EigerHook
 ) -> None:
-    info = TriggerInfo(number_of_events=3, trigger="external", frames_per_event=2)
+    info = TriggerInfo(number_of_events=3, trigger=DetectorTrigger.EXTERNAL, collections_per_event=2)
     plan = cable(eiger, info, lambda: hook.pulse(count=3, period_s=0.1))
     engine(bpp.stage_wrapper(bpp.run_wrapper(plan), [eiger]))
     assert images(eiger).shape == (6, *SHAPE)
@@ -174,7 +174,7 @@ def test_pulses_of_a_cable_take_the_frames(
 def test_pulses_that_do_not_come_fail_the_plan_by_name(
     engine: RunEngine, eiger: StinsDetector, documents: Documents, hook: EigerHook
 ) -> None:
-    info = TriggerInfo(number_of_events=3, trigger="external", pulse_timeout_s=0.01)
+    info = TriggerInfo(number_of_events=3, trigger=DetectorTrigger.EXTERNAL_EDGE, exposure_timeout=0.01)
     with pytest.raises(FailedStatus) as error:
         engine(bpp.stage_wrapper(bpp.run_wrapper(cable(eiger, info, hook.pulse)), [eiger]))
     assert "it has sent 1 of 3; did the pulses come" in str(error.value)

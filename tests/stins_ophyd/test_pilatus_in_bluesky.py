@@ -16,7 +16,7 @@ from ophyd.sim import SynAxis
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import PilatusDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import DetectorTrigger, PilatusDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
@@ -138,7 +138,9 @@ def test_pulses_of_a_cable_take_the_frames(
     engine: RunEngine, pilatus: StinsDetector, documents: Documents, hook: PilatusHook
 ) -> None:
     def plan() -> Generator[Msg, Any, Any]:
-        yield from bps.prepare(pilatus, TriggerInfo(number_of_events=3, trigger="external"), wait=True)
+        yield from bps.prepare(
+            pilatus, TriggerInfo(number_of_events=3, trigger=DetectorTrigger.EXTERNAL_EDGE), wait=True
+        )
         yield from bps.declare_stream(pilatus, name="primary", collect=True)
         yield from bps.clear_checkpoint()
         yield from bps.kickoff(pilatus, wait=True)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from stins.checks import part_bytes
-from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.control import ArmRequest, FrameDescription, TriggerKind, TriggerRequest
 from stins.transport import high_water_mark
 
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening, differ, with_changes
@@ -36,6 +36,7 @@ class EigerBackend:
     Settings = EigerSettings
     #: A detector does not wait; its frames that nobody takes are dropped, and declared.
     can_wait = False
+    triggers: tuple[TriggerKind, ...] = ("internal", "software", "edge", "level")
 
     def __init__(self, settings: EigerSettings) -> None:
         self._wanted = settings

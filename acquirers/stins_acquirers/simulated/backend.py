@@ -1,13 +1,14 @@
 """A detector that is not there: it keeps its times and its promises, or breaks them on request."""
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from stins import UNSET, Acquisition, Detector, SeriesHeader
-from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.control import ArmRequest, FrameDescription, PulseRequest, TriggerKind, TriggerMode, TriggerRequest
 from stins.messages import Part, Payload
 from stins.transport import Link
 
@@ -25,6 +26,7 @@ class SimulatedBackend:
     """Diffraction rings and spots, computed once and cycled; frame n is always frame n of the pool, cycled."""
 
     Settings = SimulatedSettings
+    triggers: tuple[TriggerKind, ...] = ("internal", "software", "edge", "level")
 
     def __init__(self, settings: SimulatedSettings) -> None:
         self.settings = settings
@@ -48,8 +50,11 @@ class SimulatedBackend:
 
     def arm(self, request: ArmRequest) -> Opening:
         """Computes the frames where they are not there yet."""
-        refuse_trigger_mode(request.trigger_mode, ("internal", "software"))
+        refuse_trigger_mode(request.trigger_mode, get_args(TriggerMode))
         settings, scene = self.settings, _scene(self.settings)
+        if request.trigger_mode == "external" and settings.cable_mode == "level" and request.frames_per_trigger != 1:
+            each = request.frames_per_trigger
+            raise BackendError(f"arm: frames_per_trigger: got {each} with cable_mode 'level', expected 1: its exposure")
         self._series = _Series(request, settings, self._ready_pool(), frame_parts(scene, settings.compression))
         arrays, payload = _series_arrays(scene) if settings.series_arrays else ((), ())
         header = SeriesHeader(
@@ -67,13 +72,19 @@ class SimulatedBackend:
             raise BackendError("simulated: trigger: not armed")
         self._series.trigger(request.first_frame)
 
+    def pulse(self, request: PulseRequest) -> None:
+        """Pulses on its trigger input, each once it is ready for it; those beyond the end of the series do nothing."""
+        if self._series is None:
+            raise BackendError("simulated: pulse: no series waits for pulses; arm one with trigger_mode 'external'")
+        self._series.pulse(request)
+
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """The frames that are due."""
         return self._series.read(timeout_s) if self._series else ()
 
     def triggered(self) -> bool:
         """Whether frames of the last trigger are still to come."""
-        return self._series is not None and self._series.to_come != 0
+        return self._series is not None and self._series.busy
 
     def ending(self) -> Ending | None:
         """A series ends by itself once all frames that were asked for are read."""
@@ -115,7 +126,13 @@ class _Series:
         self._epoch_ns = time.time_ns() - self._armed_ns
         self._clock = FrameClock(0.0, 0.0)
         self._next = 0
+        self._pulses: deque[float] = deque()
         self.to_come = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether frames are still to come of what has triggered it."""
+        return self.to_come != 0 or bool(self._pulses)
 
     @property
     def done(self) -> bool:
@@ -123,6 +140,8 @@ class _Series:
         return expected is not None and self._next >= expected
 
     def trigger(self, first_frame: int | None) -> None:
+        if self._request.trigger_mode == "external":
+            raise BackendError("trigger: this series waits for pulses; arm with another trigger_mode for commands")
         if first_frame is not None:
             self._next = first_frame
         request = self._request
@@ -132,12 +151,33 @@ class _Series:
             self.to_come = -1 if request.frames_expected is None else request.frames_expected - self._next
         self._clock = FrameClock(self._settings.period_s, self._settings.exposure_s)
 
+    def pulse(self, request: PulseRequest) -> None:
+        if self._request.trigger_mode != "external":
+            raise BackendError(f"pulse: trigger_mode is {self._request.trigger_mode!r}, expected 'external'")
+        if self._settings.cable_mode == "level" and not request.length_s > 0:
+            raise BackendError(f"pulse: length_s: got {request.length_s:g}, expected more than 0 s: it is the exposure")
+        self._pulses.extend([request.length_s] * request.count)
+
     def read(self, timeout_s: float) -> list[Frame]:
+        if self.to_come == 0 and not self._next_pulse():
+            # Only a cable can be waited for here; the service's loop must not spin meanwhile.
+            time.sleep(timeout_s if self._request.trigger_mode == "external" else 0.0)
+            return []
         most = 1 << 30 if self.to_come < 0 else self.to_come
         frames = [self._frame() for _ in range(self._clock.wait(timeout_s, most))]
         if self.to_come > 0:
             self.to_come -= len(frames)
         return frames
+
+    def _next_pulse(self) -> bool:
+        """Whether there was one: its exposures begin now."""
+        if not self._pulses or self.done:
+            return False
+        length_s, level = self._pulses.popleft(), self._settings.cable_mode == "level"
+        self.to_come = self._request.frames_per_trigger
+        period_s, exposure_s = self._settings.period_s, self._settings.exposure_s
+        self._clock = FrameClock(length_s, length_s) if level else FrameClock(period_s, exposure_s)
+        return True
 
     def _frame(self) -> Frame:
         number, began = self._next, self._clock.take()

@@ -45,6 +45,8 @@ class SimulatedSettings(Model):
     """Count time of one frame."""
     period_s: float = Field(default=0.0, ge=0, json_schema_extra={"unit": "s"})
     """Time from frame to frame; 0: as fast as anybody takes them, without waiting for the exposure."""
+    cable_mode: Literal["edge", "level"] = "edge"
+    """What a pulse of an external trigger does: it starts exposures of `exposure_s`, or is as long as the one."""
     incident_energy: float = Field(default=12_400.0, gt=0, json_schema_extra={"unit": "eV"})
     """Photon energy of the beam."""
     distance: float = Field(default=0.05, gt=0, json_schema_extra={"unit": "m"})

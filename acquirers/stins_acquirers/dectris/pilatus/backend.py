@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stins.control import ArmRequest, FrameDescription, TriggerRequest
+from stins.control import ArmRequest, FrameDescription, TriggerKind, TriggerRequest
 
 from ...backend import BackendError, Ending, Frame, HardwareError, Opening, differ, with_changes
 from .camserver import Camserver, RefusedError
@@ -51,6 +51,7 @@ class PilatusBackend:
     Settings = PilatusSettings
     #: Images wait in the folder, as long as it has room for them.
     can_wait = True
+    triggers: tuple[TriggerKind, ...] = ("internal", "software", "edge", "level")
 
     def __init__(self, settings: PilatusSettings) -> None:
         self._wanted = settings
