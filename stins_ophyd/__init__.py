@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from .paths import PathInfo, PathProvider, StaticPathProvider
     from .plans import fly_series
     from .processes import DaemonProcess, ProcessError
+    from .pulsing_axis import AxisFlight, PulsingAxis
     from .status import ProgressStatus
     from .trigger_info import DetectorTrigger, TriggerInfo
 
 __all__ = [
+    "AxisFlight",
     "Beamline",
     "CombinedState",
     "Controller",
@@ -35,6 +37,7 @@ __all__ = [
     "PilatusDetector",
     "ProcessError",
     "ProgressStatus",
+    "PulsingAxis",
     "Snapshot",
     "StaticPathProvider",
     "StinsDetector",
@@ -51,6 +54,7 @@ __all__ = [
 
 #: The module of each public name: one name a line, in order.
 _HOME = {
+    "AxisFlight": "pulsing_axis",
     "Beamline": "beamline",
     "CombinedState": "controller",
     "Controller": "controller",
@@ -64,6 +68,7 @@ _HOME = {
     "PilatusDetector": "dectris",
     "ProcessError": "processes",
     "ProgressStatus": "status",
+    "PulsingAxis": "pulsing_axis",
     "Snapshot": "controller",
     "StaticPathProvider": "paths",
     "StinsDetector": "device",

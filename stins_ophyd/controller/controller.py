@@ -15,6 +15,7 @@ from stins.control import (
     FrameDescription,
     PrepareRequest,
     Preview,
+    PulseRequest,
     RecorderStatus,
     SeriesStatus,
     TriggerMode,
@@ -180,6 +181,10 @@ class Controller:
                 self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
             self._next_frame = goal.first + goal.frames
             return goal
+
+    def pulse(self, length_s: float = 0.0, count: int = 1) -> None:
+        """Pulses on the trigger input of a simulated detector; a level is `length_s` long."""
+        self._acquirer.post("/pulse", PulseRequest(count=count, length_s=length_s), timeout_s=self.deadlines.command_s)
 
     def wait_for(
         self, goal: Goal, progress: Callable[[int], None] | None = None, *, silence_s: float | None = None

@@ -59,16 +59,21 @@ class Chain:
 
     def reference(self, frame: int) -> np.ndarray:
         """The pixels of a frame, as the acquirer says they are."""
-        client = DaemonClient("acquirer", self.acquirer.ready.control, AcquirerStatus)
-        try:
-            return np.load(io.BytesIO(client.get(f"/reference/{frame}")))
-        finally:
-            client.close()
+        return reference(self.acquirer.ready.control, frame)
 
     def stop(self) -> None:
         """Ends both."""
         self.acquirer.stop()
         self.recorder.stop()
+
+
+def reference(acquirer_url: str, frame: int) -> np.ndarray:
+    """The pixels of a frame, as that acquirer says they are."""
+    client = DaemonClient("acquirer", acquirer_url, AcquirerStatus)
+    try:
+        return np.load(io.BytesIO(client.get(f"/reference/{frame}")))
+    finally:
+        client.close()
 
 
 def acquirer_config() -> dict[str, Any]:

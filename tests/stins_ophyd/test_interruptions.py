@@ -1,97 +1,104 @@
-"""Pause, resume, abort, stop and halt: no point twice in the file, no fly series half done and called a success."""
+"""Pause, resume, abort, stop, halt, suspenders: no point twice in the file, no half series called a success."""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
-import h5py
 import numpy as np
 import pytest
-from bluesky import RunEngine
-from bluesky.utils import FailedStatus
+from bluesky import Msg, RunEngine
 
-from stins import StinsError
-from stins.control import SeriesState, SeriesStatus
-from stins_ophyd import CombinedState, Snapshot, StinsDetector, fly_series
-from tests.stins_ophyd.chain import Bench, Chain, Documents
+from stins.control import SeriesState
+from stins_ophyd import CombinedState, StinsDetector
+from tests.stins_ophyd.chain import Chain, Documents
+from tests.stins_ophyd.interruptions import Row, Stand, account, compare
+
+_HALF = SeriesState.INCOMPLETE
+_PAUSED = "paused in the middle of a fly series"
+
+#: What is interrupted, when and how, what follows; exit status, outcome, events, frames taken again.
+TABLE = [
+    # A point that is interrupted is taken again, and stands once in the file.
+    Row("count", "exposing", "immediate", "resume", "success", events=3, retaken=1),
+    Row("count of 3", "exposing", "immediate", "resume", "success", events=3, retaken=3),
+    Row("scan", "exposing", "immediate", "resume", "success", events=3, retaken=1),
+    Row("grid_scan", "exposing", "immediate", "resume", "success", events=4, retaken=1),
+    Row("count", "exposing", "suspended", "resume", "success", events=3, retaken=1),
+    Row("count of 3", "exposing", "suspended", "resume", "success", events=3, retaken=3),
+    Row("scan", "exposing", "suspended", "resume", "success", events=3, retaken=1),
+    Row("grid_scan", "exposing", "suspended", "resume", "success", events=4, retaken=1),
+    # A deferred pause waits for the point.
+    Row("count", "exposing", "deferred", "resume", "success", events=3),
+    Row("count of 3", "exposing", "deferred", "resume", "success", events=3),
+    Row("scan", "exposing", "deferred", "resume", "success", events=3),
+    Row("grid_scan", "exposing", "deferred", "resume", "success", events=4),
+    # While the detector is being armed.
+    Row("count", "arming", "immediate", "resume", "success", events=3, retaken=None),
+    Row("count", "arming", "deferred", "resume", "success", events=3),
+    Row("count", "arming", "suspended", "resume", "success", events=3, retaken=None),
+    # An event that is out is out: a point that the RunEngine repeats is another event, with a frame of its own.
+    Row("lingering", "saved", "immediate", "resume", "success", events=3),
+    Row("lingering", "saved", "suspended", "resume", "success", events=3),
+    Row("lingering", "saved", "deferred", "resume", "success", events=2),
+    Row("delayed count", "saved", "immediate", "resume", "success", events=3),
+    # What is ended early has a closed file that says so, whatever the RunEngine calls it.
+    Row("count", "exposing", "immediate", "abort", "abort", _HALF, events=1),
+    Row("count", "exposing", "immediate", "stop", "success", _HALF, events=1),
+    Row("count", "exposing", "immediate", "halt", "abort", _HALF, events=1),
+    Row("count of 3", "exposing", "immediate", "abort", "abort", _HALF, events=1),
+    Row("scan", "exposing", "immediate", "abort", "abort", _HALF, events=1),
+    Row("grid_scan", "exposing", "immediate", "halt", "abort", _HALF, events=1),
+    Row("count", "exposing", "deferred", "abort", "abort", _HALF, events=2),
+    Row("count", "exposing", "deferred", "stop", "success", _HALF, events=2),
+    Row("count", "exposing", "deferred", "halt", "abort", _HALF, events=2),
+    Row("lingering", "saved", "immediate", "abort", "abort", _HALF, events=1),
+    Row("count", "exposing", "suspended", "abort", "abort", _HALF, events=1),
+    Row("count", "exposing", "suspended", "stop", "success", _HALF, events=1),
+    Row("count", "exposing", "suspended", "halt", "abort", _HALF, events=1),
+    Row("count", "arming", "immediate", "abort", "abort", None, events=0),
+    # A series that runs by itself cannot be resumed: what interrupts it ends it.
+    Row("fly", "exposing", "immediate", "", "fail", _HALF),
+    Row("fly", "exposing", "suspended", "", "fail", _HALF),
+    Row("fly", "exposing", "deferred", "", "success", events=8),
+    Row("kickoffs", "exposing", "immediate", "", "fail", _HALF),
+    Row("kickoffs", "exposing", "suspended", "", "fail", _HALF),
+    Row("kickoffs", "exposing", "deferred", "", "success", events=6),
+    # A plan that lets the RunEngine resume it all the same is refused by name.
+    Row("replayed", "exposing", "immediate", "resume", "fail", _HALF, raises=_PAUSED),
+    Row("replayed", "exposing", "suspended", "resume", "fail", _HALF, raises=_PAUSED),
+    Row("replayed", "exposing", "immediate", "abort", "abort", _HALF),
+    Row("replayed", "exposing", "immediate", "stop", "success", _HALF),
+    Row("replayed", "exposing", "immediate", "halt", "abort", _HALF),
+    Row("checkpoint", "exposing", "immediate", "resume", "fail", _HALF, raises=_PAUSED),
+    Row("checkpoint", "exposing", "suspended", "resume", "fail", _HALF, raises=_PAUSED),
+    Row("loop", "exposing", "immediate", "resume", "fail", _HALF, raises=_PAUSED),
+    Row("loop", "exposing", "suspended", "resume", "fail", _HALF, raises=_PAUSED),
+]
 
 
 @pytest.fixture
-def bench(engine: RunEngine, detector: StinsDetector, documents: Documents, run_until: Callable[..., None]) -> Bench:
+def stand(engine: RunEngine, detector: StinsDetector, documents: Documents) -> Stand:
     """All of it."""
-    return Bench(engine, detector, documents, run_until)
+    return Stand(engine, [detector], documents)
 
 
-def frames_sent(number: int) -> Callable[[Snapshot], bool]:
-    """Whether the acquirer is at that frame of a series."""
-    return lambda now: bool(
-        now.state is CombinedState.ACQUIRING and now.acquirer and now.acquirer.frames_sent == number
-    )
+@pytest.fixture(scope="module")
+def pool(chain: Chain) -> list[np.ndarray]:
+    """The frames of the detector, which come in turn."""
+    return [chain.reference(frame) for frame in range(4)]
 
 
-def account(detector: StinsDetector) -> SeriesStatus:
-    """The recorder's account of the last series, which has to be closed."""
-    snapshot = detector.controller.snapshot
-    assert snapshot.state is CombinedState.IDLE
-    assert snapshot.recorder is not None
-    assert snapshot.recorder.series is not None
-    return snapshot.recorder.series
-
-
-def slow(detector: StinsDetector, frames: int = 1) -> None:
-    """Points that can be interrupted."""
-    detector.configure({"exposure_s": 0.15, "period_s": 0.15, "frames": frames})
-
-
-def test_a_point_that_a_pause_interrupted_is_taken_again(bench: Bench, chain: Chain) -> None:
-    slow(bench.detector, frames=2)
-    bench.pause(bp.count([bench.detector], 3), frames_sent(3))
-    bench.engine.resume()
-    assert bench.documents.indices == [(0, 1), (1, 2), (2, 3)]
-    assert [event["seq_num"] for event in bench.documents.of("event")] == [1, 2, 3]
-    assert bench.documents.stop["exit_status"] == "success"
-    series = account(bench.detector)
-    assert (series.state, series.rows, series.retaken) == (SeriesState.COMPLETE, 6, 2)
-    with h5py.File(series.file) as file:
-        assert np.array_equal(file["/entry/data/data"][()], [chain.reference(frame) for frame in range(6)])
-
-
-def test_a_deferred_pause_takes_nothing_again(bench: Bench) -> None:
-    slow(bench.detector)
-    bench.pause(bp.count([bench.detector], 3), frames_sent(1), defer=True)
-    bench.engine.resume()
-    assert bench.documents.indices == [(0, 1), (1, 2), (2, 3)]
-    assert (account(bench.detector).rows, account(bench.detector).retaken) == (3, 0)
-
-
-def test_events_and_frames_agree_when_the_engine_repeats_a_point_that_was_saved(bench: Bench) -> None:
-    """A pause between a point and its next checkpoint makes the RunEngine repeat the event; its frame goes with it."""
-    saved = threading.Event()
-    token = bench.engine.subscribe(lambda _, doc: saved.set(), "event")
-    bench.run_until(bp.count([bench.detector], 2, delay=0.5), saved)
-    bench.engine.unsubscribe(token)
-    bench.engine.resume()
-    assert len(bench.documents.of("event")) == len(bench.documents.indices) == account(bench.detector).rows
-
-
-@pytest.mark.parametrize(
-    ("ending", "exit_status"), [("abort", "abort"), ("stop", "success"), ("halt", "abort")], ids=str
-)
-def test_a_scan_that_is_ended_leaves_a_closed_file_marked_incomplete(
-    bench: Bench, ending: str, exit_status: str
-) -> None:
-    slow(bench.detector)
-    bench.pause(bp.count([bench.detector], 5), frames_sent(2))
-    getattr(bench.engine, ending)()
-    assert bench.documents.stop["exit_status"] == exit_status
-    series = account(bench.detector)
-    assert series.state is SeriesState.INCOMPLETE
-    assert "aborted" in series.reason
-    with h5py.File(series.file) as file:
-        assert len(file["/entry/data/data"]) >= len(bench.documents.indices) == 2
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_documents_counts_and_file_agree_after_an_interruption(stand: Stand, pool: list[np.ndarray], row: Row) -> None:
+    error = stand.interrupt(row)
+    assert row.raises in str(error)
+    assert (error is None) == (not row.raises)
+    assert stand.engine.state == "idle"
+    assert stand.documents.stop["exit_status"] == row.exit_status
+    assert row.raises in stand.documents.stop["reason"]
+    compare(stand, row, pool)
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.006, 0.014])
@@ -109,102 +116,19 @@ def test_a_point_that_is_ended_while_its_detector_is_being_armed_ends_clean(
     assert detector.controller.series is None
 
 
-def test_a_scan_that_is_aborted_while_it_arms_ends_as_aborted(bench: Bench) -> None:
-    arming = threading.Event()
-    token = bench.engine.subscribe(lambda _, doc: arming.set(), "start")
-    bench.run_until(bp.count([bench.detector], 3), arming)
-    bench.engine.unsubscribe(token)
-    bench.engine.abort()
-    assert bench.documents.stop["exit_status"] == "abort"
-    assert bench.detector.controller.snapshot.state is CombinedState.IDLE
-
-
-def test_a_pause_ends_a_fly_series_with_what_was_flushed(bench: Bench) -> None:
-    slow(bench.detector)
-    bench.pause(fly_series(bench.detector, 500, flush_period_s=0.1), frames_sent(3))
-    assert bench.engine.state == "idle"
-    assert bench.documents.stop["exit_status"] == "fail"
-    series = account(bench.detector)
-    assert series.state is SeriesState.INCOMPLETE
-    assert 0 < bench.documents.indices[-1][1] <= series.written
-
-
-def replayed(detector: StinsDetector, *, checkpoint: bool = False) -> Iterator[Any]:
-    """A fly plan without clear_checkpoint: the RunEngine replays it after a pause."""
-
-    @bpp.stage_decorator([detector])
-    @bpp.run_decorator()
-    def plan():
-        yield from bps.prepare(detector, 500, wait=True)
-        yield from bps.declare_stream(detector, name="primary", collect=True)
-        yield from bps.kickoff(detector, wait=True)
-        if checkpoint:
-            yield from bps.checkpoint()
-        yield from bps.complete(detector, wait=True)
-        yield from bps.collect(detector, name="primary")
-
-    return plan()
-
-
-@pytest.mark.parametrize("checkpoint", [False, True], ids=["from prepare", "from complete"])
-def test_a_replayed_fly_series_is_refused_by_name_and_never_a_success(bench: Bench, checkpoint: bool) -> None:
-    slow(bench.detector)
-    bench.pause(replayed(bench.detector, checkpoint=checkpoint), frames_sent(3))
-    assert bench.engine.state == "paused"
-    assert account(bench.detector).state is SeriesState.INCOMPLETE
-    with pytest.raises((StinsError, FailedStatus), match="paused in the middle of a fly series"):
-        bench.engine.resume()
-    assert bench.documents.stop["exit_status"] == "fail"
-    assert "paused in the middle of a fly series" in bench.documents.stop["reason"]
-
-
-def test_a_plan_that_goes_on_collecting_after_a_pause_is_refused(bench: Bench) -> None:
-    """With a checkpoint in each loop the RunEngine takes the interrupted wait for done."""
-    slow(bench.detector)
-
-    @bpp.stage_decorator([bench.detector])
-    @bpp.run_decorator()
-    def plan():
-        yield from bps.prepare(bench.detector, 500, wait=True)
-        yield from bps.declare_stream(bench.detector, name="primary", collect=True)
-        yield from bps.kickoff(bench.detector, wait=True)
-        yield from bps.complete(bench.detector, group="complete")
-        done = False
-        while not done:
-            yield from bps.checkpoint()
-            done = yield from bps.wait("complete", timeout=0.1, error_on_timeout=False)
-            yield from bps.collect(bench.detector, name="primary")
-
-    bench.pause(plan(), frames_sent(4))
-    with pytest.raises((StinsError, FailedStatus), match="paused in the middle of a fly series"):
-        bench.engine.resume()
-    assert bench.documents.stop["exit_status"] == "fail"
-
-
-def test_a_paused_fly_series_that_is_aborted_is_closed(bench: Bench) -> None:
-    slow(bench.detector)
-    bench.pause(replayed(bench.detector), frames_sent(3))
-    bench.engine.abort()
-    assert bench.documents.stop["exit_status"] == "abort"
-    assert account(bench.detector).state is SeriesState.INCOMPLETE
-
-
-def test_a_plan_that_fails_elsewhere_closes_the_file(bench: Bench) -> None:
-    def broken():
-        yield from bps.trigger_and_read([bench.detector])
+def test_a_plan_that_fails_elsewhere_closes_the_file(stand: Stand) -> None:
+    def broken() -> Iterator[Msg]:
+        yield from bps.trigger_and_read(stand.detectors)
         raise RuntimeError("the shutter is stuck")
 
-    plan = bpp.stage_wrapper(bpp.run_wrapper(broken()), [bench.detector])
     with pytest.raises(RuntimeError, match="shutter"):
-        bench.engine(plan)
-    assert bench.documents.stop["exit_status"] == "fail"
-    assert account(bench.detector).written == 1
+        stand.engine(bpp.stage_wrapper(bpp.run_wrapper(broken()), stand.detectors))
+    assert stand.documents.stop["exit_status"] == "fail"
+    assert account(stand.detectors[0]).written == 1
 
 
-def test_the_next_scan_works_after_an_interruption(bench: Bench) -> None:
-    slow(bench.detector)
-    bench.pause(bp.count([bench.detector], 5), frames_sent(1))
-    bench.engine.abort()
-    bench.engine(bp.count([bench.detector], 2))
-    assert bench.documents.stop["exit_status"] == "success"
-    assert account(bench.detector).state is SeriesState.COMPLETE
+def test_the_next_scan_works_after_an_interruption(stand: Stand) -> None:
+    stand.interrupt(Row("count", "exposing", "suspended", "abort", "abort"))
+    stand.engine(bp.count(stand.detectors, 2))
+    assert stand.documents.stop["exit_status"] == "success"
+    assert account(stand.detectors[0]).state is SeriesState.COMPLETE
