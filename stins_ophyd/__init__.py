@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .detectors import find_detector, make_detector
     from .device import StinsDetector
     from .metadata import StoredMetadata
+    from .path_template import TemplatePathProvider
     from .paths import PathInfo, PathProvider, StaticPathProvider
     from .plans import fly_series
     from .processes import DaemonProcess, ProcessError
@@ -42,6 +43,7 @@ __all__ = [
     "StaticPathProvider",
     "StinsDetector",
     "StoredMetadata",
+    "TemplatePathProvider",
     "TriggerInfo",
     "find_controller",
     "find_detector",
@@ -73,6 +75,7 @@ _HOME = {
     "StaticPathProvider": "paths",
     "StinsDetector": "device",
     "StoredMetadata": "metadata",
+    "TemplatePathProvider": "path_template",
     "TriggerInfo": "trigger_info",
     "find_controller": "beamline",
     "find_detector": "detectors",

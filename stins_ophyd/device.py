@@ -104,10 +104,9 @@ class StinsDetector(Device):
         return staged
 
     def _begin(self) -> None:
-        snapshot = self.controller.snapshot
-        roots = snapshot.recorder.roots if snapshot.recorder else ()
-        filename = relative_name(self.path_provider(self.image_key), roots)
-        self._staging = Staging(self.controller, lambda: filename if self.recorded.get() else None)
+        # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
+        name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
+        self._staging = Staging(self.controller, lambda: self._filename(name))
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
         self._published, self._paused, self._refusal = 0, False, ""
@@ -134,7 +133,10 @@ class StinsDetector(Device):
             self._worker.join()
 
     def pause(self) -> None:
-        """A point is taken again after a pause, so nothing happens here; a fly series cannot go on, it is aborted."""
+        """A point is taken again after a pause, so nothing happens here; a fly series cannot go on, it is aborted.
+
+        One that was prepared and not kicked off yet stays so, unless pulses could take frames of it meanwhile.
+        """
         self._paused = True
         staging = self._staging
         if staging is not None and staging.flies:
@@ -176,11 +178,14 @@ class StinsDetector(Device):
         staging = self._required("prepare")
         info = self._asked(value)
         self._frame()
-        staging.check("prepare", Step.STAGED)
+        if not staging.is_prepared(info):
+            staging.check("prepare", Step.STAGED)
         changes = self._settings_for(info)
         status = ProgressStatus(self, target=1, what="prepare")
 
         def work() -> None:
+            if staging.is_prepared(info):
+                return
             if changes:
                 self.apply(changes)
             staging.prepare(info)
@@ -308,6 +313,17 @@ class StinsDetector(Device):
                 f"{self.events_to_kickoff.name}: got {asked}, expected {armed} as prepared; set it before prepare: a "
                 "detector is armed for frames of one number in each kickoff"
             )
+
+    def _filename(self, named: str | None) -> str | None:
+        """The file of the series that is being armed; None for one that is not to be recorded."""
+        return (named or self._name_file("arm")) if self.recorded.get() else None
+
+    def _name_file(self, step: str) -> str:
+        recorder = self.controller.snapshot.recorder
+        try:
+            return relative_name(self.path_provider(self.image_key), recorder.roots if recorder else ())
+        except StinsError as error:
+            raise StinsError(f"{self.name}: {step}: {error}") from None
 
     def _new_worker(self) -> Worker:
         deadlines = self.controller.deadlines

@@ -9,10 +9,21 @@ from uuid import uuid4
 
 from stins import StinsError
 
-__all__ = ["HasPath", "PathInfo", "PathProvider", "StaticPathProvider", "relative_name", "uuid_filename"]
+__all__ = [
+    "ALLOWED",
+    "HasPath",
+    "PathInfo",
+    "PathProvider",
+    "StaticPathProvider",
+    "is_readable",
+    "relative_name",
+    "uuid_filename",
+]
 
 _SUFFIX = ".nxs"
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+#: What a name may have, for messages.
+ALLOWED = "letters, digits and . _ - only: a catalogue cannot read others back"
 
 
 class HasPath(Protocol):
@@ -28,7 +39,11 @@ class HasPath(Protocol):
 
 
 class PathProvider(Protocol):
-    """Names the file of each staging."""
+    """Names the file of each staging.
+
+    It is asked when the detector is staged; one with an attribute `per_run` that is true when the series is armed, and
+    its run known.
+    """
 
     def __call__(self, datakey_name: str | None = None) -> HasPath:
         """Where the file for that data key goes."""
@@ -46,6 +61,14 @@ def uuid_filename(datakey_name: str | None = None) -> str:
     """A name that no other file has."""
     prefix = f"{datakey_name}-" if datakey_name else ""
     return f"{prefix}{uuid4()}"
+
+
+def is_readable(step: str) -> bool:
+    """Whether a folder or file of that name can be read back by a catalogue.
+
+    Tiled takes a file's URI as it stands, so that neither a blank nor an escape for it works.
+    """
+    return _STEP.fullmatch(step) is not None
 
 
 class StaticPathProvider:
@@ -68,19 +91,20 @@ def relative_name(path: HasPath, roots: Sequence[str]) -> str:
     """The file name as the recorder wants it: relative to its first root, or `NAME:file` below the root called NAME.
 
     Raises:
-        StinsError: outside the roots, or a character that a catalogue could not read back (Tiled takes a file's URI as
-            it stands, so that neither a blank nor an escape for it works).
+        StinsError: outside the roots, or a character that a catalogue could not read back.
     """
     folder, place = PurePath(path.directory_path), ""
     if folder.is_absolute():
         root = next((root for root in roots if folder.is_relative_to(root)), None)
         if root is None:
-            known = ", ".join(roots)
-            raise StinsError(f"path provider: got folder {folder}, expected one below the recorder's roots: {known}")
+            raise StinsError(
+                f"path provider: got folder {folder}, expected one below the recorder's roots: {', '.join(roots)}; "
+                "a relative one is below the first of them"
+            )
         folder = folder.relative_to(root)
         place = "" if root == roots[0] else f"{PurePath(root).name}:"
     name = path.filename if PurePath(path.filename).suffix else path.filename + _SUFFIX
     for step in (*folder.parts, name):
-        if not _STEP.fullmatch(step):
-            raise StinsError(f"path provider: got {step!r} in {folder / name}, expected letters, digits and . _ - only")
+        if not is_readable(step):
+            raise StinsError(f"path provider: got {step!r} in {folder / name}, expected {ALLOWED}")
     return f"{place}{folder / name}"

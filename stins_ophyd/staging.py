@@ -42,6 +42,7 @@ class Staging:
         self._filename: str | None = None
         self._series_id = ""
         self._goal: Goal | None = None
+        self._info: TriggerInfo | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
         self._silence_s: float | None = None
@@ -109,8 +110,13 @@ class Staging:
 
     @property
     def flies(self) -> bool:
-        """Whether a series is armed or running by itself."""
-        return self.step in (Step.PREPARED, Step.FLYING)
+        """Whether a series takes frames by itself, or may: one that waits for its first kickoff does not."""
+        by_pulses = self._info is not None and self._info.mode == "external"
+        return self.step is Step.FLYING or (self.step is Step.PREPARED and (by_pulses or self._goal is not None))
+
+    def is_prepared(self, info: TriggerInfo) -> bool:
+        """Whether just that was prepared and waits for its first kickoff: the RunEngine says it again after a pause."""
+        return self.step is Step.PREPARED and self._goal is None and self._info == info
 
     @property
     def events(self) -> int:
@@ -171,6 +177,7 @@ class Staging:
 
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
         self._filename = self._name_file()
+        self._info = info
         self.frames_per_event = info.collections_per_event
         self.events_per_kickoff = info.number_of_events // info.kickoffs
         self._flown = info.trigger is not DetectorTrigger.SOFTWARE

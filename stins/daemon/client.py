@@ -79,10 +79,10 @@ class DaemonClient(Generic[S]):
             status, content = self._exchange(request, time.monotonic() + timeout_s)
         except httpx.TimeoutException:
             raise self._error(
-                step, f"no answer within {timeout_s:g} s; is the process stopped or overloaded?"
+                step, f"no answer within {timeout_s:g} s", "is the process stopped or overloaded?"
             ) from None
         except httpx.HTTPError as error:
-            raise self._error(step, f"{error}; is the process running? (stins status)") from None
+            raise self._error(step, str(error), "is the process running? (stins status)") from None
         if httpx.codes.is_success(status):
             return content
         raise self._error(step, _refusal(status, content))
@@ -104,10 +104,10 @@ class DaemonClient(Generic[S]):
         try:
             return self._decoder.decode(raw)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise self._error(step, f"got {raw[:80]!r}: {error}; is this the right endpoint?") from None
+            raise self._error(step, f"got {raw[:80]!r}: {error}", "is this the right endpoint?") from None
 
-    def _error(self, step: str, problem: str) -> RemoteError:
-        return RemoteError(self.name, step, self.url, problem)
+    def _error(self, step: str, problem: str, remedy: str = "") -> RemoteError:
+        return RemoteError(self.name, step, self.url, problem, remedy=remedy)
 
 
 class Watch(Generic[S]):

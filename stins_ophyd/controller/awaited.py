@@ -7,7 +7,8 @@ import msgspec
 from stins.control import AcquirerState, AcquirerStatus, Preview, RecorderState, SeriesState
 
 from .goal import Goal
-from .snapshot import Role, Snapshot
+from .remedies import Cause, Debt
+from .snapshot import Snapshot
 from .states import CombinedState
 
 __all__ = [
@@ -39,7 +40,7 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     done: Callable[[Snapshot], bool]
-    owed: Callable[[Snapshot], tuple[Role, str]]
+    owed: Callable[[Snapshot], Debt]
     timeout_s: float
     progress: Callable[[Snapshot], object] = lambda _: None
     patience: Callable[[Snapshot], float] = lambda _: 0.0
@@ -75,7 +76,7 @@ def until_heard(timeout_s: float) -> Awaited:
     return Awaited(
         step="connect",
         done=lambda now: now.state is not CombinedState.OFFLINE,
-        owed=lambda now: (now.culprit or "acquirer", now.reason),
+        owed=lambda now: Debt(now.culprit or "acquirer", now.reason, Cause.OFFLINE),
         timeout_s=timeout_s,
         despite_fault=True,
         despite_offline=True,
@@ -96,8 +97,8 @@ def until_idle(step: str, timeout_s: float, *, despite_fault: bool = False) -> A
 def until_free(step: str, timeout_s: float) -> Awaited:
     """The detector is not busy with what it was told before."""
 
-    def owed(now: Snapshot) -> tuple[Role, str]:
-        return "acquirer", f"it is busy still: {now.acquirer.busy if now.acquirer else ''}"
+    def owed(now: Snapshot) -> Debt:
+        return Debt("acquirer", f"it is busy still: {now.acquirer.busy if now.acquirer else ''}", Cause.BUSY)
 
     return Awaited(
         step=step, done=lambda now: now.acquirer is not None and not now.acquirer.busy, owed=owed, timeout_s=timeout_s
@@ -115,7 +116,7 @@ def until_open(series_id: str, timeout_s: float) -> Awaited:
     return Awaited(
         step="arm (open the file)",
         done=done,
-        owed=lambda _: ("recorder", f"series {series_id} has not reached it; is the acquirer one of its sources?"),
+        owed=lambda _: Debt("recorder", f"series {series_id} has not reached it", Cause.NO_START),
         timeout_s=timeout_s,
     )
 
@@ -132,7 +133,7 @@ def until_settled(series_id: str, timeout_s: float) -> Awaited:
     return Awaited(
         step="trigger",
         done=done,
-        owed=lambda _: ("acquirer", "the frames of the trigger before have not all arrived"),
+        owed=lambda _: Debt("acquirer", "the frames of the trigger before have not all arrived", Cause.NOT_ARRIVED),
         timeout_s=timeout_s,
         progress=lambda now: (now.acquirer, now.series(series_id)),
     )
@@ -167,7 +168,10 @@ def until_preview(row: int, stale: Collection[Preview], timeout_s: float) -> Awa
         return any(preview.row == row and preview not in stale for preview in now.previews)
 
     return Awaited(
-        step="preview", done=done, owed=lambda _: ("recorder", f"no preview of row {row}"), timeout_s=timeout_s
+        step="preview",
+        done=done,
+        owed=lambda _: Debt("recorder", f"no preview of row {row}", Cause.NOT_FLUSHED),
+        timeout_s=timeout_s,
     )
 
 
@@ -185,7 +189,7 @@ def until_closed(step: str, series_id: str, timeout_s: float, *, heed_acquirer: 
     return Awaited(
         step=f"{step} (close the file)",
         done=done,
-        owed=lambda _: ("recorder", f"series {series_id} is still open"),
+        owed=lambda _: Debt("recorder", f"series {series_id} is still open", Cause.NOT_CLOSED),
         timeout_s=timeout_s,
         despite_fault=True,
         despite_offline=not heed_acquirer,
@@ -206,17 +210,15 @@ def until_ended(series_id: str, timeout_s: float) -> Awaited:
     return Awaited(
         step="abort (close the file)",
         done=done,
-        owed=lambda _: ("recorder", f"series {series_id} is still open"),
+        owed=lambda _: Debt("recorder", f"series {series_id} is still open", Cause.NOT_CLOSED),
         timeout_s=timeout_s,
         despite_fault=True,
         despite_interruption=True,
     )
 
 
-def _busy(now: Snapshot) -> tuple[Role, str]:
+def _busy(now: Snapshot) -> Debt:
     acquirer, recorder = now.acquirer, now.recorder
     if acquirer is not None and is_armed(acquirer):
-        problem = f"it is {acquirer.state.value} for series {acquirer.series_id}; reset() ends that series"
-        return "acquirer", problem
-    state = recorder.state.value if recorder else "offline"
-    return "recorder", f"it is {state}, expected idle; reset() ends its series"
+        return Debt("acquirer", f"it is {acquirer.state.value} for series {acquirer.series_id}", Cause.IN_USE, "idle")
+    return Debt("recorder", f"it is {recorder.state.value if recorder else 'offline'}", Cause.LEFT_OPEN, "idle")

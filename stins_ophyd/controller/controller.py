@@ -40,6 +40,7 @@ from .deadlines import Deadlines
 from .goal import Goal
 from .observer import Observer
 from .recorder_group import RecorderGroup
+from .remedies import Cause, Debt
 from .series import Series
 from .snapshot import Role, Snapshot
 from .states import CombinedState
@@ -289,7 +290,7 @@ class Controller:
 
     def _armed(self, step: str) -> Series:
         if self._series is None:
-            raise self._observer.error("acquirer", step, "no series is armed; call arm() first")
+            raise self._observer.error(step, Debt("acquirer", "no series is armed", Cause.NOT_ARMED))
         return self._series
 
     # -- triggering -----------------------------------------------------------------------------

@@ -5,17 +5,23 @@ import msgspec
 from stins import StinsError
 from stins.control import AcquirerState, RecorderState, SeriesState, SeriesStatus
 
+from .remedies import Cause, Debt
 from .snapshot import Role, Snapshot
 
 __all__ = ["Goal", "SeriesProblem"]
 
 
 class SeriesProblem(StinsError):  # noqa: N818  # not an error of its own: it becomes one when step and endpoint are known
-    """A series cannot reach its goal any more; `role` says whose doing it is. `only_losses`: it could go on."""
+    """A series cannot reach its goal any more; `debt` says whose doing it is, and what to do.
 
-    def __init__(self, role: Role, problem: str, *, only_losses: bool = False) -> None:
+    `only_losses`: it could go on.
+    """
+
+    def __init__(
+        self, role: Role, problem: str, cause: Cause, expected: str = "", *, only_losses: bool = False
+    ) -> None:
         super().__init__(problem)
-        self.role: Role = role
+        self.debt = Debt(role, problem, cause, expected)
         self.only_losses = only_losses
 
 
@@ -87,39 +93,44 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         counts = (series.received, series.written, series.rows, series.state) if series else None
         return (counts, acquirer.frames_sent if acquirer else None, snapshot.state)
 
-    def owed(self, snapshot: Snapshot) -> tuple[Role, str]:
+    def owed(self, snapshot: Snapshot) -> Debt:
         """Who is behind, and with what."""
         series, acquirer = snapshot.series(self.series_id), snapshot.acquirer
-        sent = acquirer.frames_sent if acquirer else 0
+        # What has arrived was sent, whatever the acquirer said last.
+        sent = max(acquirer.frames_sent if acquirer else 0, series.received if series else 0)
         due = f"{self.done(snapshot)} of {self.frames} frames are recorded"
         if sent < self.sent:
-            pulses = "; did the pulses come, and not too fast for it?" if self.cable else ""
-            return "acquirer", f"{due}; it has sent {sent} of {self.sent}{pulses}"
+            cause = Cause.NO_PULSE if self.cable else Cause.NO_FRAME
+            return Debt("acquirer", f"{due}; it has sent {sent} of {self.sent}", cause)
         if series is None:
-            return "recorder", f"{due}; it does not have series {self.series_id}"
+            return Debt("recorder", f"{due}; it does not have series {self.series_id}", Cause.NO_START)
         lost = self.received - series.received
         if lost > 0:
-            return "recorder", f"{due}; {lost} of those sent did not arrive"
-        return "recorder", f"{due}; the series is {series.state.value}"
+            return Debt("recorder", f"{due}; {lost} of those sent did not arrive", Cause.NOT_ARRIVED)
+        return Debt("recorder", f"{due}; the series is {series.state.value}", Cause.NOT_FLUSHED)
 
     def _check(self, series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> None:
         if series.state is SeriesState.FAILED:
             # Before the missing frames: they are missing because of this, and its text says what to do.
-            raise SeriesProblem("recorder", f"the series failed after {series.rows} rows: {series.reason}")
+            raise SeriesProblem(
+                "recorder", f"the series failed after {series.rows} rows: {series.reason}", Cause.FAILED
+            )
         is_open = series.state is SeriesState.OPEN
         if series.missing:
-            raise SeriesProblem("recorder", _missing(series, dropped, notes), only_losses=is_open)
+            raise SeriesProblem("recorder", _missing(series, dropped, notes), Cause.LOST, only_losses=is_open)
         if dropped:
             why = "its detector did not give them, or nobody took them in time"
-            raise SeriesProblem("acquirer", f"it had to drop {dropped} frames: {why}", only_losses=is_open)
+            problem = f"it had to drop {dropped} frames: {why}"
+            raise SeriesProblem("acquirer", problem, Cause.DROPPED, only_losses=is_open)
         if is_open:
             return
         if series.state is not SeriesState.COMPLETE or not self.closes:
             why = f": {series.reason}" if series.reason else ""
-            raise SeriesProblem("recorder", f"the series ended {series.state.value} with {series.rows} rows{why}")
+            problem = f"the series ended {series.state.value} with {series.rows} rows{why}"
+            raise SeriesProblem("recorder", problem, Cause.ENDED)
         if series.rows + series.discarded != self.first + self.frames:
-            expected = self.first + self.frames
-            raise SeriesProblem("recorder", f"the file has {series.rows} rows, expected {expected - series.discarded}")
+            expected = self.first + self.frames - series.discarded
+            raise SeriesProblem("recorder", f"the file has {series.rows} rows", Cause.ENDED, str(expected))
 
 
 def _missing(series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> str:

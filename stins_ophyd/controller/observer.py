@@ -16,6 +16,7 @@ from .deadlines import Deadlines
 from .errors import ControllerError, FramesLostError
 from .goal import SeriesProblem
 from .recorder_group import GroupWatch, RecorderGroup
+from .remedies import Cause, Debt
 from .series import Series, fault_of
 from .snapshot import UNHEARD, Role, Snapshot, combine
 from .states import CombinedState
@@ -113,13 +114,13 @@ class Observer:
         with self._changed:
             self._changed.wait(timeout_s)
 
-    def error(
-        self, role: Role, step: str, problem: str, kind: type[ControllerError] = ControllerError
-    ) -> ControllerError:
+    def error(self, step: str, debt: Debt, kind: type[ControllerError] = ControllerError) -> ControllerError:
         """The error of that process at that step."""
-        return kind(role, step, self._clients[role].url, problem)
+        url = self._clients[debt.role].url
+        return kind(debt.role, step, url, debt.problem, expected=debt.expected, remedy=debt.remedy)
 
     def _interrupted(self, step: str, why: str) -> ControllerError:
+        # No remedy: whoever ended it knows why.
         return ControllerError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
 
     def _is_done(self, awaited: Awaited) -> bool:
@@ -127,17 +128,19 @@ class Observer:
             return awaited.done(self.snapshot)
         except SeriesProblem as problem:
             kind = FramesLostError if problem.only_losses else ControllerError
-            raise self.error(problem.role, awaited.step, str(problem), kind) from None
+            raise self.error(awaited.step, problem.debt, kind) from None
 
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
+        culprit = snapshot.culprit or "acquirer"
         if snapshot.state is CombinedState.FAULT and not awaited.despite_fault:
-            raise self.error(snapshot.culprit or "acquirer", awaited.step, f"{snapshot.reason}; reset() leaves FAULT")
+            raise self.error(awaited.step, Debt(culprit, snapshot.reason, Cause.FAULT))
         if offline_s >= self._offline_s(awaited, snapshot) and not awaited.despite_offline:
             problem = f"{snapshot.reason}; waited {offline_s:.1f} s for it to come back"
-            raise self.error(snapshot.culprit or "acquirer", awaited.step, problem)
+            raise self.error(awaited.step, Debt(culprit, problem, Cause.OFFLINE))
         if still_s >= (limit_s := awaited.timeout_s + awaited.patience(snapshot)):
-            role, owed = awaited.owed(snapshot)
-            raise self.error(role, awaited.step, f"{owed}; nothing moved for {limit_s:g} s")
+            debt = awaited.owed(snapshot)
+            problem = f"{debt.problem}; nothing moved for {limit_s:.3g} s"
+            raise self.error(awaited.step, msgspec.structs.replace(debt, problem=problem))
 
     def _patience(self, awaited: Awaited, now: float, moved: float, offline: float | None) -> float:
         limit_s = awaited.timeout_s + awaited.patience(self.snapshot)

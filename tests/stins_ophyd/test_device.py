@@ -245,8 +245,9 @@ def test_software_trigger_info_leaves_step_mode_and_sets_the_times(detector: Sti
 def test_a_staging_has_one_series(detector: StinsDetector) -> None:
     detector.stage()
     detector.prepare(3).wait(20)
+    detector.prepare(3).wait(20)  # as the RunEngine does after a pause
     with pytest.raises(StinsError, match=r"prepare: the detector is prepared to fly, expected staged"):
-        detector.prepare(3)
+        detector.prepare(4)
     with pytest.raises(StinsError, match=r"complete: the detector is prepared to fly, expected flying"):
         detector.complete()
     detector.kickoff().wait(20)

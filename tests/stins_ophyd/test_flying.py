@@ -207,7 +207,7 @@ def test_pulses_that_do_not_come_fail_the_plan_in_the_time_that_was_given(
 ) -> None:
     detector = detectors[0]
     info = TriggerInfo(3, DetectorTrigger.EXTERNAL_EDGE, exposure_timeout=0.01)
-    with pytest.raises(FailedStatus, match=r"it has sent 1 of 3; did the pulses come"):
+    with pytest.raises(FailedStatus, match=r"it has sent 1 of 3; nothing moved for 1 s; did the pulses come"):
         engine(flight([detector], info, pulses=detector.controller.pulse))
     assert "did the pulses come" in documents.stop["reason"]
     assert account(detector).state is SeriesState.INCOMPLETE

@@ -1,12 +1,16 @@
 """Names of files: below the root, and such that a catalogue can read them back."""
 
 from pathlib import Path, PurePath
+from typing import Any
 
+import bluesky.plans as bp
 import pytest
+from bluesky import RunEngine
 
 from stins import StinsError
-from stins_ophyd import PathInfo, StaticPathProvider
-from stins_ophyd.paths import relative_name
+from stins_ophyd import PathInfo, StaticPathProvider, StinsDetector, TemplatePathProvider
+from stins_ophyd.paths import PathProvider, relative_name
+from tests.stins_ophyd.chain import Chain, Documents
 
 ROOTS = ("/data", "/scratch/fast")
 
@@ -51,3 +55,84 @@ def test_each_call_of_the_default_provider_names_another_file() -> None:
     assert first.directory_path == PurePath("2026")
     assert first.filename.startswith("det_image-")
     assert first.filename != second.filename
+
+
+def test_the_providers_of_ophyd_async_are_taken_as_they_are(tmp_path: Path) -> None:
+    core = pytest.importorskip("ophyd_async.core")
+    names = core.AutoIncrementFilenameProvider(base_filename="scan", max_digits=3)
+    static: PathProvider = core.StaticPathProvider(names, tmp_path / "visit")
+    daily: PathProvider = core.YMDPathProvider(core.UUIDFilenameProvider(), tmp_path)
+    roots = (str(tmp_path),)
+    assert [relative_name(static("det"), roots) for _ in range(2)] == ["visit/scan_000.nxs", "visit/scan_001.nxs"]
+    assert relative_name(daily("det"), roots).startswith("det/20")
+
+
+def path(provider: TemplatePathProvider, datakey_name: str = "det_image") -> str:
+    """Where it puts the file."""
+    return relative_name(provider(datakey_name), ROOTS)
+
+
+def test_a_template_is_filled_with_what_is_known() -> None:
+    metadata = {"proposal": "p42", "sample": {"name": "lysozyme"}, "scan_id": 7}
+    provider = TemplatePathProvider("{proposal}/{sample[name]}/{detector}_{scan_id:05d}_{uid:.8}", metadata)
+    first, second = path(provider), path(provider)
+    assert first.startswith("p42/lysozyme/det_00007_")
+    assert len(first) == len("p42/lysozyme/det_00007_12345678.nxs")
+    assert first != second
+
+
+def test_a_date_is_written_as_it_is_asked_for() -> None:
+    assert path(TemplatePathProvider("{date:%Y-%m}/{detector}")).endswith("/det.nxs")
+
+
+TEMPLATES = [
+    (
+        "{proposal}/{uid}",
+        {},
+        "got no value for 'proposal', expected it in RE.md or in the plan's md; known: date",
+    ),
+    ("{sample}/x", {"sample": "lysozyme 1"}, "sample: got 'lysozyme 1', expected letters, digits"),
+    ("{sample}/x", {"sample": "../x"}, r"sample: got '\.\./x', expected letters"),
+    ("{sample}/x", {"sample": ""}, "sample: got '', expected letters"),
+    ("{scan_id:05d}", {"scan_id": "seven"}, "{scan_id:05d}: Unknown format code 'd'"),
+    ("{sample[name]}", {"sample": {}}, r"got no value for 'sample\[name\]'"),
+]
+
+
+@pytest.mark.parametrize(("template", "metadata", "text"), TEMPLATES)
+def test_what_cannot_be_filled_is_refused_with_field_and_value(
+    template: str, metadata: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(StinsError, match=f"path template: {text}"):
+        TemplatePathProvider(template, metadata)("det_image")
+
+
+@pytest.mark.parametrize("template", ["a b/{uid}", "{uid}#", "{uid", "{uid}/{"])
+def test_a_template_that_gives_no_readable_name_is_refused_at_once(template: str) -> None:
+    with pytest.raises(StinsError, match="path template"):
+        TemplatePathProvider(template)
+
+
+def test_a_file_has_the_name_of_its_run(
+    engine: RunEngine, detector: StinsDetector, documents: Documents, chain: Chain
+) -> None:
+    provider = TemplatePathProvider("{proposal}/{detector}_{scan_id}_{uid:.8}")
+    detector.path_provider = provider
+    forget = provider.follow(engine)
+    engine(bp.count([detector]), proposal="p1")
+    engine(bp.count([detector]), proposal="p2")
+    forget()
+    for start, resource in zip(documents.of("start"), documents.of("stream_resource"), strict=True):
+        name = f"{start['proposal']}/det_{start['scan_id']}_{start['uid'][:8]}.nxs"
+        assert resource["uri"] == f"file://localhost{chain.root}/{name}"
+
+
+def test_a_run_without_what_its_file_is_named_after_fails_by_name(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.path_provider = TemplatePathProvider("{no_such_field}/{uid}")
+    with pytest.raises(
+        Exception, match="det trigger failed: det: arm: path template: got no value for 'no_such_field'"
+    ):
+        engine(bp.count([detector]))
+    assert "no value for 'no_such_field'" in documents.stop["reason"]

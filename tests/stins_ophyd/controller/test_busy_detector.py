@@ -8,6 +8,7 @@ from stins.daemon.client import DaemonClient
 from stins_ophyd.controller import ControllerError, Deadlines
 from stins_ophyd.controller.awaited import until_free, until_idle
 from stins_ophyd.controller.observer import Observer
+from stins_ophyd.controller.remedies import Cause, Debt
 from stins_ophyd.controller.snapshot import Heard, Snapshot, combine
 
 BUSY = AcquirerStatus(
@@ -37,7 +38,8 @@ def test_a_busy_detector_is_idle_and_not_free() -> None:
 
 
 def test_one_that_stays_busy_is_told_with_what() -> None:
-    assert until_free("arm", 1.0).owed(seen(BUSY)) == ("acquirer", "it is busy still: the detector is being trimmed")
+    debt = until_free("arm", 1.0).owed(seen(BUSY))
+    assert debt == Debt("acquirer", "it is busy still: the detector is being trimmed", Cause.BUSY)
 
 
 def test_who_waits_for_it_can_be_interrupted() -> None:

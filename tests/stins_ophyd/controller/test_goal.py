@@ -6,6 +6,7 @@ import pytest
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins_ophyd.controller import Deadlines, Goal, Snapshot
 from stins_ophyd.controller.goal import SeriesProblem
+from stins_ophyd.controller.remedies import REMEDIES, Cause, Debt
 from stins_ophyd.controller.snapshot import Heard, combine
 
 #: The frames 3, 4 and 5, after three that are there already.
@@ -78,7 +79,7 @@ def test_a_series_that_failed_is_told_by_its_reason_not_by_the_frames_it_lacks()
 def test_a_dropped_frame_is_the_acquirers() -> None:
     with pytest.raises(SeriesProblem, match="drop 1 frames") as raised:
         GOAL.reached(snapshot(dropped=1, **DONE))
-    assert raised.value.role == "acquirer"
+    assert raised.value.debt.role == "acquirer"
 
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
@@ -103,7 +104,7 @@ def test_a_whole_series_is_done_when_its_file_is_closed_and_complete() -> None:
     ("goal", "state", "rows", "said"),
     [
         (WHOLE, SeriesState.INCOMPLETE, 4, "the series ended incomplete with 4 rows: aborted"),
-        (WHOLE, SeriesState.COMPLETE, 4, "the file has 4 rows, expected 6"),
+        (WHOLE, SeriesState.COMPLETE, 4, "the file has 4 rows"),
         (GOAL, SeriesState.COMPLETE, 6, "the series ended complete with 6 rows"),
     ],
 )
@@ -112,15 +113,20 @@ def test_a_series_that_ended_otherwise_never_gets_there(goal: Goal, state: Serie
         goal.reached(snapshot(AcquirerState.IDLE, state, reason="aborted", **{**DONE, "rows": rows}))
 
 
-def test_who_is_behind_is_named() -> None:
+def test_who_is_behind_is_named_with_the_cause() -> None:
     more = msgspec.structs.replace(GOAL, sent=9, received=9)
-    assert more.owed(snapshot(**DONE)) == ("acquirer", "3 of 3 frames are recorded; it has sent 6 of 9")
+    problem = "3 of 3 frames are recorded; it has sent 6 of 9"
+    assert more.owed(snapshot(**DONE)) == Debt("acquirer", problem, Cause.NO_FRAME)
+    assert msgspec.structs.replace(more, cable=True).owed(snapshot(**DONE)).cause is Cause.NO_PULSE
     lost = GOAL.owed(snapshot(**{**DONE, "received": 4, "rows": 4}))
-    assert lost == ("recorder", "1 of 3 frames are recorded; 2 of those sent did not arrive")
-    assert GOAL.owed(combine(Heard(snapshot().acquirer))) == (
-        "recorder",
-        "0 of 3 frames are recorded; it does not have series s",
+    assert lost == Debt("recorder", "1 of 3 frames are recorded; 2 of those sent did not arrive", Cause.NOT_ARRIVED)
+    assert GOAL.owed(combine(Heard(snapshot().acquirer))) == Debt(
+        "recorder", "0 of 3 frames are recorded; it does not have series s", Cause.NO_START
     )
+
+
+def test_every_cause_has_a_remedy() -> None:
+    assert REMEDIES.keys() == set(Cause)
 
 
 def test_the_stall_deadline_follows_the_exposure() -> None:
