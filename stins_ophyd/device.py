@@ -167,6 +167,16 @@ class StinsDetector(Device):
         self._worker.run(status, work)
         return status
 
+    def read(self) -> dict[str, Any]:
+        """The point's numbers."""
+        if self._staging is not None and self._worker.busy:
+            raise StinsError(
+                f"{self.name}: read: its point is still being taken, expected it to be over: the plan did not wait for "
+                "its trigger. After a suspended run that was ended bluesky does not rewind: RE.rewindable = True"
+            )
+        read: dict[str, Any] = super().read()
+        return read
+
     # -- flying ---------------------------------------------------------------------------------
 
     def prepare(self, value: object) -> ProgressStatus:
@@ -198,7 +208,8 @@ class StinsDetector(Device):
     def kickoff(self) -> ProgressStatus:
         """Starts the prepared series, or takes the next of its events where it has several kickoffs."""
         staging = self._required("kickoff")
-        staging.check("kickoff", Step.PREPARED)
+        if not self._worker.busy:  # else it is looked at once that is over
+            staging.check("kickoff", Step.PREPARED)
         self._check_events_to_kickoff(staging)
         status = ProgressStatus(self, target=1, what="kickoff")
         self._worker.run(status, staging.start)

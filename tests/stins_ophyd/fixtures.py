@@ -100,6 +100,8 @@ def engine(session_engine: RunEngine) -> Iterator[RunEngine]:
     yield session_engine
     if session_engine.state != "idle":
         session_engine.halt()
+    # A suspended run that was ended leaves it so that it replays nothing any more.
+    session_engine.rewindable = True
     session_engine.dispatcher.unsubscribe_all()
 
 

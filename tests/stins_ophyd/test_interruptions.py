@@ -136,3 +136,13 @@ def test_the_next_scan_works_after_an_interruption(stand: Stand) -> None:
     stand.engine(bp.count(stand.detectors, 2))
     assert stand.documents.stop["exit_status"] == "success"
     assert account(stand.detectors[0]).state is SeriesState.COMPLETE
+
+
+def test_an_engine_that_does_not_rewind_reads_no_point_that_is_being_taken(stand: Stand) -> None:
+    """bluesky takes the interrupted wait for done, and would save an event without its image."""
+    stand.engine.rewindable = False
+    error = stand.interrupt(Row("count", "exposing", "immediate", "resume", "fail"))
+    assert "det: read: its point is still being taken" in str(error)
+    assert "RE.rewindable = True" in stand.documents.stop["reason"]
+    assert len(stand.documents.of("event")) == len(stand.documents.indices) == 1
+    assert account(stand.detectors[0]).state is SeriesState.INCOMPLETE
