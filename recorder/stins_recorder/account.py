@@ -8,7 +8,7 @@ from stins.share import ALL, frames_in
 
 from .series_file import DATASET, SeriesFile
 
-__all__ = ["LISTED_RANGES", "closing", "counted", "cut_short", "line", "placed", "unbalanced"]
+__all__ = ["LISTED_RANGES", "closing", "counted", "cut_short", "line", "placed", "rewritten", "unbalanced"]
 
 #: How many ranges of missing frames a status carries; the file has all of them.
 LISTED_RANGES = 100
@@ -40,6 +40,13 @@ def counted(
         duplicates=result.duplicates,
         refused=result.refused + refused,
     )
+
+
+def rewritten(series: SeriesStatus, row: int | None) -> SeriesStatus:
+    """The account once rows from this one on hold something else; nobody knows of those that were not published."""
+    if row is None or row >= series.rows:
+        return series
+    return msgspec.structs.replace(series, generation=series.generation + 1, rewound_to=row)
 
 
 def placed(series: SeriesStatus, file: SeriesFile, rows: int) -> SeriesStatus:

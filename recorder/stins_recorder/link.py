@@ -20,13 +20,14 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
     """Supervisor to a process in waiting: it is the writer now.
 
     `preview` is the endpoint for frames to look at, `live` that of the writer before, which its viewers know. `give_up`
-    says why an open series is not to be gone on with.
+    says why an open series is not to be gone on with. `prepared` is what a writer before was told of a series to come.
     """
 
     config: dict[str, Any]
     preview: str
     live: str | None = None
     give_up: str = ""
+    prepared: PrepareRequest | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):

@@ -19,7 +19,8 @@ from stins import (
     StoreFrame,
 )
 from stins.checkpoint import ReceiverCheckpoint
-from stins.control import RecorderState, SeriesState, SeriesStatus
+from stins.control import NumbersRequest, RecorderState, SeriesState, SeriesStatus
+from stins.numbers import problem_with
 from stins.receiver import Instruction
 from stins.series import SeriesAccount
 
@@ -71,6 +72,7 @@ class Recording:
         # For the preview. A series that another writer began has none here: its reader has them.
         self.masks: Packet | None = None
         self.dirty = False
+        self._asked: tuple[str | None, NumbersRequest | None] = (None, None)
         # The file is to be let go of, as soon as there is an account that goes no further than what was carried out.
         self._broken = False
 
@@ -98,18 +100,35 @@ class Recording:
 
     # -- control --------------------------------------------------------------------------------
 
-    def prepare(self, series_id: str, filename: str | None, frames: int | None, frame_bytes: int | None) -> None:
-        """Checks path, room and journal for a series to come; leaves FAULT.
+    def prepare(
+        self,
+        series_id: str,
+        filename: str | None,
+        frames: int | None,
+        frame_bytes: int | None,
+        *,
+        numbers: NumbersRequest | None = None,
+    ) -> None:
+        """Checks path, room and journal for a series to come; leaves FAULT. `numbers` are asked for of its frames.
 
         Raises:
             RecorderError: busy, the path is refused, there is no room, or another recorder of that name writes there.
         """
         if self.state is RecorderState.RECORDING:
             raise RecorderError("a series is being recorded; end it first (disarm the acquirer, or /stop)")
+        if numbers is not None and (problem := problem_with(numbers)):
+            raise RecorderError(f"numbers: {problem}")
         if filename:
-            self._room.check(self._store.place(filename), (frames or 0) * (frame_bytes or 0))
+            self._room.check(
+                self._store.place(filename, numbers=numbers is not None), (frames or 0) * (frame_bytes or 0)
+            )
         self.safe.hold()
         self.state, self.reason, self.prepared = RecorderState.READY, "", series_id
+        self.expect(series_id, numbers)
+
+    def expect(self, series_id: str, numbers: NumbersRequest | None) -> None:
+        """Of a series to come, which numbers of its frames are asked for."""
+        self._asked = (series_id, numbers)
 
     def reset(self) -> None:
         """Leaves FAULT and READY."""
@@ -159,11 +178,14 @@ class Recording:
         self.state, self.reason, self.prepared = RecorderState.RECORDING, "", None
         self.last_stored, self.dirty, self._broken = None, True, False
         self.masks = masks_of(instruction)
+        numbers = self._asked[1] if self._asked[0] == series_id else None
         try:
-            self._store.open(instruction)
+            self._store.open(instruction, numbers)
         except RecorderError as error:
             self._fault(str(error))
             self._let_go(None)
+        if numbers is not None and self._store.file is not None:
+            self._tally.asked()
         # Not the machine's account, which may be ahead: nothing of this series has come yet.
         self._refresh(SeriesAccount(start).snapshot())
         file = self._store.file

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UnsetType
 
 from stins import Data, FrameLayout, Part, SeriesResult, SeriesStart, Spans, StoreFrame
+from stins.control import NumbersRequest
 from stins.messages import Payload
 
 from .appearance import Appearance
@@ -25,6 +26,7 @@ from .ending import Ending, ending_of, write_ending
 from .errors import RecorderError, storage_error
 from .layout import DatasetLayout
 from .nexus import DETECTOR
+from .numbers.asked import write_asked
 from .running import Growth, RunningFile, show
 from .segment_views import create_views
 from .segments import Segments, named_in
@@ -49,6 +51,7 @@ DATASET = f"{DETECTOR}/data"
 _LONGEST_JUMP = 1 << 23
 #: Room and index for so many rows at most are there from the first frame on, where their number is known.
 _ROWS_AHEAD = 1 << 19
+_NO_ROW = 1 << 63
 
 
 class FileCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +85,19 @@ class SeriesFile:
         payload: Sequence[Payload],
         *,
         frames_per_file: int | None = None,
+        numbers: NumbersRequest | None = None,
         watch: Callable[[str], None] = unwatched,
     ) -> None:
         self._prepare(path, start, Segments(frames_per_file, uuid4().hex) if frames_per_file else None, watch)
         with self._step("create"):
-            self._descriptor = create_file(path, lambda file: build(file, path, start, payload, self._segments))
+            self._descriptor = create_file(path, partial(self._build, start, payload, numbers))
+
+    def _build(
+        self, start: SeriesStart, payload: Sequence[Payload], numbers: NumbersRequest | None, file: h5py.File
+    ) -> None:
+        build(file, self.path, start, payload, self._segments)
+        if numbers is not None:
+            write_asked(file, self.path, numbers)
 
     def _prepare(self, path: Path, start: SeriesStart, segments: Segments | None, watch: Callable[[str], None]) -> None:
         self.path = path
@@ -98,6 +109,7 @@ class SeriesFile:
         self._segments = segments
         self._look = Appearance(start)
         self._unwritten = Spans()
+        self._rewritten = _NO_ROW
         self._expected = min(_rows_expected(start), _ROWS_AHEAD)
         self._jump = _LONGEST_JUMP
         self._descriptor = -1
@@ -193,6 +205,7 @@ class SeriesFile:
     def _note_order(self, row: int, end: int, *, rewound: bool) -> None:
         """Rows that others come behind have no frame, until one comes late."""
         assert self._running is not None  # noqa: S101  # a frame was written
+        self._rewritten = min(self._rewritten, row)
         if rewound:
             self.rewind(row)
         self._unwritten.add(self.rows, row - 1)
@@ -204,6 +217,7 @@ class SeriesFile:
         # It may stand behind the rows there are: the first take of its frame was discarded and had none.
         if self._running is None or row >= self.rows:
             return
+        self._rewritten = min(self._rewritten, row)
         self._running.void(self.rows)
         self._unwritten.remove(row, self.rows)
         self.rows = row
@@ -211,6 +225,11 @@ class SeriesFile:
         # Of the frames that are safe those before this row are left.
         self._flushed = min(self._flushed, row - self._unwritten.count)
         self._syncer.take_back(self._flushed)
+
+    def take_rewritten(self) -> int | None:
+        """The first row that may hold something else since this was asked last; None where there is none."""
+        row, self._rewritten = self._rewritten, _NO_ROW
+        return None if row == _NO_ROW else row
 
     def flush(self) -> None:
         """Makes all rows written so far readable by others and safe from the death of this process."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from msgspec import UNSET
 
 from stins import OpenSeries
+from stins.control import NumbersRequest
 
 from .errors import StorageError
+from .numbers.asked import refuse_standing_numbers
 from .paths import resolve
 from .records import Closing
 from .room import Room
@@ -41,8 +43,8 @@ class Store:
         self.file: SeriesFile | None = None
         self.unclosed: Path | None = None
 
-    def place(self, filename: str) -> Path:
-        """Where a file of that name can be created.
+    def place(self, filename: str, *, numbers: bool = False) -> Path:
+        """Where a file of that name can be created, `numbers` of its frames beside it.
 
         Raises:
             PathError: it is refused, or something stands in its way.
@@ -50,15 +52,17 @@ class Store:
         path = resolve(self._roots, filename)
         if self._frames_per_file is not None:
             refuse_standing(path)
+        if numbers:
+            refuse_standing_numbers(path)
         return path
 
-    def open(self, instruction: OpenSeries) -> None:
-        """Creates the file of a series that is to have one."""
+    def open(self, instruction: OpenSeries, numbers: NumbersRequest | None = None) -> None:
+        """Creates the file of a series that is to have one; `numbers` of its frames are to stand beside it."""
         start = instruction.start
         self.unclosed, path = None, None
         try:
             if start.recorded and start.series is not UNSET and start.series.filename:
-                path = self.place(start.series.filename)
+                path = self.place(start.series.filename, numbers=numbers is not None)
         finally:
             # Whatever comes of it: what the journal says from now on is said of this series.
             self._safe.begin(start, path)
@@ -66,7 +70,12 @@ class Store:
             self._room.check(path)
             self._room.hold(path)
             self.file = SeriesFile(
-                path, start, instruction.payload, frames_per_file=self._frames_per_file, watch=self._watch
+                path,
+                start,
+                instruction.payload,
+                frames_per_file=self._frames_per_file,
+                numbers=numbers,
+                watch=self._watch,
             )
 
     def take_over(self, file: SeriesFile | None) -> None:

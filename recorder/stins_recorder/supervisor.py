@@ -24,6 +24,7 @@ from .config import RecorderConfig
 from .errors import RecorderError
 from .join import run_join
 from .link import Answer, Begin, Order, OrderKind, WriterStatus
+from .numbers import NumbersKeeper
 from .orders import Orders
 from .preview import PreviewReader
 from .restarts import Restarts
@@ -84,11 +85,18 @@ class Supervisor:
         self._salvager = Salvager()
         self._preview_of: tuple[str | None, Preview | None] = (None, None)
         self._preview = PreviewReader(self._previewed)
+        # What the writer says of the series, without how far its numbers are.
+        self._account: SeriesStatus | None = None
+        self._prepared: PrepareRequest | None = None
+        self._numbers = NumbersKeeper(self._publish, config.numbers_bytes_per_s)
 
     # -- commands, from any thread --------------------------------------------------------------
 
     def prepare(self, request: PrepareRequest) -> RecorderStatus:
         """Checks path and room for a series to come."""
+        self._prepared = request
+        if request.numbers is not None:
+            self._numbers.expect()
         return self._order("prepare", request)
 
     def stop_series(self, _request: None = None) -> RecorderStatus:
@@ -176,7 +184,15 @@ class Supervisor:
             self._pause_s = _NO_PROCESS_S
             return
         config, live = self._config.model_dump(mode="json"), self.board.status.live
-        writer.begin(Begin(config=config, preview=self._preview.endpoint, live=live, give_up=self._give_up))
+        writer.begin(
+            Begin(
+                config=config,
+                preview=self._preview.endpoint,
+                live=live,
+                give_up=self._give_up,
+                prepared=self._prepared,
+            )
+        )
         self._give_up, self._said, self._silent, self._beside = "", None, False, ""
         self._hang, self._hang_beside = HangWatch(), HangWatch()
         began = time.monotonic()
@@ -268,16 +284,18 @@ class Supervisor:
 
     def _told(self, status: WriterStatus) -> None:
         self._said = status
-        series = status.series or self.board.status.series
-        if status.state in (RecorderState.READY, RecorderState.RECORDING) or series != self.board.status.series:
+        series = status.series or self._account
+        if status.state in (RecorderState.READY, RecorderState.RECORDING) or series != self._account:
             self._fault = ""
         if status.series is None and series is not None:
             series = self._forgotten(series, status)
         if status.unclosed:
             self._salvager.salvage(status.unclosed, status.reason)
-        if series and series.state is SeriesState.COMPLETE and series != self.board.status.series:
+        if series and series.state is SeriesState.COMPLETE and series != self._account:
             # The disk works: what it refused before may be tried again.
             self._salvager.again()
+        self._account = series
+        self._numbers.look(series)
         # Both outlive the death as long as the series does.
         ours = series is not None and series.series_id == self._died_in
         death = (self._death,) if self._death and ours else ()
@@ -288,8 +306,7 @@ class Supervisor:
             live=status.live or self.board.status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
-            series=series,
-            notes=(*death, *status.notes, *self._salvager.notes),
+            notes=(*death, *status.notes, *self._salvager.notes, *self._numbers.notes),
             writer_pid=self._writer.pid if self._writer else None,
         )
 
@@ -310,11 +327,15 @@ class Supervisor:
     def _publish(self, **changes: object) -> None:
         with self._publishing:
             # Inside the lock: a preview published beside a status would put the older account back.
-            status = msgspec.structs.replace(self.board.status, **changes)
+            series = None if self._account is None else self._numbers.shown(self._account)
+            status = msgspec.structs.replace(self.board.status, series=series, **changes)
             # A preview may overtake the account of its series, and must not outlive it.
             series_id, preview = self._preview_of
-            fits = status.series is not None and status.series.series_id == series_id
-            self.board.publish(msgspec.structs.replace(status, preview=preview if fits else None))
+            if series is None or preview is None or series.series_id != series_id:
+                preview = None
+            elif values := self._numbers.values(series, preview.row):
+                preview = msgspec.structs.replace(preview, values=values)
+            self.board.publish(msgspec.structs.replace(status, preview=preview))
 
     def shut_down(self) -> None:
         """The writer closes its file and ends; one that doesn't is killed. Doing it twice does no harm."""
@@ -325,5 +346,6 @@ class Supervisor:
             if process is not None:
                 process.end()
         self._writer = self._spare = None
+        self._numbers.close()
         self._salvager.close()
         self._preview.close()

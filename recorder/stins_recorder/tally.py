@@ -10,7 +10,7 @@ from stins.control import SeriesState, SeriesStatus
 from stins.series import missing_words
 from stins.share import ALL, frames_in
 
-from .account import LISTED_RANGES, counted, placed
+from .account import LISTED_RANGES, counted, placed, rewritten
 from .records import Position
 from .series_file import SeriesFile
 
@@ -89,6 +89,11 @@ class Tally:
         # Of those, none can be lost any more when the next flush fails.
         self._unflushed = [(first, min(count, frame - first)) for first, count in self._unflushed if first < frame]
 
+    def asked(self) -> None:
+        """Numbers of its frames are computed beside the recording."""
+        assert self.series is not None  # noqa: S101  # there is one from its start on
+        self.series = msgspec.structs.replace(self.series, numbers_state="open")
+
     def note(self, text: str) -> None:
         """Keeps a sentence for a human."""
         self.notes = (*self.notes, text)[-_MOST_NOTES:]
@@ -136,7 +141,7 @@ class Tally:
             return
         self.series = counted(self.series, result, self.missing(result), refused=self._refused, recorded=self.wanted)
         if file is not None:
-            self.series = placed(self.series, file, result.rows)
+            self.series = placed(rewritten(self.series, file.take_rewritten()), file, result.rows)
 
     def closed(self) -> None:
         """The file is closed, and all of it forced to the disk."""

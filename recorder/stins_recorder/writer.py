@@ -11,7 +11,7 @@ import zmq
 
 from stins import Decoder, MessageError, StinsError
 from stins.acks import Ack
-from stins.control import RecorderState
+from stins.control import PrepareRequest, RecorderState
 from stins.receiver import Instruction
 from stins.transport import AckSender, LivePublisher, Receiver, TransportError
 from stins.transport.threads import undisturbing
@@ -55,6 +55,9 @@ class Writer:
         config = RecorderConfig.model_validate(begin.config)
         try:
             writer = cls(config, link, begin.preview, live=begin.live, watch=watch, give_up=begin.give_up)
+            if begin.prepared is not None:
+                # The series may begin with this writer.
+                writer.expect(begin.prepared)
         except StinsError as error:
             link.send(WriterStatus(state=RecorderState.FAULT, reason=str(error)))
             log.error("the writer ends: %s", error)  # noqa: TRY400  # the text says it all to whoever started it
@@ -136,6 +139,10 @@ class Writer:
             max_message_bytes=config.max_message_bytes,
             context=self._context,
         )
+
+    def expect(self, request: PrepareRequest) -> None:
+        """Of a series that a writer before was prepared for: which numbers of its frames are asked for."""
+        self._recording.expect(request.series_id, request.numbers)
 
     def stop(self) -> None:
         """Lets `run` end after the present batch."""
@@ -295,7 +302,7 @@ class Writer:
         if order.what == "prepare" and order.prepare is not None:
             request = own_part(self._config.roots, order.prepare)
             frames, size = request.frames_expected, request.frame_bytes
-            self._recording.prepare(request.series_id, request.filename, frames, size)
+            self._recording.prepare(request.series_id, request.filename, frames, size, numbers=request.numbers)
         elif order.what == "stop":
             self._execute(self._machine.stop("stopped on request"))
         elif order.what == "reset":

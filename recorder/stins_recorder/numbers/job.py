@@ -1,0 +1,99 @@
+"""How far the numbers of one series are, and what is to be done for them next. No I/O, no clock."""
+
+from collections.abc import Mapping
+
+from stins.control import NumbersState, SeriesState, SeriesStatus
+
+from .messages import Done, Work, kept_rows
+
+__all__ = ["Job"]
+
+#: What fails so often is not tried again: a row that cannot be read goes without its numbers.
+_TRIES = 3
+#: So many rows that cannot be read are tried one by one; behind these all go without.
+_MOST_SKIPPED = 100
+_AGAIN_S, _AFTER_FAILURE_S = 0.05, 0.3
+
+
+class Job:
+    """The numbers of the series that `status` is of; `done` is what the process has said last of what there is.
+
+    `pause_s` is how long it should be left alone, `trouble` what a human should read about it.
+    """
+
+    def __init__(self, status: SeriesStatus) -> None:
+        self.status = status
+        self.pause_s = 0.0
+        self.trouble = ""
+        self._done: Done | None = None
+        self._tries = self._skipped = 0
+        self._given_up = False
+
+    # -- what is known --------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> int:
+        """How many leading rows have their numbers, as the series stands now."""
+        done, status = self._done, self.status
+        if done is None:
+            return 0
+        return min(kept_rows(done.rows, done.generation, status.generation, status.rewound_to), status.rows)
+
+    @property
+    def state(self) -> NumbersState:
+        """`failed`: some will never come."""
+        if self._given_up:
+            return "failed"
+        if self._done is None or not self._done.complete:
+            return "open"
+        return "failed" if self._skipped else "complete"
+
+    def values(self, row: int) -> Mapping[str, float]:
+        """The numbers of that row, if it is the one that was computed last."""
+        done = self._done
+        there = done is not None and done.rows == row + 1 and done.generation == self.status.generation
+        return done.values if there and done is not None else {}
+
+    # -- what is to be done ---------------------------------------------------------------------
+
+    @property
+    def work(self) -> Work | None:
+        """The next order; None where there is nothing to do."""
+        status = self.status
+        over = status.state is not SeriesState.OPEN
+        if self.state != "open" or (self._done is not None and self.rows == status.rows and not over):
+            return None
+        hopeless = self._skipped > _MOST_SKIPPED
+        return Work(
+            file=status.file or "",
+            rows=status.rows,
+            generation=status.generation,
+            rewound_to=status.rewound_to,
+            over=over,
+            # One by one, once there was a failure: it is that of one row, mostly.
+            most=1 if self._tries and not hopeless else None,
+            skip=hopeless or self._tries >= _TRIES,
+        )
+
+    def answered(self, work: Work, done: Done, bytes_per_s: float) -> None:
+        """What came of that order; `bytes_per_s` is how fast frames may be looked at while the series runs."""
+        if done.again:
+            self.pause_s = _AGAIN_S
+        elif done.problem:
+            self._failed(done.problem)
+        else:
+            if work.skip:
+                self._skipped += max(0, done.rows - (self._done.rows if self._done else 0))
+            self._done, self._tries = done, 0
+            self.pause_s = 0.0 if work.over else done.size_bytes / bytes_per_s
+
+    def _failed(self, problem: str) -> None:
+        self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {problem}"
+        self._tries += 1
+        self.pause_s = _AFTER_FAILURE_S
+        # Not even the rows that nobody looks at any more can be kept.
+        self._given_up = self._tries >= 2 * _TRIES
+
+    def heard(self, status: SeriesStatus) -> None:
+        """The series has got further."""
+        self.status = status

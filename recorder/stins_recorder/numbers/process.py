@@ -1,0 +1,76 @@
+"""The supervisor's end of the process that computes numbers."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+
+import msgspec
+
+from ..errors import RecorderError
+from .messages import Done, Work
+
+__all__ = ["NumbersProcess"]
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BYTES = 1 << 16
+_END_DEADLINE_S = 2.0
+
+
+class NumbersProcess:
+    """Takes one order at a time.
+
+    Raises:
+        OSError: the system cannot start another process.
+    """
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        level = logging.getLevelName(log.getEffectiveLevel())
+        command = [sys.executable, "-m", __package__, str(theirs.fileno()), level]
+        try:
+            with theirs:
+                self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        except BaseException:
+            self._socket.close()
+            raise
+        self.pid = self._process.pid
+
+    def ask(self, work: Work, patience_s: float) -> Done:
+        """Its answer.
+
+        Raises:
+            RecorderError: it died, or does not answer; then it must be ended.
+        """
+        self._socket.settimeout(patience_s)
+        answer = b""
+        try:
+            self._socket.sendall(msgspec.json.encode(work) + b"\n")
+            while not answer.endswith(b"\n"):
+                received = self._socket.recv(_RECEIVE_BYTES)
+                if not received:
+                    raise ConnectionError
+                answer += received
+        except TimeoutError:
+            raise RecorderError(f"process {self.pid} did not answer within {patience_s:g} s") from None
+        except OSError:
+            raise RecorderError(f"process {self.pid} died: {self.end()}") from None
+        return msgspec.json.decode(answer, type=Done)
+
+    def end(self) -> str:
+        """Ends it, and says how it ended; doing it twice does no harm.
+
+        It has nothing that a kill could spoil. One that the kernel does not let go of is not waited for.
+        """
+        self._socket.close()
+        try:
+            code = self._process.wait(_END_DEADLINE_S / 4)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            try:
+                code = self._process.wait(_END_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                return "not at all, not even killed: it hangs in the kernel"
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

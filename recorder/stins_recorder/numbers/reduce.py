@@ -1,0 +1,107 @@
+"""The numbers of frames: arithmetic on pixels, and nothing else."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+
+from stins.control import NumbersRequest, Region
+from stins.numbers import areas, name_of, names_of
+
+__all__ = ["Counted", "Pixels", "reduce_frames"]
+
+Pixels: TypeAlias = np.ndarray[Any, Any]
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """Which pixels count (`mask`, of a frame's shape; None: all), and from which value on one is saturated.
+
+    Where nobody says, that is the highest number that a whole number of that type can be.
+    """
+
+    mask: Pixels | None = None
+    saturation: float | None = None
+
+
+def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted) -> dict[str, Numbers]:
+    """The numbers of `frames` (frame, ...) that are asked for, one of each for each frame; NaN where there is none.
+
+    Pixels that are not finite do not count. A region that does not lie in the frame has no numbers. `frames` is spoilt:
+    pixels that do not count are overwritten, which is ten times as fast as picking the others.
+    """
+    found: dict[str, Numbers] = {name: np.full(len(frames), np.nan) for name in names_of(request)}
+    for area in areas(request):
+        place = _place(area, frames.shape[1:])
+        if place is None or not len(frames):
+            continue
+        pixels = frames[(slice(None), *place)].reshape(len(frames), -1)
+        mask = None if counted.mask is None else counted.mask[place].ravel()
+        for key, values in _numbers(pixels, mask, counted.saturation).items():
+            if key in request.keys:
+                found[name_of(area, key)] = values()
+    return found
+
+
+def _place(area: Region | None, shape: tuple[int, ...]) -> tuple[slice, ...] | None:
+    if area is None:
+        return tuple(slice(None) for _ in shape)
+    bottom, right = area.row + area.rows, area.column + area.columns
+    if len(shape) != 2 or bottom > shape[0] or right > shape[1]:
+        return None
+    return slice(area.row, bottom), slice(area.column, right)
+
+
+def _numbers(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
+    if pixels.dtype.kind == "f":
+        return _of_floats(pixels, mask, saturation)
+    return _of_integers(pixels, mask, saturation)
+
+
+def _of_integers(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
+    left_out = np.flatnonzero(~mask) if mask is not None else np.empty(0, np.intp)
+    count = pixels.shape[1] - len(left_out)
+    limits = np.iinfo(pixels.dtype)
+    highest = limits.max if saturation is None else saturation
+
+    def total() -> Numbers:
+        pixels[:, left_out] = 0
+        return np.asarray(pixels.sum(axis=1, dtype="u8" if pixels.dtype.kind == "u" else "i8"), float)
+
+    def largest() -> Numbers:
+        pixels[:, left_out] = limits.min
+        return np.asarray(pixels.max(axis=1), float) if count else np.full(len(pixels), np.nan)
+
+    def saturated() -> Numbers:
+        pixels[:, left_out] = limits.min
+        # Where a limit is below all numbers there are, those that do not count must not reach it either.
+        reached = np.count_nonzero(pixels >= highest, axis=1)
+        return np.asarray(reached - (len(left_out) if limits.min >= highest else 0), float)
+
+    return {
+        "sum": total,
+        "mean": lambda: total() / (count or np.nan),
+        "max": largest,
+        "saturated": saturated,
+    }
+
+
+def _of_floats(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
+    counts = np.isfinite(pixels)
+    if mask is not None:
+        counts &= mask
+    # A frame without a pixel that counts has no mean and no maximum.
+    count = np.where(counts.any(axis=1), counts.sum(axis=1), np.nan)
+
+    def total() -> Numbers:
+        return np.asarray(np.where(counts, pixels, 0).sum(axis=1, dtype=float))
+
+    def largest() -> Numbers:
+        return np.where(np.isnan(count), np.nan, np.where(counts, pixels, -np.inf).max(axis=1))
+
+    def saturated() -> Numbers:
+        limit = np.inf if saturation is None else saturation
+        return np.asarray(np.count_nonzero(counts & (pixels >= limit), axis=1), float)
+
+    return {"sum": total, "mean": lambda: total() / count, "max": largest, "saturated": saturated}
