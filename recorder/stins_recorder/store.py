@@ -44,7 +44,9 @@ class Store:
         self.unclosed: Path | None = None
 
     def place(self, filename: str, *, numbers: bool = False) -> Path:
-        """Where a file of that name can be created, `numbers` of its frames beside it.
+        """Where a file of that name can be created; asked before a series, also one for the `numbers` of its frames.
+
+        In a series that has begun nothing that stands in the way of its numbers is in that of its frames.
 
         Raises:
             PathError: it is refused, or something stands in its way.
@@ -62,7 +64,7 @@ class Store:
         self.unclosed, path = None, None
         try:
             if start.recorded and start.series is not UNSET and start.series.filename:
-                path = self.place(start.series.filename, numbers=numbers is not None)
+                path = self.place(start.series.filename)
         finally:
             # Whatever comes of it: what the journal says from now on is said of this series.
             self._safe.begin(start, path)

@@ -1,5 +1,6 @@
 """The frames of a series that may still be recorded, read from its file."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,14 @@ class Frames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._buffer: Pixels | None = None
         self._counted: Counted | None = None
-        self._file = self._open()
+        try:
+            self._file = self._open()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         # Of a file that was not closed when it was opened nothing may be believed once it is.
         self._of_running = self._running
         asked = read_asked(self._file)
@@ -52,8 +58,13 @@ class Frames:
 
     @property
     def _running(self) -> bool:
-        with self._path.open("rb", buffering=0) as file:
-            return read_superblock(file.read(_SUPERBLOCK_BYTES), self._path).flags == _RUNNING
+        head = os.pread(self._descriptor, _SUPERBLOCK_BYTES, 0)
+        return read_superblock(head, self._path).flags == _RUNNING
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is still the file of that name."""
+        return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
 
     def frame_bytes(self, *, over: bool) -> int:
         """The size of a frame that is not compressed; 0 where the series has no image."""
@@ -89,6 +100,9 @@ class Frames:
         """Closes the file. Closing twice does no harm."""
         with suppress(*HDF5_ERRORS):
             self._file.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _dataset(self, name: str, *, over: bool) -> h5py.Dataset | None:
         """As it is now: what a running file has been given since it was opened is seen after a refresh only."""

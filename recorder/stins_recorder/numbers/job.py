@@ -61,7 +61,8 @@ class Job:
         """The next order; None where there is nothing to do."""
         status = self.status
         over = status.state is not SeriesState.OPEN
-        if self.state != "open" or (self._done is not None and self.rows == status.rows and not over):
+        # Nothing before its first row is flushed: up to then the series may get its file anew.
+        if self.state != "open" or (self.rows == status.rows and not over):
             return None
         hopeless = self._skipped > _MOST_SKIPPED
         return Work(

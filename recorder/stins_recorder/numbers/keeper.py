@@ -57,7 +57,8 @@ class NumbersKeeper:
             return
         with self._news:
             job = self._jobs.get(series.file)
-            if job is None:
+            if job is None or job.status.series_id != series.series_id:
+                self._jobs.pop(series.file, None)
                 self._jobs[series.file] = Job(series)
                 self._forget()
             else:

@@ -8,7 +8,7 @@ from stins.numbers import names_of
 
 from ..columns import Numbers
 from .asked import numbers_file
-from .frames import Frames
+from .frames import Frames, NotNowError
 from .messages import Done, Work, kept_rows
 from .reduce import reduce_frames
 from .sidecar import Sidecar
@@ -36,6 +36,8 @@ class SeriesNumbers:
     def advance(self, work: Work) -> Done:
         """Computes a batch of what there is to compute."""
         sidecar = self._sidecar
+        if not self._frames.is_there:
+            raise NotNowError(f"{self.path}: it is another file by now")
         kept = kept_rows(sidecar.rows, sidecar.generation, work.generation, work.rewound_to)
         sidecar.rewind(min(kept, work.rows) if work.over else kept, work.generation)
         values: dict[str, Numbers] = {}

@@ -1,5 +1,8 @@
 """Numbers of frames beside a real recorder: while the series runs, afterwards, and whoever dies."""
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +10,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from recorder_kit import Chain, compressed, image
+from recorder_kit import Chain, compressed, image, wait_until
 
-from stins import Part
+from stins import Part, RemoteError
 from stins.control import NumbersRequest, PrepareRequest, Region, SeriesState, SeriesStatus
 
 REGION = Region(name="spot", row=2, column=3, rows=4, columns=5)
@@ -45,6 +48,24 @@ def done(chain: Chain) -> SeriesStatus:
     status = chain.recorder.wait_for(lambda s: over(s.series))
     assert status.series is not None
     return status.series
+
+
+def process(chain: Chain) -> int:
+    """The process that computes them."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if parent == chain.recorder.pid and b"stins_recorder.numbers" in words:
+            return int(folder.name)
+    return 0
+
+
+def begin(chain: Chain, name: str, **values: Any) -> None:
+    prepare(chain, name)
+    chain.start(f"{name}.h5", id=name, **values)
 
 
 def columns(path: Path | str, *, running: bool = False) -> dict[str, "np.ndarray[Any, Any]"]:
@@ -90,3 +111,111 @@ def test_they_are_there_while_the_series_runs_and_afterwards(chain: Chain, compr
     series = done(chain)
     assert (series.state, series.numbers_state, series.numbers_rows) == (SeriesState.COMPLETE, "complete", 5)
     equal(columns(Path(series.file or "")), expected(*range(5)))
+
+
+def test_a_frame_that_is_taken_again_gets_the_numbers_of_its_last_take(chain: Chain) -> None:
+    begin(chain, "again")
+    chain.frames(0, 1, 2)
+    numbered(chain, 3)
+    chain.frame(1, image(8).tobytes(), retake=True)
+    chain.frame(2, image(9).tobytes())
+    chain.end()
+    series = done(chain)
+    assert (series.numbers_state, series.retaken) == ("complete", 2)
+    equal(columns(series.file or ""), expected(0, 8, 9))
+
+
+def test_a_missing_frame_has_no_numbers_and_a_mask_leaves_pixels_out(chain: Chain) -> None:
+    mask = np.zeros(image(0).shape, "<u4")
+    mask[:, :6] = 1
+    arrays = (Part(name="pixel_mask", shape=mask.shape, dtype="uint32"),)
+    prepare(chain, "masked")
+    chain.start("masked.h5", [mask.tobytes()], id="masked", data=arrays)
+    chain.frame(0)
+    chain.lose(1)
+    chain.frame(2)
+    chain.end()
+    series = done(chain)
+    assert (series.numbers_state, series.missing) == ("complete", 1)
+    found = columns(series.file or "")
+    wanted = [float(image(number)[:, 6:].sum(dtype=int)) for number in (0, 2)]
+    np.testing.assert_array_equal(found["sum"], [wanted[0], np.nan, wanted[1]])
+    assert np.isnan([values[1] for values in found.values()]).all()
+
+
+def test_another_process_goes_on_where_one_was_killed(chain: Chain) -> None:
+    begin(chain, "killed")
+    chain.frames(0, 1, 2)
+    numbered(chain, 3)
+    os.kill(process(chain), signal.SIGKILL)
+    chain.frames(3, 4)
+    numbered(chain, 5)
+    chain.end()
+    series = done(chain)
+    assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
+    equal(columns(series.file or ""), expected(*range(5)))
+    assert any("SIGKILL" in note for note in chain.recorder.status.notes)
+
+
+def test_a_process_that_is_stopped_keeps_no_recording_waiting(chain: Chain) -> None:
+    begin(chain, "stopped")
+    chain.frame(0)
+    numbered(chain, 1)
+    stopped = process(chain)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        chain.frames(*range(1, 200))
+        chain.end()
+        series = chain.recorder.wait_for_end("stopped")
+        assert (series.state, series.written) == (SeriesState.COMPLETE, 200)
+        assert (series.numbers_state, series.numbers_rows) == ("open", 1)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert done(chain).numbers_rows == 200
+    equal(columns(series.file or ""), expected(*range(200)))
+
+
+def test_a_series_in_data_files_whose_writer_is_killed_has_them_all(start_chain: Callable[..., Chain]) -> None:
+    chain = start_chain(replay=True, frames_per_file=3)
+    begin(chain, "pieces", frames_expected=8)
+    chain.frames(0, 1, 2, 3)
+    chain.flushed(4)
+    numbered(chain, 4)
+    writer = chain.recorder.status.writer_pid
+    assert writer is not None
+    os.kill(writer, signal.SIGKILL)
+    chain.frames(4, 5, 6, 7)
+    chain.end()
+    chain.serve_to_end()
+    series = done(chain)
+    assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
+    equal(columns(series.file or ""), expected(*range(8)))
+
+
+def test_a_recorder_that_is_killed_goes_on_with_them(start_chain: Callable[..., Chain]) -> None:
+    chain = start_chain(replay=True)
+    begin(chain, "revived")
+    chain.frames(0, 1)
+    chain.flushed(2)
+    numbered(chain, 2)
+    chain.recorder.process.kill()
+    chain.recorder.process.wait()
+    chain.recorder.close()
+    wait_until(lambda: not process(chain))
+    chain.restart()
+    chain.frames(2, 3)
+    chain.end()
+    chain.serve_to_end()
+    series = done(chain)
+    assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
+    equal(columns(series.file or ""), expected(*range(4)))
+
+
+def test_what_cannot_be_asked_for_is_refused_before_the_series(chain: Chain) -> None:
+    twice = NumbersRequest(keys=("sum",), regions=(REGION, REGION))
+    request = PrepareRequest(series_id="no", filename="no.h5", numbers=twice)
+    with pytest.raises(RemoteError, match="a name of its own for each"):
+        chain.recorder.client.post("/prepare", request)
+    (chain.root / "no_numbers.h5").touch()
+    with pytest.raises(RemoteError, match=r"no_numbers\.h5 stands already"):
+        prepare(chain, "no")

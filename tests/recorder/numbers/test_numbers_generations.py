@@ -1,0 +1,71 @@
+"""When rows that were told of are written again, and what of their numbers still counts; without any process."""
+
+import pytest
+from recorder_kit import Desk
+from stins_recorder.numbers.job import Job
+from stins_recorder.numbers.messages import Done, kept_rows
+
+from stins.control import SeriesState, SeriesStatus
+
+
+def test_rows_that_are_taken_again_begin_a_generation(desk: Desk) -> None:
+    desk.start()
+    desk.frames(0, 1, 2)
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.generation) == (3, 0)
+    desk.frame(1, retake=True)
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.generation, desk.account.rewound_to) == (2, 1, 1)
+    desk.frame(2)
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.generation) == (3, 1)
+
+
+def test_rows_that_nobody_was_told_of_begin_none(desk: Desk) -> None:
+    desk.start()
+    desk.frames(0, 1)
+    desk.frame(1, retake=True)
+    desk.recording.flush()
+    assert (desk.account.rows, desk.account.generation) == (2, 0)
+
+
+@pytest.mark.parametrize(("generation", "kept"), [(3, 7), (4, 5), (5, 0)])
+def test_numbers_of_rows_before_the_last_change_are_kept(generation: int, kept: int) -> None:
+    assert kept_rows(7, 3, generation, rewound_to=5) == kept
+
+
+class Story:
+    """A series whose numbers are asked for, and the answers that its job gets."""
+
+    def __init__(self, rows: int, state: SeriesState = SeriesState.OPEN) -> None:
+        self.job = Job(SeriesStatus(series_id="s", state=state, file="a.h5", rows=rows, numbers_state="open"))
+
+    def step(self, *, fails: bool = False) -> int:
+        """Carries out the next order; how many rows have their numbers then."""
+        work = self.job.work
+        assert work is not None
+        rows = self.job.rows + min(work.rows - self.job.rows, work.most or work.rows)
+        complete = work.over and rows == work.rows
+        done = (
+            Done(file="a.h5", problem="torn")
+            if fails and not work.skip
+            else Done(file="a.h5", rows=rows, complete=complete)
+        )
+        self.job.answered(work, done, 1e9)
+        return self.job.rows
+
+
+def test_a_row_that_cannot_be_read_goes_without_after_three_tries() -> None:
+    story = Story(10, SeriesState.COMPLETE)
+    assert [story.step(fails=True) for _ in range(4)] == [0, 0, 0, 1]
+    assert story.job.state == "open"
+    assert story.step() == 10
+    assert story.job.state == "failed"
+    assert "torn" in story.job.trouble
+
+
+def test_nothing_is_done_before_the_first_row_or_after_the_end() -> None:
+    assert Story(0).job.work is None
+    story = Story(0, SeriesState.INCOMPLETE)
+    story.step()
+    assert (story.job.state, story.job.work) == ("complete", None)
