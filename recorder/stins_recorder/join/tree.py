@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -12,6 +13,7 @@ import numpy as np
 from ..errors import RecorderError
 from ..nexus import DATA, DETECTOR, ENTRY, SERIES
 from ..nexus.scan_axes import angles, axis_columns
+from ..numbers.asked import FRAME_NUMBERS, described, numbers_file, read_asked
 from .part import Numbers, PartFile
 from .rows import Run, runs
 
@@ -33,6 +35,11 @@ class _Source(msgspec.Struct, frozen=True):
     rows: Numbers
     places: Numbers
     runs: tuple[Run, ...]
+
+    @property
+    def length(self) -> int:
+        """How many rows the part has."""
+        return len(self.file[_SEQUENCE])
 
 
 class Frames(msgspec.Struct, frozen=True):
@@ -71,6 +78,7 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
             file.create_dataset(axis.name, data=angles(axis, numbers)).attrs.update(axis.attrs)
         if _NOTES in model:
             _notes(file, sources)
+        _frame_numbers(file, model, sources, len(numbers))
         _plot(file, model, [*pixels, *columns])
         return _frames(model)
 
@@ -104,6 +112,8 @@ def _copy(source: h5py.Group, target: h5py.Group, own: Collection[str]) -> None:
     target.attrs.update(source.attrs)
     for name, item in source.items():
         link = source.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            continue  # to the numbers of this part
         if isinstance(link, h5py.SoftLink):
             target[name] = link
         elif item.name in own:
@@ -132,6 +142,23 @@ def _virtual(file: h5py.File, path: str, model: h5py.Dataset, sources: Sequence[
             layout[run.place : end : run.step] = rows_of[run.first : run.first + run.count]
     joined = file.create_virtual_dataset(path, layout, fillvalue=model.fillvalue)
     joined.attrs.update(model.attrs)
+
+
+def _frame_numbers(file: h5py.File, model: h5py.File, sources: Sequence[_Source], rows: int) -> None:
+    """Numbers that are computed beside the parts, by links as the frames: some may still be to come."""
+    if (asked := read_asked(model)) is None:
+        return
+    group = file.create_group(FRAME_NUMBERS)
+    group.attrs["NX_class"] = "NXcollection"
+    for name, attributes in described(asked.request):
+        layout = h5py.VirtualLayout((rows,), "<f8")
+        for source in sources:
+            beside = numbers_file(Path(source.name)).name
+            numbers_of = h5py.VirtualSource(beside, f"{FRAME_NUMBERS}/{name}", (source.length,), "<f8")
+            for run in source.runs:
+                end = run.place + (run.count - 1) * run.step + 1
+                layout[run.place : end : run.step] = numbers_of[run.first : run.first + run.count]
+        group.create_virtual_dataset(name, layout, fillvalue=np.nan).attrs.update(attributes)
 
 
 def _column(file: h5py.File, path: str, sources: Sequence[_Source], numbers: Numbers) -> None:

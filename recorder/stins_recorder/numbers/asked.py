@@ -1,17 +1,28 @@
 """What a series' file says of the numbers of its frames: which ones were asked for, and where they stand."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import h5py
 import msgspec
 
 from stins.control import NumbersRequest
+from stins.numbers import areas, name_of
 
 from ..errors import PathError
 from ..nexus import ENTRY, SERIES
 
-__all__ = ["FRAME_NUMBERS", "Asked", "numbers_file", "read_asked", "refuse_standing_numbers", "write_asked"]
+__all__ = [
+    "FRAME_NUMBERS",
+    "Asked",
+    "described",
+    "numbers_file",
+    "read_asked",
+    "refuse_standing_numbers",
+    "write_asked",
+]
 
 #: Where the numbers stand, in their own file, and by a link in that of the series.
 FRAME_NUMBERS = f"{ENTRY}/frame_numbers"
@@ -47,6 +58,14 @@ def read_asked(file: h5py.File) -> Asked | None:
         return None
     request = msgspec.json.decode(found.asstr()[()], type=NumbersRequest)
     return Asked(request, str(found.attrs[_MARK]))
+
+
+def described(request: NumbersRequest) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each column, and what it is of."""
+    for area in areas(request):
+        of = {} if area is None else {"region": [area.row, area.column, area.rows, area.columns]}
+        for key in request.keys:
+            yield name_of(area, key), {"units": "pixels" if key == "saturated" else "counts", **of}
 
 
 def refuse_standing_numbers(series: Path) -> None:

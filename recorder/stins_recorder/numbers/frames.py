@@ -1,35 +1,50 @@
 """The frames of a series that may still be recorded, read from its file."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401  # registers the filters that compressed chunks name
+import msgspec
 import numpy as np
 
 from ..errors import RecorderError
 from ..frame_numbers import NO_FRAME
-from ..nexus import DETECTOR
-from ..storage import HDF5_ERRORS, read_superblock
+from ..nexus import DETECTOR, SERIES
+from ..storage import read_superblock
 from ..storage.datasets import fill_value
 from .asked import Asked, read_asked
 from .reduce import Counted, Pixels
 
-__all__ = ["Frames", "NotNowError"]
+__all__ = ["Batch", "Frames", "NotNowError"]
 
 #: What the superblock of a file says that is open for writing, with others beside it.
 _RUNNING = 5
 _SUPERBLOCK_BYTES = 64
+#: So many bytes of pixels are read at once: 10 to 50 ms.
+_BATCH_BYTES = 16 << 20
+Rows = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class NotNowError(RecorderError):
     """The file is being closed, or opened again: read it in a moment."""
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """The pixels of some rows, in a buffer that the next batch overwrites; which rows hold a frame; what counts."""
+
+    pixels: Pixels
+    holds_frame: Rows
+    counted: Counted
+
+
 class Frames:
-    """Reads beside the recorder. Every method raises what h5py raises.
+    """Opens the file for each batch anew: whatever a writer has done to it meanwhile, what is seen is how it is now.
+
+    Every method raises what h5py raises.
 
     Raises:
         RecorderError: nobody asked for numbers of this series.
@@ -37,87 +52,51 @@ class Frames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._buffer: Pixels | None = None
         self._counted: Counted | None = None
-        try:
-            self._file = self._open()
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-        # Of a file that was not closed when it was opened nothing may be believed once it is.
-        self._of_running = self._running
-        asked = read_asked(self._file)
+        with self._open() as file:
+            asked = read_asked(file)
         if asked is None:
-            self.close()
             raise RecorderError(f"{path}: nobody asked for numbers of its frames")
         self.asked: Asked = asked
 
-    def _open(self) -> h5py.File:
-        return h5py.File(self._path, "r", swmr=True, locking=False)
-
-    @property
-    def _running(self) -> bool:
-        head = os.pread(self._descriptor, _SUPERBLOCK_BYTES, 0)
-        return read_superblock(head, self._path).flags == _RUNNING
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it is still the file of that name."""
-        return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
-
-    def frame_bytes(self, *, over: bool) -> int:
-        """The size of a frame that is not compressed; 0 where the series has no image."""
-        data = self._dataset("data", over=over)
-        return 0 if data is None else int(np.prod(data.shape[1:])) * data.dtype.itemsize
-
-    def read(self, first: int, last: int, *, over: bool) -> tuple[Pixels, Pixels]:
-        """The pixels of rows `first` to `last - 1`, and which of these rows hold a frame.
-
-        `over`: the series is. The pixels are in a buffer that the next call overwrites.
+    def read(self, first: int, last: int, *, over: bool) -> Batch:
+        """Row `first`, and as many of those before `last` as make a batch; `over`: the series is.
 
         Raises:
-            NotNowError: the file was being closed or opened meanwhile.
+            NotNowError: the file was being closed or opened meanwhile, or is another one by now.
+            RecorderError: it has no images.
         """
-        data, sequence = self._dataset("data", over=over), self._dataset("sequence_number", over=over)
-        if data is None or sequence is None:
-            raise RecorderError(f"{self._path}: it has no images")
-        pixels = self._room(last - first, data)
-        data.read_direct(pixels, np.s_[first:last])
-        numbers = sequence[first:last]
-        if self._of_running and not self._running:
+        before = self._flags()
+        with self._open() as file:
+            if read_asked(file) != self.asked:
+                raise NotNowError(f"{self._path}: it is another file by now")
+            data, sequence = file.get(f"{DETECTOR}/data"), file.get(f"{DETECTOR}/sequence_number")
+            if data is None or sequence is None:
+                raise RecorderError(f"{self._path}: it has no images")
+            frame_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
+            last = min(last, first + max(1, _BATCH_BYTES // frame_bytes))
+            pixels = self._room(last - first, data)
+            data.read_direct(pixels, np.s_[first:last])
+            empty = _empty(sequence[first:last], first) | _missing(file, sequence[first:last], pixels)
+            counted = self._counted or _counted(file[DETECTOR])
+        if self._flags() != before or not (over or before == _RUNNING):
+            # What was read while it was being closed may be anything.
             raise NotNowError(f"{self._path}: it is being closed")
-        return pixels, _holds_frame(numbers, first) & ~_is_fill(pixels)
+        self._counted = counted
+        return Batch(pixels, ~empty, counted)
 
-    @property
-    def counted(self) -> Counted:
-        """Which pixels count, and from which value on one is saturated; to be asked for once there is a frame."""
-        if self._counted is None:
-            self._counted = _counted(self._file[DETECTOR])
-        return self._counted
+    @contextmanager
+    def _open(self) -> Iterator[h5py.File]:
+        with h5py.File(self._path, "r", swmr=True, locking=False) as file:
+            yield file
 
-    def close(self) -> None:
-        """Closes the file. Closing twice does no harm."""
-        with suppress(*HDF5_ERRORS):
-            self._file.close()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _dataset(self, name: str, *, over: bool) -> h5py.Dataset | None:
-        """As it is now: what a running file has been given since it was opened is seen after a refresh only."""
-        dataset: h5py.Dataset | None = self._file.get(f"{DETECTOR}/{name}")
-        if dataset is None or (over and self._of_running):
-            self._file.close()
-            self._file = self._open()
-            self._of_running = self._running
-            dataset = self._file.get(f"{DETECTOR}/{name}")
-        if dataset is not None and self._of_running:
-            dataset.refresh()
-        return dataset
+    def _flags(self) -> int:
+        with self._path.open("rb", buffering=0) as file:
+            return read_superblock(os.pread(file.fileno(), _SUPERBLOCK_BYTES, 0), self._path).flags
 
     def _room(self, rows: int, data: h5py.Dataset) -> Pixels:
-        if self._buffer is None or len(self._buffer) < rows or self._buffer.dtype != data.dtype:
+        if self._buffer is None or len(self._buffer) < rows or self._buffer.shape[1:] != data.shape[1:]:
             self._buffer = np.empty((rows, *data.shape[1:]), data.dtype)
         return self._buffer[:rows]
 
@@ -130,19 +109,29 @@ def _counted(detector: h5py.Group) -> Counted:
     return Counted(mask=mask[()] == 0 if fits else None, saturation=float(saturation[()]) if plain else None)
 
 
-def _holds_frame(numbers: Pixels, first: int) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+def _empty(numbers: Pixels, first: int) -> Rows:
     """A row gets its number with its frame; until then it has none (docs/reference/file.md)."""
     rows = first + np.arange(len(numbers))
-    found: np.ndarray[Any, np.dtype[np.bool_]] = numbers != np.where(rows > 0, 0, np.uint64(NO_FRAME))
+    return np.asarray(numbers == np.where(rows > 0, 0, np.uint64(NO_FRAME)))
+
+
+def _missing(file: h5py.File, numbers: Pixels, pixels: Pixels) -> Rows:
+    """In a file that is closed, rows without a frame have a number too: that of the missing one.
+
+    Or that of a discarded one, where these were among them: then such a row is known by its pixels.
+    """
+    series = file[SERIES]
+    found = np.zeros(len(numbers), np.bool_)
+    if "missing_frames" not in series:
+        return found
+    for first, last in series["missing_frames"][()]:
+        found |= (numbers >= first) & (numbers <= last)
+    if len(series["missing_frames"]) and series["discarded"][()]:
+        found |= _is_fill(pixels)
     return found
 
 
-def _is_fill(pixels: Pixels) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Which of them are no frame: a row of a closed file may have the number of a frame that is missing."""
+def _is_fill(pixels: Pixels) -> Rows:
     fill = fill_value(pixels.dtype)
     flat = pixels.reshape(len(pixels), -1)
-    blank = np.isnan if pixels.dtype.kind == "f" else lambda values: values == fill
-    suspects = blank(flat[:, 0]) & blank(flat[:, -1])
-    for row in np.flatnonzero(suspects):
-        suspects[row] = blank(flat[row]).all()
-    return np.asarray(suspects)
+    return np.asarray((np.isnan(flat) if pixels.dtype.kind == "f" else flat == fill).all(axis=1))

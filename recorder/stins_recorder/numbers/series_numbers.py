@@ -8,15 +8,13 @@ from stins.numbers import names_of
 
 from ..columns import Numbers
 from .asked import numbers_file
-from .frames import Frames, NotNowError
+from .frames import Frames
 from .messages import Done, Work, kept_rows
 from .reduce import reduce_frames
 from .sidecar import Sidecar
 
 __all__ = ["SeriesNumbers"]
 
-#: So many bytes of pixels are looked at for one order: 10 to 50 ms.
-_BATCH_BYTES = 16 << 20
 _MOST_ROWS = 4096
 
 
@@ -26,18 +24,12 @@ class SeriesNumbers:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._frames = Frames(path)
-        try:
-            self._sidecar = Sidecar(numbers_file(path), self._frames.asked)
-        except BaseException:
-            self._frames.close()
-            raise
+        self._sidecar = Sidecar(numbers_file(path), self._frames.asked)
         self._names = names_of(self._frames.asked.request)
 
     def advance(self, work: Work) -> Done:
         """Computes a batch of what there is to compute."""
         sidecar = self._sidecar
-        if not self._frames.is_there:
-            raise NotNowError(f"{self.path}: it is another file by now")
         kept = kept_rows(sidecar.rows, sidecar.generation, work.generation, work.rewound_to)
         sidecar.rewind(min(kept, work.rows) if work.over else kept, work.generation)
         values: dict[str, Numbers] = {}
@@ -60,19 +52,16 @@ class SeriesNumbers:
 
     def _batch(self, work: Work) -> tuple[dict[str, Numbers], int]:
         """The numbers of the rows that follow, and how many bytes these are."""
-        first, most = self._sidecar.rows, work.most or _MOST_ROWS
+        first = self._sidecar.rows
+        last = min(work.rows, first + (work.most or _MOST_ROWS))
         if work.skip:
-            rows = min(most, work.rows - first)
-            return {name: np.full(rows, np.nan) for name in self._names}, 0
-        frame_bytes = self._frames.frame_bytes(over=work.over)
-        last = min(work.rows, first + most, first + max(1, _BATCH_BYTES // max(1, frame_bytes)))
-        pixels, holds_frame = self._frames.read(first, last, over=work.over)
-        values = reduce_frames(pixels, self._frames.asked.request, self._frames.counted)
+            return {name: np.full(last - first, np.nan) for name in self._names}, 0
+        batch = self._frames.read(first, last, over=work.over)
+        values = reduce_frames(batch.pixels, self._frames.asked.request, batch.counted)
         for column in values.values():
-            column[~holds_frame] = np.nan
-        return values, frame_bytes * (last - first)
+            column[~batch.holds_frame] = np.nan
+        return values, batch.pixels.nbytes
 
     def close(self) -> None:
-        """Closes both files. Closing twice does no harm."""
-        self._frames.close()
+        """Closes its file. Closing twice does no harm."""
         self._sidecar.close()

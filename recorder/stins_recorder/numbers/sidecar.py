@@ -5,22 +5,20 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
-from stins.control import NumbersRequest
-from stins.numbers import areas, name_of, names_of
+from stins.numbers import names_of
 
 from ..columns import Column, Numbers
 from ..errors import RecorderError
 from ..nexus import now_iso
 from ..storage import HDF5_ERRORS, change, claim, create_file, open_swmr, repair_open, settle
-from .asked import FRAME_NUMBERS, Asked
+from .asked import FRAME_NUMBERS, Asked, described
 
 __all__ = ["Sidecar"]
 
@@ -119,13 +117,5 @@ def _build(file: h5py.File, path: Path, asked: Asked) -> None:
     progress.attrs["description"] = "rows that have their numbers; how often rows had been taken again then"
     group = file.create_group(FRAME_NUMBERS)
     group.attrs["NX_class"] = "NXcollection"
-    for name, attributes in _described(asked.request):
+    for name, attributes in described(asked.request):
         Column.create(group, name, "<f8", np.nan).dataset.attrs.update(attributes)
-
-
-def _described(request: NumbersRequest) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each column, and what it is of."""
-    for area in areas(request):
-        of = {} if area is None else {"region": [area.row, area.column, area.rows, area.columns]}
-        for key in request.keys:
-            yield name_of(area, key), {"units": "pixels" if key == "saturated" else "counts", **of}
