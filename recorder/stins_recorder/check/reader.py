@@ -18,13 +18,20 @@ from .account_rules import ACCOUNT_CHECKS
 from .data_rules import DATA_CHECKS
 from .file_rule import FileCheck
 from .nexus_rules import NEXUS_CHECKS
+from .numbers_rules import NUMBERS_CHECKS
 from .nxmx_rules import NXMX_CHECKS
 from .opening import UNCHECKED, UNREADABLE, as_data_file, open_unlocked, series_with, state_of
 from .recorded_file import RecordedFile
 
 __all__ = ["FILE_CHECKS", "Counts", "FileReader", "Line", "Step", "main"]
 
-FILE_CHECKS: Final[tuple[FileCheck, ...]] = (*NEXUS_CHECKS, *NXMX_CHECKS, *ACCOUNT_CHECKS, *DATA_CHECKS)
+FILE_CHECKS: Final[tuple[FileCheck, ...]] = (
+    *NEXUS_CHECKS,
+    *NXMX_CHECKS,
+    *ACCOUNT_CHECKS,
+    *DATA_CHECKS,
+    *NUMBERS_CHECKS,
+)
 #: A file that claims to hold more than there is: 8 GiB is eight times the largest frame that the protocol allows.
 _MEMORY_BYTES = 8 << 30
 _SAY_EVERY_S = 0.2

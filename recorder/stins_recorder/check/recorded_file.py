@@ -267,6 +267,8 @@ def _nodes_in(group: h5py.Group) -> Iterator[Node]:
     for name in group:
         try:
             link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                continue  # what it leads to is another file
             thing = group.get(name)
         except UNREADABLE:
             link, thing = None, None

@@ -20,9 +20,11 @@ from ..nexus import now_iso
 from ..storage import HDF5_ERRORS, change, claim, create_file, open_swmr, repair_open, settle
 from .asked import FRAME_NUMBERS, Asked, described
 
-__all__ = ["Sidecar"]
+__all__ = ["SERIES_MARK", "Sidecar"]
 
-_MARK, _PROGRESS = "series_mark", "/entry/progress"
+#: The attribute of the file that says of which series it is.
+SERIES_MARK = "series_mark"
+_PROGRESS = "/entry/progress"
 
 
 class Sidecar:
@@ -42,7 +44,7 @@ class Sidecar:
         try:
             repair_open(self._descriptor, path)
             self._file = file = open_swmr(path)
-            if file.attrs.get(_MARK) != asked.mark:
+            if file.attrs.get(SERIES_MARK) != asked.mark:
                 raise RecorderError(f"{path}: it is of another series; move it away, and the numbers will be computed")
             self.rows, self.generation = map(int, file[_PROGRESS][()])
             group = file[FRAME_NUMBERS]
@@ -110,7 +112,7 @@ def _claimed(path: Path, asked: Asked) -> int:
 
 
 def _build(file: h5py.File, path: Path, asked: Asked) -> None:
-    file.attrs.update({"NX_class": "NXroot", "default": "entry", "file_name": str(path), _MARK: asked.mark})
+    file.attrs.update({"NX_class": "NXroot", "default": "entry", "file_name": str(path), SERIES_MARK: asked.mark})
     entry = file.create_group("entry")
     entry.attrs["NX_class"] = "NXentry"
     progress = entry.create_dataset("progress", data=np.zeros(2, "u8"))
