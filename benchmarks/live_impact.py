@@ -1,7 +1,9 @@
-"""What a live consumer costs the recording when it is stalled, slow, or gone: the rate beside it, and lost frames.
+"""What consumers cost the recording: the rate beside each, and lost frames.
 
 Series without a consumer take turns with series beside one that was stopped (SIGSTOP) after it had subscribed, one
-that reads ten messages a second, and one that was killed. A ratio is the median of the rounds' ratios.
+that reads ten messages a second, one that was killed, and beside the recorder's own process that computes numbers of
+each frame. A ratio is the median of the rounds' ratios; `numbers_s_behind` is how long after the end of a series its
+last numbers were there.
 
     uv run python benchmarks/live_impact.py [--json] [--rounds 5] [--case 512KiB]
 """
@@ -21,11 +23,16 @@ from pathlib import Path
 
 import zmq
 from cases import CASES, Case
-from harness import Closing, Recorder, Remote, recorder, remote, sender
+from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote, sender
 from tqdm import tqdm
 
+from stins.control import NumbersRequest, PrepareRequest, Region
+
 _SLOW_HZ = 10.0
-_CONSUMERS = ("alone", "stalled", "slow", "gone")
+_CONSUMERS = ("alone", "stalled", "slow", "gone", "numbers")
+_NUMBERS = NumbersRequest(
+    keys=("sum", "mean", "max", "saturated"), regions=(Region(name="spot", row=8, column=8, rows=64, columns=64),)
+)
 
 
 def main() -> int:
@@ -34,6 +41,7 @@ def main() -> int:
     case = CASES[options.case]
     frames = case.frames(options.megabytes << 20)
     rounds: list[dict[str, float]] = []
+    behind: list[float] = []
     lost = 0
     with (
         tempfile.TemporaryDirectory(dir=options.folder, prefix="stins-live-") as root,
@@ -41,11 +49,19 @@ def main() -> int:
         recorder(Path(root), *links["recorder"]) as recording,
     ):
         _series(sending, recording, case, frames, "warm-up.h5")
+        (recording.root / "warm-up.h5").unlink()
         for number in tqdm(range(options.rounds), unit="round"):
             rates = {}
             for consumer in _CONSUMERS:
+                name = f"{consumer}-{number}.h5"
+                if consumer == "numbers":
+                    recording.client.post("/prepare", PrepareRequest(series_id=name, filename=name, numbers=_NUMBERS))
                 with _consumer(consumer, recording):
-                    rates[consumer], missing = _series(sending, recording, case, frames, f"{consumer}-{number}.h5")
+                    rates[consumer], missing = _series(sending, recording, case, frames, name)
+                if consumer == "numbers":
+                    behind.append(_wait_for_numbers(recording, frames))
+                for path in recording.root.glob(f"{consumer}-{number}*.h5"):
+                    path.unlink()
                 lost += missing
             rounds.append(rates)
     report = {"case": case.name, "frames": frames, "frames_lost": lost}
@@ -54,6 +70,7 @@ def main() -> int:
         report["rate_alone" if consumer == "alone" else f"rate_with_{consumer}"] = round(median, 1)
     report["ratio"] = _ratio(rounds, "stalled")
     report |= {f"ratio_{consumer}": _ratio(rounds, consumer) for consumer in ("slow", "gone")}
+    report |= {"ratio_with_numbers": _ratio(rounds, "numbers"), "numbers_s_behind": round(statistics.median(behind), 2)}
     print("\n".join(f"{key:>20}  {value}" for key, value in report.items()))
     print(json.dumps(report))
     return 0
@@ -74,13 +91,25 @@ def _series(sending: Remote, recording: Recorder, case: Case, frames: int, name:
     seconds = closing.wait("closed") - began
     closing.close()
     assert closing.series is not None
-    (recording.root / name).unlink()
     return frames / seconds, frames - closing.series.written
+
+
+def _wait_for_numbers(recording: Recorder, frames: int) -> float:
+    """Seconds until each frame has its numbers: they must be done before the next series is measured."""
+    began = time.monotonic()
+    while time.monotonic() - began < DEADLINE_S:
+        series = recording.client.status().series
+        if series is not None and series.numbers_state != "open":
+            if (series.numbers_state, series.numbers_rows) != ("complete", frames):
+                raise SystemExit(f"numbers: got {series.numbers_rows} of {frames}, {series.numbers_state}")
+            return time.monotonic() - began
+        time.sleep(0.05)
+    raise SystemExit(f"numbers: not done within {DEADLINE_S:g} s")
 
 
 @contextmanager
 def _consumer(kind: str, recording: Recorder) -> Iterator[None]:
-    if kind == "alone":
+    if kind in ("alone", "numbers"):
         yield
         return
     with remote(f"{kind} consumer", _consume, recording.client.status().live, 1 / _SLOW_HZ) as process:

@@ -4,7 +4,6 @@ Orders come on an inherited socket, one line of JSON each, and each is answered 
 """
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -21,9 +20,6 @@ from .messages import Done, Work
 from .series_numbers import SeriesNumbers
 
 log = logging.getLogger("stins_recorder.numbers")
-
-#: It has the time that everybody else leaves, and interrupts nobody when it wakes.
-_NICE = 19
 
 
 class _Desk:
@@ -61,19 +57,12 @@ def main(argv: list[str]) -> None:
     # Ctrl-C goes to the whole group; the supervisor decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=argv[1], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _give_way()
     decoder, desk = msgspec.json.Decoder(Work), _Desk()
     # A supervisor that is killed cannot hear the answer.
     with socket.socket(fileno=int(argv[0])) as end, suppress(ConnectionError), end.makefile("rb") as orders:
         for order in orders:
             end.sendall(msgspec.json.encode(desk.carry_out(decoder.decode(order))) + b"\n")
     desk.clear()
-
-
-def _give_way() -> None:
-    if hasattr(os, "SCHED_BATCH"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    os.nice(_NICE)
 
 
 if __name__ == "__main__":
