@@ -17,6 +17,7 @@ from tests.sweeps import LONG
 CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
 
 # Libraries keep these for the life of the process; they are nobody's leak.
+# (and `_connection_worker_thread`: SQLite connections that an open catalogue takes as it needs them.)
 _LASTING_THREADS = ("bluesky-run-engine", "AnyIO worker", "asyncio_", "ophyd", "pyzmq", "ThreadPoolExecutor", "tqdm")
 _DEADLINE_S = 5.0
 
@@ -55,7 +56,7 @@ def leak_check() -> Iterator[None]:
     deadline = time.monotonic() + _DEADLINE_S
     for thread in set(threading.enumerate()) - threads:
         # pyzmq's collector of uncopied frames has no name and lives as long as the process.
-        if not isinstance(thread, GarbageCollectorThread) and not thread.name.startswith(_LASTING_THREADS):
+        if not isinstance(thread, GarbageCollectorThread) and not _lasts(thread):
             thread.join(max(0.0, deadline - time.monotonic()))
             left += [f"thread {thread.name}"] if thread.is_alive() else []
     _gone, alive = psutil.wait_procs(_children(older=children) - children, max(0.0, deadline - time.monotonic()))
@@ -68,6 +69,10 @@ def leak_check() -> Iterator[None]:
     for process in alive:
         process.kill()
     assert not left, f"left behind: {left}"
+
+
+def _lasts(thread: threading.Thread) -> bool:
+    return thread.name.startswith(_LASTING_THREADS) or "(_connection_worker_thread)" in thread.name
 
 
 def _children(older: Collection[psutil.Process] = ()) -> set[psutil.Process]:

@@ -1,0 +1,116 @@
+"""Documents on the disk until the catalogue has them: a file for each run, a document a line."""
+
+import errno
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+
+from stins import StinsError
+
+__all__ = ["Document", "SpooledRun", "left_in"]
+
+Document = tuple[str, dict[str, Any]]
+
+
+class SpooledRun:
+    """The documents of one run, in order. One process at a time: the file is locked while this has it open.
+
+    `complete` says whether the run's stop document is there.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes], *, complete: bool = False) -> None:
+        self.path = path
+        self.uid = path.stem
+        self.complete = complete
+        self._file = file
+        self._read = 0
+
+    @classmethod
+    def new(cls, folder: Path, uid: str) -> Self:
+        """The file of a new run.
+
+        Raises:
+            FileExistsError: there is one of that run.
+        """
+        path = folder / f"{uid}.jsonl"
+        return cls(path, _locked(path, "xb"))
+
+    @classmethod
+    def left(cls, path: Path) -> Self:
+        """What another session left.
+
+        Raises:
+            OSError: it is gone, or another process has it (`BlockingIOError`).
+        """
+        return cls(path, _locked(path, "rb+"), complete=True)
+
+    def append(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Keeps one document. It is not forced to the disk: it survives this process, not the machine."""
+        line = json.dumps({"name": name, "doc": doc}, default=_plain).encode() + b"\n"
+        if (written := self._file.write(line)) != len(line):
+            raise OSError(errno.ENOSPC, f"got room for {written} bytes, expected {len(line)}")
+        self.complete = self.complete or name == "stop"
+
+    def take(self) -> list[Document]:
+        """The documents that were not taken yet. A line that its process did not finish is left."""
+        documents = []
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                documents.append(_parse(line, self.path))
+                self._read += len(line)
+        return documents
+
+    def rewind(self) -> None:
+        """The next take begins at the first document."""
+        self._read = 0
+
+    def close(self) -> None:
+        """Leaves the file to others."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """The catalogue has them all."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+
+def left_in(folder: Path) -> Iterator[SpooledRun]:
+    """The runs left in a folder that no session holds, the oldest first; each is opened when its turn comes."""
+    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
+        # A session that lives, and may be done with it meanwhile, sees to its own.
+        with suppress(OSError):
+            yield SpooledRun.left(path)
+
+
+def _locked(path: Path, mode: str) -> IO[bytes]:
+    file: IO[bytes] = path.open(mode, buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _parse(line: bytes, path: Path) -> Document:
+    try:
+        content = json.loads(line)
+        name, doc = content["name"], content["doc"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StinsError(f"{path}: got the line {line[:80]!r}, expected a document: name and doc, as JSON") from error
+    return str(name), dict(doc)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no type for: arrays and numbers of NumPy as they are, the rest as text."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return list(value) if isinstance(value, set | frozenset) else str(value)

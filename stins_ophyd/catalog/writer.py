@@ -1,0 +1,186 @@
+"""Writing runs to a catalogue without holding up the RunEngine: documents to the disk, a thread to the catalogue."""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bluesky import RunEngine
+
+from .delivery import Delivery
+from .leftovers import Leftovers
+from .pace import Pace
+from .routes import Routes
+from .spool import SpooledRun
+
+__all__ = ["RunWriter", "record_runs"]
+
+log = logging.getLogger(__name__)
+
+#: How long who looks for a run waits for what is being written, a session's end, and `stop`.
+_CATCH_UP_S, _EXIT_S, _STOP_S = 10.0, 20.0, 30.0
+
+
+def record_runs(engine: RunEngine, catalog: Any, spool: Path | str) -> "RunWriter":
+    """Writes every run of the RunEngine to the catalogue; `stop` of what is returned ends that.
+
+    The RunEngine never waits for the catalogue, and a catalogue that fails does not fail the run: documents stand in
+    the folder `spool` until they are written. What earlier sessions left there is sent now.
+    """
+    writer = RunWriter(catalog, Path(spool))
+    token = engine.subscribe(writer)
+    writer.on_stop = lambda: engine.unsubscribe(token)
+    if hasattr(catalog, "catch_up"):
+        catalog.catch_up = lambda: writer.wait(_CATCH_UP_S)
+    return writer
+
+
+class RunWriter:
+    """Takes documents, and has a thread that writes them to a catalogue.
+
+    A document is in its run's file in `spool` when the call returns; the file goes when the catalogue has the whole
+    run. So no queue can fill up, and a session that dies leaves what the next one sends.
+    """
+
+    def __init__(self, catalog: Any, spool: Path) -> None:
+        spool.mkdir(parents=True, exist_ok=True)
+        self._catalog = catalog.new_variation()  # its own: what others do with theirs changes what a client is
+        self._spool = spool
+        self._routes = Routes()
+        self._runs: dict[str, Delivery] = {}
+        self._left = Leftovers(self._catalog, spool)
+        self._changed = threading.Condition()
+        self._pace = Pace()
+        self._taken = self._written = self._urgent = 0
+        self._stopping = False
+        self.on_stop: Callable[[], None] = lambda: None
+        self._thread = threading.Thread(target=self._work, name="catalogue", daemon=True)
+        self._thread.start()
+        _stop_before_exit(self)
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Takes one document. Never raises."""
+        try:
+            self._keep(name, doc)
+        except Exception as error:  # a full disk, say; the data are more important
+            self._lose(name, doc, error)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until all that was taken so far is written, or kept because the catalogue failed; whether it is."""
+        with self._changed:
+            taken = self._taken
+            self._urgent += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: self._caught_up(taken), timeout_s)
+            finally:
+                self._urgent -= 1
+
+    def stop(self, timeout_s: float = _STOP_S) -> bool:
+        """Takes no more documents and ends the thread, once all is written; whether it was, in that time."""
+        self.on_stop()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning(
+                "catalogue: it did not answer for %g s; documents of runs that it does not have are kept in %s, and "
+                "sent by the next session",
+                timeout_s,
+                self._spool,
+            )
+        return not self._thread.is_alive()
+
+    def _caught_up(self, taken: int) -> bool:
+        return not self._thread.is_alive() or (self._written >= taken and not self._left.some)
+
+    # -- in the RunEngine's thread --------------------------------------------------------------
+
+    def _keep(self, name: str, doc: dict[str, Any]) -> None:
+        uid = self._routes.run_of(name, doc)
+        if name == "start":
+            with self._changed:
+                self._runs[uid] = Delivery(SpooledRun.new(self._spool, uid), self._catalog)
+        if (delivery := self._runs.get(uid)) is not None:
+            delivery.run.append(name, doc)
+            self._note(urgent=name == "stop")
+        if name == "stop":
+            self._routes.forget(uid)
+
+    def _note(self, *, urgent: bool) -> None:
+        with self._changed:
+            self._taken += 1
+            if self._pace.note(time.monotonic()) or urgent:
+                self._changed.notify_all()
+
+    def _lose(self, name: str, doc: dict[str, Any], error: Exception) -> None:
+        """A document could not be kept; a run with a hole is no run."""
+        try:
+            delivery = self._runs.get(self._routes.run_of(name, doc))
+        except KeyError:
+            delivery = None
+        if delivery is not None and not delivery.over:
+            delivery.give_up(error)
+        elif name == "start":
+            log.error("catalogue: the documents of run %s cannot be kept in %s: %s", doc.get("uid"), self._spool, error)
+
+    # -- in the writer's own --------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._await_work():
+            if self._left.some and not self._underway():
+                self._left.send_one()
+            else:
+                self._write_burst()
+            with self._changed:
+                self._changed.notify_all()
+        for delivery in self._runs.values():
+            delivery.run.close()  # of a run that had no end yet
+
+    def _await_work(self) -> bool:
+        """Waits until there is something to write; false once there will not be."""
+        with self._changed:
+            while not (self._stopping or self._left.some or self._due()):
+                self._changed.wait(self._pace.due_in(time.monotonic()))
+            return not self._stopping or self._underway()
+
+    def _due(self) -> bool:
+        due_in = self._pace.due_in(time.monotonic())
+        hurry = self._urgent or any(delivery.run.complete for delivery in self._runs.values())
+        return due_in is not None and (due_in <= 0 or bool(hurry))
+
+    def _underway(self) -> bool:
+        return self._written < self._taken
+
+    def _write_burst(self) -> None:
+        with self._changed:
+            taken, deliveries = self._taken, list(self._runs.values())
+            self._pace.begin()
+        began = time.monotonic()
+        for delivery in deliveries:
+            delivery.go_on()
+        with self._changed:
+            self._written = taken
+            now = time.monotonic()
+            self._pace.end(now, took=now - began)
+            self._runs = {uid: delivery for uid, delivery in self._runs.items() if not delivery.over}
+        if any(delivery.delivered for delivery in deliveries):
+            self._left.again()
+
+
+def _stop_before_exit(writer: RunWriter) -> None:
+    """When the interpreter ends, the last run is written before the embedded catalogue is closed.
+
+    That does not happen in `atexit` but before it, where threads end, and so must this; the latest entry comes first.
+    """
+    known = weakref.ref(writer)
+
+    def stop() -> None:
+        if (writer := known()) is not None:
+            writer.stop(_EXIT_S)
+
+    threading._register_atexit(stop)  # type: ignore[attr-defined]  # Tiled does so, and there is no public way

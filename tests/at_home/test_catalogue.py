@@ -1,0 +1,284 @@
+"""What was sent is what the catalogue gives back, by the run's uid, and the RunEngine never waits for it."""
+
+import gc
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import bluesky.plans as bp
+import h5py
+import hdf5plugin  # noqa: F401  # registers the filters
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from ophyd.sim import SynAxis
+
+from stins.control import SeriesState
+from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs
+from stins_ophyd.catalog import RunWriter
+from tests.at_home.catalogue_kit import DEADLINE_S, Reader, sent
+from tests.stins_ophyd.chain import SHAPE, Chain, Documents
+from tests.stins_ophyd.dectris_kit import EIGER, device, running
+
+# Tiled's own: nothing that we could act on.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx` with"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the catalogue is."""
+    return tmp_path_factory.mktemp("catalogue")
+
+
+@pytest.fixture(scope="module")
+def reader(chain: Chain, folder: Path) -> Iterator[Reader]:
+    """Another process that opens the same catalogue, meanwhile."""
+    reader = Reader(folder, chain.root)
+    yield reader
+    reader.end()
+
+
+@pytest.fixture(scope="module")
+def catalog(chain: Chain, folder: Path, reader: Reader) -> Iterator[Any]:
+    """A new catalogue that may read the recorder's files."""
+    catalog = open_catalog(folder, readable=[chain.root])
+    yield catalog
+    catalog.context.close()
+    # Tiled brings a million objects that last; without this each later test's leak check would walk all of them.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Where documents wait for the catalogue."""
+    return tmp_path / "unsent"
+
+
+@pytest.fixture
+def recording(engine: RunEngine, catalog: Any, spool: Path) -> Iterator[RunWriter]:
+    """While it lives, runs are kept in the catalogue."""
+    writer = record_runs(engine, catalog, spool)
+    yield writer
+    assert writer.stop()
+    assert list(spool.iterdir()) == []
+
+
+def when(engine: RunEngine, name: str, reached: Callable[[Any], bool], act: Callable[[], Any]) -> list[Any]:
+    """Does that once, when such a document comes; the plan waits meanwhile. What it said is in the list."""
+    said: list[Any] = []
+
+    def hear(_name: str, doc: dict[str, Any]) -> None:
+        if not said and reached(doc):
+            said.append(act())
+
+    engine.subscribe(hear, name)
+    return said
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_scan_is_read_back_by_its_uid(engine: RunEngine, detector: StinsDetector, catalog: Any, chain: Chain) -> None:
+    (uid,) = engine(bp.scan([detector], SynAxis(name="motor"), 0, 1, 4))
+    run = catalog[uid]
+    assert np.array_equal(run["primary"]["det_image"].read(), sent(chain, 4))
+    assert np.array_equal(run["primary"]["det_image"][2], chain.reference(2))
+    assert [float(x) for x in run["primary"]["det_total"].read()] == [float(f.sum()) for f in sent(chain, 4)]
+    assert catalog[-1].metadata["start"]["uid"] == uid
+    assert {name for name, _ in run.documents()} >= {"start", "descriptor", "event", "stream_datum", "stop"}
+
+
+@pytest.mark.usefixtures("recording")
+def test_several_frames_of_a_point_are_read_back_together(
+    engine: RunEngine, detector: StinsDetector, catalog: Any, chain: Chain
+) -> None:
+    detector.frames.put(3)
+    (uid,) = engine(bp.count([detector], 2))
+    assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), sent(chain, 6).reshape(2, 3, *SHAPE))
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_fly_series_is_read_back(engine: RunEngine, detector: StinsDetector, catalog: Any, chain: Chain) -> None:
+    (uid,) = engine(fly_series(detector, 40))
+    (grouped,) = engine(fly_series(detector, 40, frames_per_event=4))
+    assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), sent(chain, 40))
+    assert np.array_equal(catalog[grouped]["primary"]["det_image"].read(), sent(chain, 40).reshape(10, 4, *SHAPE))
+
+
+@pytest.mark.usefixtures("recording")
+def test_each_threshold_of_an_eiger_is_read_back(engine: RunEngine, catalog: Any, chain: Chain) -> None:
+    settings = {"threshold_2_enabled": True, "threshold_2_energy": 9000.0}
+    with running("eiger", chain.root / "eiger", EIGER, **settings) as processes, device(processes) as eiger:
+        (uid,) = engine(bp.count([eiger], 2))
+        path = eiger.controller.snapshot.recorder.series.file
+    run = catalog[uid]["primary"]
+    with h5py.File(path, swmr=True) as file:
+        recorded = file["/entry/instrument/detector"]
+        assert np.array_equal(run["eiger_image"].read(), recorded["data"])
+        assert np.array_equal(run["eiger_threshold_2"].read(), recorded["threshold_2"])
+
+
+def test_another_process_reads_along_while_points_are_taken(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    chain: Chain,
+    recording: RunWriter,
+    reader: Reader,
+) -> None:
+    def look() -> Any:
+        assert recording.wait(DEADLINE_S)
+        uid = documents.of("start")[0]["uid"]
+        answers = [
+            reader.ask(uid=uid, key=key, index=index)
+            for key, index in (("det_image", 2), ("det_image", [1, 3]), ("det_total", None))
+        ]
+        series = detector.controller.snapshot.recorder.series
+        return series.state, answers
+
+    said = when(engine, "event", lambda doc: doc["seq_num"] == 3, look)
+    (uid,) = engine(bp.count([detector], 5))
+    frames = sent(chain, 5)
+    ((state, (frame, piece, totals)),) = said
+    assert (state, frame["stop"]) == (SeriesState.OPEN, None)
+    assert (frame["shape"], frame["values"]) == ([3, *SHAPE], frames[2].tolist())
+    assert piece["values"] == frames[1:3].tolist()
+    assert totals["values"] == [float(frame.sum()) for frame in frames[:3]]
+    assert recording.wait(DEADLINE_S)
+    after = reader.ask(uid=uid, key="det_image", index=None)
+    assert (after["values"], after["stop"]["exit_status"]) == (frames.tolist(), "success")
+
+
+def test_another_process_reads_along_while_a_series_flies(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    chain: Chain,
+    recording: RunWriter,
+    reader: Reader,
+) -> None:
+    detector.apply({"period_s": 0.03})
+
+    def look() -> Any:
+        assert recording.wait(DEADLINE_S)
+        return reader.ask(uid=documents.of("start")[0]["uid"], key="det_image", index=None)
+
+    said = when(engine, "stream_datum", lambda doc: doc["indices"]["stop"] >= 10, look)
+    (uid,) = engine(fly_series(detector, 60))
+    frames = sent(chain, 60)
+    rows = said[0]["shape"][0]
+    assert said[0] == {"shape": [rows, *SHAPE], "values": frames[:rows].tolist(), "stop": None}
+    assert 10 <= rows < 60
+    assert recording.wait(DEADLINE_S)
+    assert reader.ask(uid=uid, key="det_image", index=59)["values"] == frames[59].tolist()
+
+
+def test_a_session_that_ends_writes_its_last_run(catalog: Any, reader: Reader, tmp_path: Path) -> None:
+    uid = reader.ask(spool=str(tmp_path / "theirs"))["uid"]
+    reader.end()
+    assert catalog[uid].metadata["stop"]["exit_status"] == "success"
+    assert catalog[uid]["primary"]["det"].shape == (2,)
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_a_catalogue_that_hangs_does_not_hold_up_a_run(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    catalog: Any,
+    folder: Path,
+    recording: RunWriter,
+) -> None:
+    with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        (uid,) = engine(bp.count([detector], 5))
+        assert not recording.wait(0)
+        database.execute("ROLLBACK")
+    assert documents.stop["exit_status"] == "success"
+    assert recording.wait(DEADLINE_S)
+    assert catalog[uid]["primary"]["det_image"].shape == (5, *SHAPE)
+
+
+def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    catalog: Any,
+    chain: Chain,
+    folder: Path,
+    spool: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with closing(sqlite3.connect(folder / "catalog.db")) as database:
+        database.execute("ALTER TABLE data_sources RENAME TO away")
+        writer = record_runs(engine, catalog, spool)
+        (uid,) = engine(bp.count([detector]))
+        writer.stop()
+        database.execute("ALTER TABLE away RENAME TO data_sources")
+    assert documents.stop["exit_status"] == "success"
+    (kept,) = spool.iterdir()
+    as_json = json.loads(json.dumps([{"name": name, "doc": doc} for name, doc in documents.all]))
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == as_json
+    complaint = caplog.messages[-1]
+    assert all(part in complaint for part in (uid, "catalogue", str(kept), f"stins catalogue resend {spool}")), (
+        complaint
+    )
+
+    writer = record_runs(engine, catalog, spool)
+    assert writer.wait(DEADLINE_S)
+    writer.stop()
+    assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), sent(chain, 1))
+    assert catalog[uid].metadata["stop"] == documents.stop
+    assert list(spool.iterdir()) == []
+
+
+def test_documents_that_cannot_be_kept_do_not_fail_the_run(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    catalog: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = record_runs(engine, catalog, tmp_path / "unsent")
+    (tmp_path / "unsent").rmdir()
+    (uid,) = engine(bp.count([detector]))
+    writer.stop()
+    assert documents.stop["exit_status"] == "success"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert f"the documents of run {uid} cannot be kept in {tmp_path / 'unsent'}" in caplog.text
+
+
+def test_a_catalogue_opens_again_with_its_runs(chain: Chain, catalog: Any, folder: Path) -> None:
+    again = open_catalog(folder, readable=[chain.root])
+    try:
+        assert list(again) == list(catalog)
+    finally:
+        again.context.close()
+
+
+def test_without_tiled_the_error_says_what_to_install(tmp_path: Path) -> None:
+    """In an interpreter where it cannot be imported."""
+    code = (
+        "import sys; sys.modules['bluesky_tiled_plugins'] = None; "
+        "import stins_ophyd; stins_ophyd.open_catalog(sys.argv[1])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 1
+    assert "pip install 'stins-ophyd[tiled]'" in run.stderr
