@@ -61,3 +61,15 @@ def test_a_stream_of_dectris_is_compared_with_a_bare_relay(tmp_path):
     assert 0 < report["ratio"] < 2
     keys = ("acquirer_cpu_ms_per_image", "frames_per_s", "limit_frames_per_s", "got_frames_per_s", "image_bytes")
     assert all(report[key] > 0 for key in keys)
+
+
+def test_points_are_compared_with_those_of_other_simulated_detectors_and_the_lag_of_a_fast_series_is_measured(tmp_path):
+    options = ["--rounds", 1, "--points", 4, "--frames", 300, "--without", "writer"]
+    report = run("bluesky_overhead", *options, "--folder", tmp_path)
+    assert min(report[f"{name}_ms_per_point"] for name in ("stins", "ophyd_sim", "ophyd_async")) > 0
+    assert report["excess_ms"] == pytest.approx(
+        report["stins_ms_per_point"] - report["ophyd_sim_ms_per_point"], abs=0.02
+    )
+    assert report["fly_frames"] == 300
+    assert 0 < report["fly_lag_median_s"] <= report["fly_lag_max_s"]
+    assert report["fly_rate"] > 0
