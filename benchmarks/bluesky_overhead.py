@@ -1,7 +1,7 @@
 """What a point costs beside its exposure, and how soon Bluesky hears of the frames of a fast series.
 
 In one RunEngine, taking turns: `count` with our simulated detector (acquirer and recorder are processes, and the frame
-of each point is flushed to a file), with ophyd.sim's detector (a number, no file), with ophyd-async's simulated detector
+of each point is flushed to a file), with ophyd.sim's detector (a number, no file), with that of ophyd-async
 that writes HDF5 in this process, and with ours while a catalogue writes the run. The time of a point is that from one
 event document to the next, without the exposure; so the first point, which arms, is not in it. Medians of all rounds.
 

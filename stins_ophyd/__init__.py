@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .metadata import StoredMetadata
     from .path_template import TemplatePathProvider
     from .paths import PathInfo, PathProvider, StaticPathProvider
-    from .plans import fly_series
+    from .plans import count_series, fly_series
     from .processes import DaemonProcess, ProcessError
     from .pulsing_axis import AxisFlight, PulsingAxis
     from .status import ProgressStatus
@@ -45,6 +45,7 @@ __all__ = [
     "StoredMetadata",
     "TemplatePathProvider",
     "TriggerInfo",
+    "count_series",
     "find_controller",
     "find_detector",
     "fly_series",
@@ -77,6 +78,7 @@ _HOME = {
     "StoredMetadata": "metadata",
     "TemplatePathProvider": "path_template",
     "TriggerInfo": "trigger_info",
+    "count_series": "plans",
     "find_controller": "beamline",
     "find_detector": "detectors",
     "fly_series": "plans",

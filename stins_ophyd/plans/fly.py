@@ -1,43 +1,50 @@
-"""A plan for a detector that runs by itself. Its parameters are annotated, so that queueserver can use it."""
+"""Series at the detectors' own pace."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
-import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Readable
 
 from ..trigger_info import TriggerInfo
+from .stubs import fly_prepared, prepare_flight
+from .support import Messages, listed, settings_wrapper
 
 __all__ = ["fly_series"]
 
 
 def fly_series(
-    detector: Readable[Any],
+    detectors: Readable[Any] | Sequence[Readable[Any]],
     frames: int = 10,
     *,
     frames_per_event: int = 1,
     exposure_s: float = 0.0,
+    deadtime_s: float = 0.0,
     flush_period_s: float = 0.2,
     stream_name: str = "primary",
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, Any]:
-    """Runs one series at the detector's own pace, as one run.
+    """Runs one series at the detectors' own pace, as one run.
 
-    bluesky's own `fly` does not do for such a detector: it neither stages nor declares the stream. A pause ends the
+    bluesky's own `fly` does not do for such detectors: it neither stages nor declares the stream. A pause ends the
     run (exit status `fail`), and whatever fails, the run's documents point at the frames that were flushed before.
+
+    Several detectors are started one right after the other, each with a file of its own, in one stream: event n has
+    the n-th frames of all. For exposures that begin together, trigger them by a cable.
 
     Parameters
     ----------
-    detector : Readable
-        A StinsDetector.
+    detectors : Readable or list of Readable
+        One StinsDetector, or several.
     frames : int
-        How many frames; a multiple of `frames_per_event`.
+        How many frames each takes; a multiple of `frames_per_event`.
     frames_per_event : int
         How many frames make one event.
     exposure_s : float
-        Exposure of a frame in seconds; 0 leaves what is set.
+        Exposure of a frame in seconds, for this series; 0 leaves what is set.
+    deadtime_s : float
+        Time between two exposures in seconds; 0 leaves the period as it is set.
     flush_period_s : float
         How often the documents are brought up to date, in seconds.
     stream_name : str
@@ -48,16 +55,13 @@ def fly_series(
     events, rest = divmod(frames, frames_per_event)
     if rest or not events:
         raise ValueError(f"frames: got {frames}, expected a positive multiple of frames_per_event = {frames_per_event}")
-    info = TriggerInfo(number_of_events=events, collections_per_event=frames_per_event, livetime=exposure_s)
-    about = {"plan_name": "fly_series", "detectors": [detector.name], "num_points": events, **(md or {})}
+    info = TriggerInfo(number_of_events=events, collections_per_event=frames_per_event)
+    flyers = listed(detectors)
+    about = {"plan_name": "fly_series", "detectors": [flyer.name for flyer in flyers], "num_points": events}
 
-    def run() -> Generator[Msg, Any, Any]:
-        yield from bps.prepare(detector, info, wait=True)
-        yield from bps.declare_stream(detector, name=stream_name, collect=True)
-        # From here on the RunEngine must not replay: a detector that ran cannot be rewound, so a pause ends the run.
-        yield from bps.clear_checkpoint()
-        yield from bps.kickoff(detector, wait=True)
-        flight = bps.collect_while_completing([detector], [detector], flush_period_s, stream_name)
-        yield from bpp.contingency_wrapper(flight, except_plan=lambda _: bps.collect(detector, name=stream_name))
+    def run() -> Messages:
+        yield from prepare_flight(flyers, info)
+        yield from fly_prepared(flyers, stream_name=stream_name, flush_period_s=flush_period_s)
 
-    return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about), [detector]))
+    plan = bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), flyers)
+    return (yield from settings_wrapper(plan, flyers, exposure_s=exposure_s, deadtime_s=deadtime_s))

@@ -120,7 +120,7 @@ def test_a_fly_series_with_several_frames_per_event(
     engine(fly_series(detector, 12, frames_per_event=4, exposure_s=0.002))
     assert documents.of("descriptor")[0]["data_keys"]["det_image"]["shape"] == [4, *SHAPE]
     assert documents.indices[-1][1] == 3
-    assert detector.exposure_s.get() == 0.002
+    assert documents.of("descriptor")[0]["configuration"]["det"]["data"]["det_exposure_s"] == 0.002
 
 
 def test_frames_that_make_no_whole_events_are_refused(detector: StinsDetector) -> None:

@@ -1,0 +1,63 @@
+"""Parts that plans for detectors that run by themselves are made of."""
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky.utils import short_uid
+
+from ..trigger_info import TriggerInfo
+from .support import Detectors, Messages, listed
+
+__all__ = ["collect_rest", "fly_prepared", "prepare_flight"]
+
+
+def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:
+    """Arms the detectors, which are staged, all at the same time, and waits until they are.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors that fly.
+    info : TriggerInfo or int
+        What they are to take, the same for each; or a number of frames.
+    """
+    group = short_uid("prepare")
+    for detector in listed(detectors):
+        yield from bps.prepare(detector, info, group=group)
+    yield from bps.wait(group=group)
+
+
+def fly_prepared(detectors: Detectors, *, stream_name: str = "primary", flush_period_s: float = 0.2) -> Messages:
+    """Declares the stream of the detectors, which are armed, and lets them fly until all of them are done.
+
+    In an open run. Several detectors share the stream: its events are those that all of them have. A pause ends the
+    run from here on: a detector that ran cannot be rewound. Where one fails, what all had flushed is still told.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors that are prepared.
+    stream_name : str
+        Name of the stream of events.
+    flush_period_s : float
+        How often the documents are brought up to date, in seconds.
+    """
+    flyers = listed(detectors)
+    yield from bps.declare_stream(*flyers, name=stream_name, collect=True)
+    # Without a checkpoint the RunEngine cannot replay: it would kick off again what has run.
+    yield from bps.clear_checkpoint()
+    yield from bps.kickoff_all(*flyers, wait=True)
+    flight = bps.collect_while_completing(flyers, flyers, flush_period_s, stream_name)
+    yield from bpp.contingency_wrapper(flight, except_plan=lambda _: collect_rest(flyers, stream_name=stream_name))
+
+
+def collect_rest(detectors: Detectors, *, stream_name: str = "primary") -> Messages:
+    """Tells of what is flushed and was not told yet.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors that fly, or flew.
+    stream_name : str
+        Name of their stream.
+    """
+    yield from bps.collect(*listed(detectors), name=stream_name)

@@ -1,0 +1,134 @@
+"""The plans for series: several detectors, settings for one run, and parameters that a queue server can fill in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bluesky import RunEngine
+from bluesky.utils import FailedStatus
+from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_from_nspace, validate_plan
+from ophyd.sim import SynAxis
+
+from stins_ophyd import StinsDetector, plans
+from stins_ophyd.plans import count_series, fly_series
+from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
+
+#: What can be asked for by name in a queue; the others are parts of plans.
+PLANS = ("count_series", "fly_series")
+
+
+@pytest.fixture(scope="module")
+def second_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    chain = Chain(tmp_path_factory.mktemp("second"))
+    yield chain
+    chain.stop()
+
+
+@pytest.fixture
+def second(second_chain: Chain) -> Iterator[StinsDetector]:
+    """A detector beside the one that all tests share."""
+    detector = StinsDetector(name="second", controller=second_chain.controller())
+    detector.controller.make_ready()
+    detector.apply(SETTINGS)
+    yield detector
+    detector.destroy()
+
+
+def widths(documents: Documents) -> dict[str, int]:
+    """How many events each detector's documents point at."""
+    keys = {doc["uid"]: doc["data_key"] for doc in documents.of("stream_resource")}
+    told = dict.fromkeys(keys.values(), 0)
+    for doc in documents.of("stream_datum"):
+        told[keys[doc["stream_resource"]]] += doc["indices"]["stop"] - doc["indices"]["start"]
+    return told
+
+
+def test_a_fly_series_of_two_detectors_is_one_stream(
+    engine: RunEngine, detector: StinsDetector, second: StinsDetector, documents: Documents
+) -> None:
+    engine(fly_series([detector, second], 20, exposure_s=0.002, deadtime_s=0.003, flush_period_s=0.05))
+    assert widths(documents) == {"det_image": 20, "second_image": 20}
+    assert documents.stop["num_events"] == {"primary": 20}
+    assert documents.of("start")[0]["detectors"] == ["det", "second"]
+    (descriptor,) = documents.of("descriptor")
+    assert set(descriptor["data_keys"]) == {"det_image", "second_image"}
+
+
+def test_a_detector_that_loses_a_frame_ends_the_stream_of_both_there(
+    engine: RunEngine, detector: StinsDetector, second: StinsDetector, documents: Documents
+) -> None:
+    detector.apply({"exposure_s": 0.002, "period_s": 0.005})
+    second.apply({"exposure_s": 0.002, "period_s": 0.005, "faults": [{"kind": "drop", "frame": 12}]})
+    with pytest.raises(FailedStatus):
+        engine(fly_series([detector, second], 20))
+    assert widths(documents) == {"det_image": 12, "second_image": 12}
+    assert documents.stop["exit_status"] == "fail"
+    assert documents.stop["reason"].startswith("second complete failed: recorder")
+
+
+def test_count_series_takes_frames_at_each_point_with_settings_of_its_own(
+    engine: RunEngine, detector: StinsDetector, motor: SynAxis, documents: Documents
+) -> None:
+    detector.configure({"exposure_s": 0.001, "period_s": 0.002})
+    engine(count_series([detector, motor], 2, frames=3, exposure_s=0.005))
+    (descriptor,) = documents.of("descriptor")
+    assert descriptor["data_keys"]["det_image"]["shape"] == [3, *SHAPE]
+    configuration = descriptor["configuration"]["det"]["data"]
+    assert [configuration[f"det_{name}"] for name in ("frames", "exposure_s", "period_s")] == [3, 0.005, 0.005]
+    assert documents.indices == [(0, 1), (1, 2)]
+    assert documents.of("start")[0]["plan_name"] == "count_series"
+    assert [detector.frames.get(), detector.exposure_s.get(), detector.period_s.get()] == [1, 0.001, 0.002]
+
+
+def test_settings_are_put_back_when_the_run_fails(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"exposure_s": 0.002, "faults": [{"kind": "drop", "frame": 1}]})
+    with pytest.raises(FailedStatus):
+        engine(fly_series(detector, 5, exposure_s=0.004))
+    assert documents.of("descriptor")[0]["configuration"]["det"]["data"]["det_exposure_s"] == 0.004
+    assert detector.exposure_s.get() == 0.002
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (fly_series([]), "detectors: got none, expected at least one"),
+        (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
+        (count_series([], 1), "detectors: got none, expected at least one"),
+        (count_series([SynAxis(name="x")], 0), "num, frames: got 0, 1, expected at least 1 of each"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(plan: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        next(plan)
+
+
+@pytest.fixture(scope="module")
+def allowed() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plans and devices as a queue server finds them in a namespace."""
+    namespace: dict[str, Any] = {name: getattr(plans, name) for name in PLANS}
+    namespace |= {"axis": SynAxis(name="axis"), "other": SynAxis(name="other")}
+    found, devices, *_ = existing_plans_and_devices_from_nspace(nspace=namespace)
+    return found, devices
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_queue_server_knows_each_parameter_of_a_plan(allowed: Any, name: str) -> None:
+    plan = allowed[0][name]
+    assert plan["properties"]["is_generator"]
+    assert plan["description"]
+    lacking = [p["name"] for p in plan["parameters"] if not (p.get("description") and p.get("annotation"))]
+    assert lacking == []
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [([["axis", "other"]], {}), (["axis"], {"exposure_s": 0.1, "md": {"sample": "x"}}), ([["axis"], 3], {})],
+)
+@pytest.mark.parametrize("name", PLANS)
+def test_a_queue_server_takes_devices_by_name(allowed: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    item = {"name": name, "args": args, "kwargs": kwargs, "item_type": "plan"}
+    assert validate_plan(item, allowed_plans=allowed[0], allowed_devices=allowed[1]) == (True, "")
+    wrong = item | {"kwargs": {"md": 3}}
+    assert not validate_plan(wrong, allowed_plans=allowed[0], allowed_devices=allowed[1])[0]
