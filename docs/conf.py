@@ -11,7 +11,10 @@ ROOT = DOCS.parent
 
 project = "stins-ophyd"
 author = "the stins-ophyd developers"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# The docstrings write a name as `name`, as Markdown does.
+default_role = "code"
+autodoc_member_order = "bysource"
 # This list is for those who read in the repository; here index.md has its place.
 exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
