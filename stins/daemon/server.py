@@ -5,8 +5,6 @@ rebind its name to us) and nothing with a foreign Origin changes state.
 """
 
 import asyncio
-import re
-import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,7 +18,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -29,13 +26,12 @@ from ..errors import StinsError
 from .board import StatusBoard
 from .config import ConfigError, HttpConfig, is_loopback
 from .description import Operation, as_openapi, as_page
+from .guard import Guard, refusal
 
 __all__ = ["Command", "ControlServer", "Document"]
 
 _HEARTBEAT_S = 1.0
 _START_DEADLINE_S = 10.0
-#: What a Host header has behind the host.
-_HOST = re.compile(r":[0-9]*$")
 _JSON = msgspec.json.Encoder(enc_hook=str)
 _STATUS = (
     Operation("GET", "/status", "The daemon's whole state"),
@@ -76,13 +72,13 @@ class ControlServer:
     ) -> None:
         self._name = name
         self._board = board
-        self._token = _read_token(config)
+        token = _read_token(config)
         self._operations = [
             *_STATUS,
             *(Operation("POST", command.path, command.summary, command.request) for command in commands),
             *(Operation("GET", f"{document.path}/{{which}}", document.summary) for document in documents),
         ]
-        self._hosts = _local_hosts(config.host) if is_loopback(config.host) else None
+        hosts = _local_hosts(config.host) if is_loopback(config.host) else None
         # FastAPI would take as long to import as all the rest of a daemon.
         app = Starlette(
             routes=[
@@ -90,7 +86,7 @@ class ControlServer:
                 *(Route(command.path, _commanded(command), methods=["POST"]) for command in commands),
                 *(Route(f"{document.path}/{{which}}", _documented(document)) for document in documents),
             ],
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self._guard)],
+            middleware=[Middleware(Guard, hosts=hosts, token=token)],
         )
         self._socket = _listen(config)
         host, port = self._socket.getsockname()[:2]
@@ -174,21 +170,6 @@ class ControlServer:
         finally:
             forget()
 
-    # -- safety ---------------------------------------------------------------------------------
-
-    async def _guard(self, request: Request, call_next: Callable[[Request], Any]) -> Response:
-        host = _HOST.sub("", request.headers.get("host", ""))
-        if self._hosts is not None and host not in self._hosts:
-            return _error(403, f"Host: got {host!r}, expected one of {sorted(self._hosts)}")
-        if request.method != "GET" and "origin" in request.headers:
-            return _error(403, f"Origin: got {request.headers['origin']!r}; a web page may not control a daemon")
-        if self._token is not None:
-            given = request.headers.get("authorization", "")
-            if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-                return _error(401, "Authorization: expected 'Bearer' and the content of the token file")
-        response: Response = await call_next(request)
-        return response
-
 
 def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
@@ -196,11 +177,11 @@ def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
         try:
             value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
         except (msgspec.DecodeError, RecursionError) as error:
-            return _error(422, f"{command.path}: {error}")
+            return refusal(422, f"{command.path}: {error}")
         try:
             return _reply(await run_in_threadpool(command.run, value))
         except StinsError as error:
-            return _error(409, str(error))
+            return refusal(409, str(error))
 
     return endpoint
 
@@ -210,7 +191,7 @@ def _documented(document: Document) -> Callable[[Request], Awaitable[Response]]:
         try:
             media_type, content = await run_in_threadpool(document.read, request.path_params["which"])
         except StinsError as error:
-            return _error(404, str(error))
+            return refusal(404, str(error))
         return Response(content, media_type=media_type)
 
     return endpoint
@@ -218,10 +199,6 @@ def _documented(document: Document) -> Callable[[Request], Awaitable[Response]]:
 
 def _reply(value: msgspec.Struct) -> Response:
     return _json(value)
-
-
-def _error(status: int, text: str) -> Response:
-    return _json({"error": text}, status)
 
 
 def _json(content: Any, status: int = 200) -> Response:
