@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .metadata import StoredMetadata
     from .path_template import TemplatePathProvider
     from .paths import PathInfo, PathProvider, StaticPathProvider
-    from .plans import count_series, fly_series
+    from .plans import count_series, dark_series, flat_series, fly_series, take_live
     from .processes import DaemonProcess, ProcessError
     from .pulsing_axis import AxisFlight, PulsingAxis
     from .status import ProgressStatus
@@ -46,13 +46,16 @@ __all__ = [
     "TemplatePathProvider",
     "TriggerInfo",
     "count_series",
+    "dark_series",
     "find_controller",
     "find_detector",
+    "flat_series",
     "fly_series",
     "load_beamline",
     "make_detector",
     "open_catalog",
     "record_runs",
+    "take_live",
 ]
 
 #: The module of each public name: one name a line, in order.
@@ -79,13 +82,16 @@ _HOME = {
     "TemplatePathProvider": "path_template",
     "TriggerInfo": "trigger_info",
     "count_series": "plans",
+    "dark_series": "plans",
     "find_controller": "beamline",
     "find_detector": "detectors",
+    "flat_series": "plans",
     "fly_series": "plans",
     "load_beamline": "beamline",
     "make_detector": "detectors",
     "open_catalog": "catalog",
     "record_runs": "catalog",
+    "take_live": "plans",
 }
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Readable
 
 from ..trigger_info import TriggerInfo
-from .stubs import fly_prepared, prepare_flight
-from .support import Messages, listed, settings_wrapper
+from .stubs import fly_run
+from .support import settings_wrapper
 
 __all__ = ["fly_series"]
 
@@ -56,12 +55,6 @@ def fly_series(
     if rest or not events:
         raise ValueError(f"frames: got {frames}, expected a positive multiple of frames_per_event = {frames_per_event}")
     info = TriggerInfo(number_of_events=events, collections_per_event=frames_per_event)
-    flyers = listed(detectors)
-    about = {"plan_name": "fly_series", "detectors": [flyer.name for flyer in flyers], "num_points": events}
-
-    def run() -> Messages:
-        yield from prepare_flight(flyers, info)
-        yield from fly_prepared(flyers, stream_name=stream_name, flush_period_s=flush_period_s)
-
-    plan = bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), flyers)
-    return (yield from settings_wrapper(plan, flyers, exposure_s=exposure_s, deadtime_s=deadtime_s))
+    about = {"plan_name": "fly_series"} | (md or {})
+    plan = fly_run(detectors, info, stream_name=stream_name, flush_period_s=flush_period_s, md=about)
+    return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s, deadtime_s=deadtime_s))

@@ -1,15 +1,18 @@
-"""Series point by point."""
+"""Series point by point, and those that others are corrected by."""
 
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 from bluesky import Msg
-from bluesky.protocols import Readable
+from bluesky.protocols import Movable, Readable
 
-from .support import listed, settings_wrapper
+from .stubs import fly_run
+from .support import Detectors, Messages, listed, settings_wrapper
 
-__all__ = ["count_series"]
+__all__ = ["count_series", "dark_series", "flat_series"]
 
 
 def count_series(
@@ -46,3 +49,93 @@ def count_series(
     about = {"plan_name": "count_series", "frames_per_point": frames} | (md or {})
     plan = bp.count(chosen, num, delay=delay_s, md=about)
     return (yield from settings_wrapper(plan, chosen, frames=frames, exposure_s=exposure_s))
+
+
+def dark_series(
+    detectors: Readable[Any] | Sequence[Readable[Any]],
+    frames: int = 10,
+    *,
+    shutter: Movable[Any] | None = None,
+    closed: str | float = "closed",
+    opened: str | float | None = None,
+    exposure_s: float = 0.0,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, Any]:
+    """Takes dark frames at the detectors' own pace, as a run of their own with `purpose` "dark" in its start document.
+
+    However it ends, the shutter is put back.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        One StinsDetector, or several.
+    frames : int
+        How many frames each takes.
+    shutter : Movable
+        What is closed before; without one the frames are taken as it is.
+    closed : str or float
+        What the shutter is set to.
+    opened : str or float
+        What it is set to afterwards; None: to what it was before.
+    exposure_s : float
+        Exposure of a frame in seconds, for this series; 0 leaves what is set.
+    md : dict
+        Meta data of the run.
+    """
+    about = {"plan_name": "dark_series", "purpose": "dark"} | (md or {})
+    plan = _taken(detectors, frames, exposure_s, about)
+    return (yield from _moved(plan, shutter, closed, opened))
+
+
+def flat_series(
+    detectors: Readable[Any] | Sequence[Readable[Any]],
+    frames: int = 10,
+    *,
+    sample: Movable[Any] | None = None,
+    out: str | float = 0.0,
+    exposure_s: float = 0.0,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, Any]:
+    """Takes flat frames at the detectors' own pace, as a run of their own with `purpose` "flat" in its start document.
+
+    However it ends, the sample is where it was before.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        One StinsDetector, or several.
+    frames : int
+        How many frames each takes.
+    sample : Movable
+        What is moved out of the beam before; without one the frames are taken as it is.
+    out : str or float
+        Where it is out of the beam.
+    exposure_s : float
+        Exposure of a frame in seconds, for this series; 0 leaves what is set.
+    md : dict
+        Meta data of the run.
+    """
+    about = {"plan_name": "flat_series", "purpose": "flat"} | (md or {})
+    plan = _taken(detectors, frames, exposure_s, about)
+    return (yield from _moved(plan, sample, out, None))
+
+
+def _taken(detectors: Detectors, frames: int, exposure_s: float, about: dict[str, Any]) -> Messages:
+    if frames < 1:
+        raise ValueError(f"frames: got {frames}, expected at least 1")
+    plan = fly_run(detectors, frames, md=about)
+    return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s))
+
+
+def _moved(plan: Messages, axis: Any, there: object, back: object) -> Messages:
+    """The plan with the axis `there`; afterwards it goes `back`, or to where it was."""
+    if axis is None:
+        return (yield from plan)
+
+    def run() -> Messages:
+        yield from bps.mv(axis, there)
+        return (yield from plan)
+
+    if back is None:
+        return (yield from bpp.reset_positions_wrapper(run(), [axis]))
+    return (yield from bpp.finalize_wrapper(run(), lambda: bps.mv(axis, back)))

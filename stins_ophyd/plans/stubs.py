@@ -1,5 +1,7 @@
 """Parts that plans for detectors that run by themselves are made of."""
 
+from typing import Any
+
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import short_uid
@@ -7,7 +9,41 @@ from bluesky.utils import short_uid
 from ..trigger_info import TriggerInfo
 from .support import Detectors, Messages, listed
 
-__all__ = ["collect_rest", "fly_prepared", "prepare_flight"]
+__all__ = ["collect_rest", "fly_prepared", "fly_run", "prepare_flight"]
+
+
+def fly_run(
+    detectors: Detectors,
+    info: TriggerInfo | int,
+    *,
+    stream_name: str = "primary",
+    flush_period_s: float = 0.2,
+    md: dict[str, Any] | None = None,
+) -> Messages:
+    """One staging, one run, one flight.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors that fly.
+    info : TriggerInfo or int
+        What each is to take; or a number of frames.
+    stream_name : str
+        Name of the stream of events.
+    flush_period_s : float
+        How often the documents are brought up to date, in seconds.
+    md : dict
+        Meta data of the run.
+    """
+    flyers = listed(detectors)
+    events = TriggerInfo.of(info).number_of_events
+    about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
+
+    def run() -> Messages:
+        yield from prepare_flight(flyers, info)
+        yield from fly_prepared(flyers, stream_name=stream_name, flush_period_s=flush_period_s)
+
+    return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), flyers))
 
 
 def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:

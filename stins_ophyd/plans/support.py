@@ -1,6 +1,7 @@
 """What the plans have in common: one detector or several, and settings that last as long as a plan."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import bluesky.plan_stubs as bps
@@ -31,7 +32,13 @@ def listed(detectors: Detectors) -> list[Any]:
 
 
 def settings_wrapper(
-    plan: Messages, detectors: Detectors, *, exposure_s: float = 0.0, deadtime_s: float = 0.0, frames: int = 0
+    plan: Messages,
+    detectors: Detectors,
+    *,
+    exposure_s: float = 0.0,
+    deadtime_s: float = 0.0,
+    frames: int = 0,
+    recorded: bool = True,
 ) -> Messages:
     """The plan, with these settings of its detectors meanwhile; afterwards, however it ends, they are what they were.
 
@@ -49,41 +56,55 @@ def settings_wrapper(
         Time between two exposures in seconds; the period becomes exposure and dead time.
     frames : int
         Frames of a point.
+    recorded : bool
+        Whether there is a file; True leaves what is set.
     """
     if deadtime_s and not exposure_s:
         raise ValueError(f"deadtime_s: got {deadtime_s:g} without an exposure_s, expected both")
+    wanted = _Wanted(exposure_s, deadtime_s, frames, recorded)
+    if wanted == _Wanted():
+        return (yield from plan)
     ours = [detector for detector in listed(detectors) if isinstance(detector, StinsDetector)]
     before: list[tuple[StinsDetector, dict[str, Any]]] = []
 
-    def change(wanted: Callable[[dict[str, Any]], dict[str, Any]]) -> Messages:
+    def run() -> Messages:
         for detector in ours:
-            old, _ = yield from bps.configure(detector, {})
-            present = {name: old[f"{detector.name}_{name}"]["value"] for name in ("exposure_s", "period_s", "frames")}
-            changes = wanted(present)
+            configuration, _ = yield from bps.configure(detector, {})
+            present = {name: configuration[f"{detector.name}_{name}"]["value"] for name in _NAMES}
+            changes = wanted.changes(present)
             before.append((detector, {name: present[name] for name in changes}))
             yield from bps.configure(detector, changes)
+        return (yield from plan)
 
     def put_back() -> Messages:
         for detector, settings in before:
             yield from bps.configure(detector, settings)
 
-    def run() -> Messages:
-        yield from change(lambda present: _changes(present, exposure_s, deadtime_s, frames))
-        return (yield from plan)
-
-    if not (exposure_s or frames):
-        return (yield from plan)
     return (yield from bpp.finalize_wrapper(run(), put_back))
 
 
-def _changes(present: dict[str, Any], exposure_s: float, deadtime_s: float, frames: int) -> dict[str, Any]:
-    changes: dict[str, Any] = {"frames": frames} if frames else {}
-    if not exposure_s:
-        return changes
-    changes["exposure_s"] = exposure_s
-    # Both or none, so that what is put back is no mixture; a period of 0 is one of no length.
-    if deadtime_s:
-        changes["period_s"] = exposure_s + deadtime_s
-    elif present["period_s"]:
-        changes["period_s"] = max(present["period_s"], exposure_s)
-    return changes
+_NAMES = ("exposure_s", "period_s", "frames", "recorded")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    exposure_s: float = 0.0
+    deadtime_s: float = 0.0
+    frames: int = 0
+    recorded: bool = True
+
+    def changes(self, present: Mapping[str, Any]) -> dict[str, Any]:
+        """What has to be set where that is set at present."""
+        own: dict[str, Any] = {"frames": self.frames} if self.frames else {}
+        if not self.recorded:
+            own["recorded"] = False
+        return own | self._times(present["period_s"])
+
+    def _times(self, period_s: float) -> dict[str, float]:
+        """Both or none, so that what is put back is no mixture; a period of 0 is as short as can be, and stays."""
+        if not self.exposure_s:
+            return {}
+        if not (self.deadtime_s or period_s):
+            return {"exposure_s": self.exposure_s}
+        period_s = self.exposure_s + self.deadtime_s if self.deadtime_s else max(period_s, self.exposure_s)
+        return {"exposure_s": self.exposure_s, "period_s": period_s}

@@ -7,14 +7,15 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_from_nspace, validate_plan
+from ophyd import Signal
 from ophyd.sim import SynAxis
 
 from stins_ophyd import StinsDetector, plans
-from stins_ophyd.plans import count_series, fly_series
+from stins_ophyd.plans import count_series, dark_series, flat_series, fly_series, take_live
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
 #: What can be asked for by name in a queue; the others are parts of plans.
-PLANS = ("count_series", "fly_series")
+PLANS = ("count_series", "dark_series", "flat_series", "fly_series", "take_live")
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +91,74 @@ def test_settings_are_put_back_when_the_run_fails(
     assert detector.exposure_s.get() == 0.002
 
 
+class Shutter(Signal):
+    """What was set, in order."""
+
+    def __init__(self, name: str, value: object) -> None:
+        super().__init__(name=name, value=value)
+        self.history = [value]
+
+    def put(self, value: object, **keywords: Any) -> None:
+        super().put(value, **keywords)
+        self.history.append(value)
+
+
+def test_dark_frames_are_a_run_of_their_own_behind_a_closed_shutter(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    shutter = Shutter("shutter", "open")
+    engine(dark_series(detector, 5, shutter=shutter, exposure_s=0.002))
+    (start,) = documents.of("start")
+    assert (start["plan_name"], start["purpose"]) == ("dark_series", "dark")
+    assert documents.indices[-1][1] == 5
+    assert shutter.history == ["open", "closed", "open"]
+
+
+def test_the_shutter_is_opened_also_if_the_dark_frames_fail(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    detector.configure({"faults": [{"kind": "drop", "frame": 1}]})
+    shutter = Shutter("shutter", 0)
+    with pytest.raises(FailedStatus):
+        engine(dark_series(detector, 5, shutter=shutter, closed=2, opened=1))
+    assert shutter.history == [0, 2, 1]
+
+
+def test_flat_frames_are_taken_with_the_sample_away_and_then_it_is_back(
+    engine: RunEngine, detector: StinsDetector, motor: SynAxis, documents: Documents
+) -> None:
+    motor.set(3.0).wait()
+    went: list[float] = []
+    motor.readback.subscribe(lambda value, **_: went.append(value), run=False)
+    engine(flat_series([detector], 4, sample=motor, out=-20.0))
+    assert documents.of("start")[0]["purpose"] == "flat"
+    assert documents.indices[-1][1] == 4
+    assert went == [-20.0, 3.0]
+
+
+def test_live_frames_leave_no_run_and_no_file(
+    engine: RunEngine, detector: StinsDetector, documents: Documents, chain: Chain
+) -> None:
+    before = sorted(chain.root.rglob("*"))
+    detector.configure({"period_s": 0.001})
+    engine(take_live(detector, 20, exposure_s=0.002))
+    recorder = detector.controller.snapshot.recorder
+    assert recorder is not None
+    assert recorder.series is not None
+    assert (recorder.series.received, recorder.series.file) == (20, None)
+    assert sorted(chain.root.rglob("*")) == before
+    assert documents.all == []
+    assert [detector.frames.get(), detector.recorded.get(), detector.period_s.get()] == [1, True, 0.001]
+
+
 @pytest.mark.parametrize(
     ("plan", "text"),
     [
         (fly_series([]), "detectors: got none, expected at least one"),
         (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
         (count_series([], 1), "detectors: got none, expected at least one"),
+        (dark_series([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
+        (take_live([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
         (count_series([SynAxis(name="x")], 0), "num, frames: got 0, 1, expected at least 1 of each"),
     ],
 )
@@ -124,11 +187,11 @@ def test_a_queue_server_knows_each_parameter_of_a_plan(allowed: Any, name: str) 
 
 @pytest.mark.parametrize(
     ("args", "kwargs"),
-    [([["axis", "other"]], {}), (["axis"], {"exposure_s": 0.1, "md": {"sample": "x"}}), ([["axis"], 3], {})],
+    [([["axis", "other"]], {}), (["axis"], {"exposure_s": 0.1}), ([["axis"], 3], {})],
 )
 @pytest.mark.parametrize("name", PLANS)
 def test_a_queue_server_takes_devices_by_name(allowed: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     item = {"name": name, "args": args, "kwargs": kwargs, "item_type": "plan"}
     assert validate_plan(item, allowed_plans=allowed[0], allowed_devices=allowed[1]) == (True, "")
-    wrong = item | {"kwargs": {"md": 3}}
+    wrong = item | {"kwargs": {"exposure_s": "long"}}
     assert not validate_plan(wrong, allowed_plans=allowed[0], allowed_devices=allowed[1])[0]

@@ -1,0 +1,44 @@
+"""Frames to look at."""
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky import Msg
+from bluesky.protocols import Readable
+from bluesky.utils import short_uid
+
+from .support import Messages, listed, settings_wrapper
+
+__all__ = ["take_live"]
+
+
+def take_live(
+    detectors: Readable[Any] | Sequence[Readable[Any]],
+    frames: int = 100,
+    *,
+    exposure_s: float = 0.0,
+) -> Generator[Msg, Any, Any]:
+    """Takes frames for the live view: no run, no documents, no file.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        One StinsDetector, or several.
+    frames : int
+        How many frames each takes.
+    exposure_s : float
+        Exposure of a frame in seconds, meanwhile; 0 leaves what is set.
+    """
+    if frames < 1:
+        raise ValueError(f"frames: got {frames}, expected at least 1")
+    chosen, group = listed(detectors), short_uid("live")
+
+    def run() -> Messages:
+        for detector in chosen:
+            yield from bps.trigger(detector, group=group)
+        yield from bps.wait(group=group)
+
+    plan = bpp.stage_wrapper(run(), chosen)
+    return (yield from settings_wrapper(plan, chosen, exposure_s=exposure_s, frames=frames, recorded=False))
