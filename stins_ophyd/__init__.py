@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .metadata import StoredMetadata
     from .path_template import TemplatePathProvider
     from .paths import PathInfo, PathProvider, StaticPathProvider
-    from .plans import count_series, dark_series, flat_series, fly_series, take_live
+    from .plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
     from .processes import DaemonProcess, ProcessError
     from .pulsing_axis import AxisFlight, PulsingAxis
     from .status import ProgressStatus
@@ -50,6 +50,7 @@ __all__ = [
     "find_controller",
     "find_detector",
     "flat_series",
+    "fly_scan",
     "fly_series",
     "load_beamline",
     "make_detector",
@@ -86,6 +87,7 @@ _HOME = {
     "find_controller": "beamline",
     "find_detector": "detectors",
     "flat_series": "plans",
+    "fly_scan": "plans",
     "fly_series": "plans",
     "load_beamline": "beamline",
     "make_detector": "detectors",

@@ -1,16 +1,17 @@
-"""Series at the detectors' own pace."""
+"""Series at the detectors' own pace, or at that of an axis."""
 
 from collections.abc import Generator, Sequence
 from typing import Any
 
 from bluesky import Msg
-from bluesky.protocols import Readable
+from bluesky.protocols import Movable, Readable
 
-from ..trigger_info import TriggerInfo
+from ..pulsing_axis import AxisFlight
+from ..trigger_info import DetectorTrigger, TriggerInfo
 from .stubs import fly_run
 from .support import settings_wrapper
 
-__all__ = ["fly_series"]
+__all__ = ["fly_scan", "fly_series"]
 
 
 def fly_series(
@@ -58,3 +59,56 @@ def fly_series(
     about = {"plan_name": "fly_series"} | (md or {})
     plan = fly_run(detectors, info, stream_name=stream_name, flush_period_s=flush_period_s, md=about)
     return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s, deadtime_s=deadtime_s))
+
+
+def fly_scan(
+    detectors: Readable[Any] | Sequence[Readable[Any]],
+    axis: Movable[Any],
+    start: float,
+    stop: float,
+    points: int = 11,
+    *,
+    time_s: float = 1.0,
+    exposure_s: float = 0.0,
+    level: bool = False,
+    flush_period_s: float = 0.2,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, Any]:
+    """Moves an axis through its points without stopping; its pulses take a frame at each of them. One run.
+
+    The frames are events of the stream primary, the places of the stream AXIS_positions; they belong together by their
+    number. The axis is a PulsingAxis, or a device that can be prepared with an AxisFlight as it can. A pause ends the
+    run.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        One StinsDetector, or several, triggered by the axis.
+    axis : Movable
+        The axis.
+    start : float
+        Where the first point is.
+    stop : float
+        Where the last point is.
+    points : int
+        How many points there are, evenly in place and in time.
+    time_s : float
+        Time from the first to the last point in seconds.
+    exposure_s : float
+        Exposure of a frame in seconds, for this scan; 0 leaves what is set.
+    level : bool
+        Whether a pulse lasts as long as the exposure and is taken as such; else its edge begins an exposure.
+    flush_period_s : float
+        How often the documents are brought up to date, in seconds.
+    md : dict
+        Meta data of the run.
+    """
+    if level and not exposure_s:
+        raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
+    trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
+    course = AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)
+    about = {"plan_name": "fly_scan", "motors": [axis.name]} | (md or {})  # type: ignore[attr-defined]  # each has one
+    plan = fly_run(
+        detectors, TriggerInfo(points, trigger), axes={axis: course}, flush_period_s=flush_period_s, md=about
+    )
+    return (yield from settings_wrapper(plan, detectors, exposure_s=0.0 if level else exposure_s))

@@ -1,5 +1,6 @@
 """Parts that plans for detectors that run by themselves are made of."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -16,11 +17,14 @@ def fly_run(
     detectors: Detectors,
     info: TriggerInfo | int,
     *,
+    axes: Mapping[Any, Any] | None = None,
     stream_name: str = "primary",
     flush_period_s: float = 0.2,
     md: dict[str, Any] | None = None,
 ) -> Messages:
     """One staging, one run, one flight.
+
+    What flies beside the detectors has events of its own in a stream AXIS_positions.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def fly_run(
         Detectors that fly.
     info : TriggerInfo or int
         What each is to take; or a number of frames.
+    axes : dict
+        What flies beside them, each with what it is prepared with.
     stream_name : str
         Name of the stream of events.
     flush_period_s : float
@@ -35,13 +41,16 @@ def fly_run(
     md : dict
         Meta data of the run.
     """
-    flyers = listed(detectors)
+    flyers, flights, group = listed(detectors), axes or {}, short_uid("axes")
     events = TriggerInfo.of(info).number_of_events
     about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
 
     def run() -> Messages:
+        for axis, course in flights.items():
+            yield from bps.prepare(axis, course, group=group)
         yield from prepare_flight(flyers, info)
-        yield from fly_prepared(flyers, stream_name=stream_name, flush_period_s=flush_period_s)
+        yield from bps.wait(group=group)
+        yield from fly_prepared(flyers, axes=list(flights), stream_name=stream_name, flush_period_s=flush_period_s)
 
     return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), flyers))
 
@@ -62,7 +71,9 @@ def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:
     yield from bps.wait(group=group)
 
 
-def fly_prepared(detectors: Detectors, *, stream_name: str = "primary", flush_period_s: float = 0.2) -> Messages:
+def fly_prepared(
+    detectors: Detectors, *, axes: Sequence[Any] = (), stream_name: str = "primary", flush_period_s: float = 0.2
+) -> Messages:
     """Declares the stream of the detectors, which are armed, and lets them fly until all of them are done.
 
     In an open run. Several detectors share the stream: its events are those that all of them have. A pause ends the
@@ -72,18 +83,33 @@ def fly_prepared(detectors: Detectors, *, stream_name: str = "primary", flush_pe
     ----------
     detectors : Readable or list of Readable
         Detectors that are prepared.
+    axes : list of Flyable
+        What flies beside them, prepared too, with events of its own in a stream AXIS_positions.
     stream_name : str
-        Name of the stream of events.
+        Name of the detectors' stream of events.
     flush_period_s : float
         How often the documents are brought up to date, in seconds.
     """
     flyers = listed(detectors)
+    for axis in axes:
+        yield from bps.declare_stream(axis, name=_positions_of(axis), collect=True)
     yield from bps.declare_stream(*flyers, name=stream_name, collect=True)
     # Without a checkpoint the RunEngine cannot replay: it would kick off again what has run.
     yield from bps.clear_checkpoint()
-    yield from bps.kickoff_all(*flyers, wait=True)
-    flight = bps.collect_while_completing(flyers, flyers, flush_period_s, stream_name)
-    yield from bpp.contingency_wrapper(flight, except_plan=lambda _: collect_rest(flyers, stream_name=stream_name))
+    yield from bps.kickoff_all(*flyers, *axes, wait=True)
+    flight = bps.collect_while_completing([*flyers, *axes], flyers, flush_period_s, stream_name)
+
+    def tell_of_axes() -> Messages:
+        for axis in axes:
+            yield from bps.collect(axis, name=_positions_of(axis))
+
+    yield from bpp.contingency_wrapper(
+        flight, except_plan=lambda _: collect_rest(flyers, stream_name=stream_name), final_plan=tell_of_axes
+    )
+
+
+def _positions_of(axis: Any) -> str:
+    return f"{axis.name}_positions"
 
 
 def collect_rest(detectors: Detectors, *, stream_name: str = "primary") -> Messages:

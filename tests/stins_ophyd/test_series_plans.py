@@ -10,12 +10,12 @@ from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_f
 from ophyd import Signal
 from ophyd.sim import SynAxis
 
-from stins_ophyd import StinsDetector, plans
-from stins_ophyd.plans import count_series, dark_series, flat_series, fly_series, take_live
+from stins_ophyd import PulsingAxis, StinsDetector, plans
+from stins_ophyd.plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
 #: What can be asked for by name in a queue; the others are parts of plans.
-PLANS = ("count_series", "dark_series", "flat_series", "fly_series", "take_live")
+PLANS = ("count_series", "dark_series", "flat_series", "fly_scan", "fly_series", "take_live")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,35 @@ def test_settings_are_put_back_when_the_run_fails(
     assert detector.exposure_s.get() == 0.002
 
 
+def places(documents: Documents) -> list[float]:
+    """Where the axis was, by its events."""
+    return [place for page in documents.of("event_page") for place in page["data"]["axis"]]
+
+
+@pytest.mark.parametrize("level", [False, True], ids=["edge", "level"])
+def test_a_fly_scan_has_a_frame_of_each_detector_at_each_point_of_the_axis(
+    engine: RunEngine, detector: StinsDetector, second: StinsDetector, documents: Documents, level: bool
+) -> None:
+    axis = PulsingAxis(name="axis", pulses=[detector.controller.pulse, second.controller.pulse])
+    engine(fly_scan([detector, second], axis, -1, 1, 5, time_s=0.2, exposure_s=0.003, level=level))
+    assert documents.stop["num_events"] == {"primary": 5, "axis_positions": 5}
+    assert widths(documents) == {"det_image": 5, "second_image": 5}
+    assert places(documents) == [-1, -0.5, 0, 0.5, 1]
+    assert documents.of("start")[0]["motors"] == ["axis"]
+
+
+def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    axis = PulsingAxis(name="axis", pulses=[detector.controller.pulse])
+    axis.readback.subscribe(lambda value, **_: axis.stop() if value == 0.5 else None, run=False)
+    with pytest.raises(FailedStatus, match=r"axis complete failed: stopped at point 2 of 3, at 0.5"):
+        engine(fly_scan(detector, axis, 0, 1, 3, time_s=0.3))
+    assert places(documents) == [0, 0.5]
+    assert documents.indices[-1][1] == 2
+    assert documents.stop["exit_status"] == "fail"
+
+
 class Shutter(Signal):
     """What was set, in order."""
 
@@ -156,6 +185,7 @@ def test_live_frames_leave_no_run_and_no_file(
     [
         (fly_series([]), "detectors: got none, expected at least one"),
         (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
+        (fly_scan([], SynAxis(name="x"), 0, 1, level=True), "exposure_s: got 0 with level, expected how long"),
         (count_series([], 1), "detectors: got none, expected at least one"),
         (dark_series([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
         (take_live([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
@@ -191,7 +221,8 @@ def test_a_queue_server_knows_each_parameter_of_a_plan(allowed: Any, name: str) 
 )
 @pytest.mark.parametrize("name", PLANS)
 def test_a_queue_server_takes_devices_by_name(allowed: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    item = {"name": name, "args": args, "kwargs": kwargs, "item_type": "plan"}
+    course = ["axis", 0, 1] if name == "fly_scan" else []
+    item = {"name": name, "args": [args[0], *course, *args[1:]], "kwargs": kwargs, "item_type": "plan"}
     assert validate_plan(item, allowed_plans=allowed[0], allowed_devices=allowed[1]) == (True, "")
     wrong = item | {"kwargs": {"exposure_s": "long"}}
     assert not validate_plan(wrong, allowed_plans=allowed[0], allowed_devices=allowed[1])[0]
