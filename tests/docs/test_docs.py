@@ -92,14 +92,18 @@ def named_files() -> list[str]:
     return [*blocks(ROOT / "docs" / "how-to" / "name-files.md", "python"), take]
 
 
-def test_the_tutorial_runs_as_it_is_written(user_folder):
-    page = ROOT / "docs" / "tutorials" / "first-series.md"
-    assert "uv run stins up examples/simulated.yaml\n" in blocks(page, "sh")
+def test_the_tutorials_run_as_they_are_written(user_folder):
+    scan, fly = (ROOT / "docs" / "tutorials" / f"{name}.md" for name in ("first-scan", "fly-scan"))
+    assert "uv run stins up examples/simulated.yaml\n" in blocks(scan, "sh")
+    code = [*blocks(scan, "python"), *blocks(fly, "python"), "detector.destroy()", *named_files()]
     with up_of(user_folder, "examples/simulated.yaml"):
-        said = run_python("\n".join([*blocks(page, "python"), "detector.destroy()", *named_files()]), user_folder)
+        said = run_python("\n".join(code), user_folder)
     assert "(5, 512, 512)" in said
     assert "b'complete' (5, 512, 512)" in said
     assert "written=200" in said
+    assert re.search(r"\{'start': \d+, 'stop': 200\}", said)
+    # The places of the axis, and its frames.
+    assert re.search(r"-1\. .* 1\. *\]\n21\n", said, re.DOTALL)
     assert (user_folder / "stins-data/proposal-20261122/visit-1/lysozyme_0001.nxs").is_file()
 
 

@@ -117,7 +117,7 @@ def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(
         engine(fly_scan(detector, axis, 0, 1, 3, time_s=0.3))
     assert places(documents) == [0, 0.5]
     # The frame of the last pulse may still be on its way.
-    assert documents.indices[-1][1] in (1, 2)
+    assert {stop for _, stop in documents.indices} <= {1, 2}
     assert documents.stop["exit_status"] == "fail"
 
 
