@@ -24,6 +24,17 @@ SILENCE_S = 3.0
 _RETRY_S = 0.25
 
 
+def _plain(value: object) -> object:
+    """A number of numpy, which plans make their positions of, as one of Python."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"got {value!r}, expected what JSON has")
+    return item()
+
+
+_JSON = msgspec.json.Encoder(enc_hook=_plain)
+
+
 class DaemonClient(Generic[S]):
     """Talks to the daemon `name` at `url`, whose status is a `status_type`.
 
@@ -52,7 +63,7 @@ class DaemonClient(Generic[S]):
         timeout_s: float = 5.0,
     ) -> S:
         """Gives a command and returns the status after it."""
-        body = msgspec.json.encode(request) if request is not None else b"{}"
+        body = _JSON.encode(request) if request is not None else b"{}"
         step = step or path.strip("/")
         return self._understood(step, self._call("POST", path, body, step, timeout_s))
 

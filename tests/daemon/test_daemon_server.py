@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
 
 from stins import RemoteError, StinsError
@@ -96,6 +97,12 @@ def test_a_command_is_carried_out_and_answered_with_the_status(client: DaemonCli
     assert client.post("/set", {"number": 8}).number == 8
     assert client.status() == Status(number=8)
     assert client.get("/doc/one") == b"one"
+
+
+def test_a_number_of_numpy_is_a_number(client: DaemonClient[Status]) -> None:
+    assert client.post("/set", {"number": np.int64(9)}).number == 9
+    with pytest.raises(TypeError, match="expected what JSON has"):
+        client.post("/set", {"number": object()})
 
 
 def test_a_command_that_fails_is_a_409_and_its_reason_reaches_the_caller(
