@@ -1,0 +1,68 @@
+"""The how-to's detector keeps what every backend has to keep, and scans under the name that the how-to gives it."""
+
+import linecache
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import bluesky.plan_stubs as bps
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky.plans import count
+
+from stins.daemon import load_config
+from stins_ophyd import Beamline
+from stins_ophyd.beamline import BeamlineConfig
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "add-a-detector.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+BACKEND, CONFORMANCE, DEVICE, _FIND = blocks("python")
+
+
+def run(*code: str) -> SimpleNamespace:
+    text, namespace = "\n".join(code), {"__name__": "ramp_camera"}
+    # Where pydantic looks for the texts that describe the settings.
+    linecache.cache["ramp_camera.py"] = (len(text), None, text.splitlines(keepends=True), "ramp_camera.py")
+    exec(compile(text, "ramp_camera.py", "exec"), namespace)  # noqa: S102  # that of the page
+    return SimpleNamespace(**namespace)
+
+
+#: The tests that the how-to has, collected as if they stood here.
+TestRampCamera = run(BACKEND, CONFORMANCE).TestRampCamera
+
+
+@pytest.fixture
+def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beamline]:
+    """The how-to's beamline, with its package installed as far as entry points go."""
+    (tmp_path / "ramp_camera.py").write_text(BACKEND)
+    installed = tmp_path / "ramp_camera-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: ramp-camera\nVersion: 1.0\n")
+    points = tomllib.loads(*blocks("toml"))["project"]["entry-points"]["stins.acquirers"]
+    lines = [f"{name} = {place}" for name, place in points.items()]
+    (installed / "entry_points.txt").write_text("\n".join(["[stins.acquirers]", *lines]))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    (tmp_path / "mine.yaml").write_text(*blocks("yaml"))
+    config = load_config(tmp_path / "mine.yaml", BeamlineConfig)
+    with Beamline(config.model_copy(update={"data": tmp_path / "data"})) as beamline:
+        yield beamline
+
+
+def test_it_counts_with_a_setting_that_a_plan_has_set(beamline: Beamline, request: pytest.FixtureRequest) -> None:
+    ramp = run(DEVICE).RampDetector(name="ramp", controller=beamline.detectors["ramp"].controller())
+    request.addfinalizer(ramp.destroy)
+    engine, stops = RunEngine({}, context_managers=[]), []
+    engine(bps.mv(ramp.gain, np.float64(3)))
+    engine(count([ramp], 2), {"stop": lambda _, doc: stops.append(doc)})
+    assert stops[0]["exit_status"] == "success"
+    with h5py.File(ramp.controller.snapshot.recorder.series.file) as written:
+        assert np.array_equal(written["/entry/data/data"][:, 0, :3], [[0, 3, 6]] * 2)
