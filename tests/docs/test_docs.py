@@ -88,8 +88,9 @@ def test_the_readmes_python_example_runs(user_folder):
 
 def named_files() -> list[str]:
     """The how-to on names needs a beamline too; it shares the tutorial's."""
-    take = "from bluesky.plans import count\nRE(count([detector]))\ndetector.destroy()"
-    return [*blocks(ROOT / "docs" / "how-to" / "name-files.md", "python"), take]
+    by_hand, after_the_run = blocks(ROOT / "docs" / "how-to" / "name-files.md", "python")
+    take = "from bluesky.plans import count\nRE(count([detector]))"
+    return [by_hand, take, after_the_run, "detector.destroy()"]
 
 
 def test_the_tutorials_run_as_they_are_written(user_folder):
@@ -105,6 +106,7 @@ def test_the_tutorials_run_as_they_are_written(user_folder):
     # The places of the axis, and its frames.
     assert re.search(r"-1\. .* 1\. *\]\n21\n", said, re.DOTALL)
     assert (user_folder / "stins-data/proposal-20261122/visit-1/lysozyme_0001.nxs").is_file()
+    assert len(list(user_folder.glob("stins-data/p42/lysozyme/sim_000*.nxs"))) == 1
 
 
 #: A RunEngine, as somebody at a prompt has it, and somebody who sends pulses as soon as a detector waits for them.
