@@ -208,6 +208,7 @@ def _scene(settings: SimulatedSettings) -> Scene:
         photons=settings.photons,
         pool=settings.pool,
         seed=settings.seed,
+        rocking=settings.rocking,
         incident_energy=settings.incident_energy,
         distance=settings.distance,
         pixel_size=settings.pixel_size,

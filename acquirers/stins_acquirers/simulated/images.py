@@ -1,6 +1,7 @@
 """Diffraction frames: powder rings and spots around the beam, with Poisson noise, the same for the same seed."""
 
-from math import asin, sqrt, tan
+from collections.abc import Iterator
+from math import asin, log, sqrt, tan
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ class _Spots(msgspec.Struct, frozen=True):
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the pixels depend on. Lengths in m, energy in eV, beam centre in pixels."""
+    """Everything that the pixels depend on. Lengths in m, energy in eV, beam centre in pixels, rocking in frames."""
 
     shape: tuple[int, int]
     modules: int
@@ -48,6 +49,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     pixel_size: float
     center_x: float
     center_y: float
+    rocking: float = 0.0
 
 
 def make_frames(scene: Scene) -> list[NDArray[np.generic]]:
@@ -56,14 +58,15 @@ def make_frames(scene: Scene) -> list[NDArray[np.generic]]:
     bins = _bins(scene)
     pixels = np.bincount(bins.ravel())
     powder, spots = _profile(scene, len(pixels)), _spots(scene, random)
-    # A spot flashes with the square of a random number: with a third of its brightness on average.
+    # With the square of a random number a spot has a third of its brightness on average.
     scale = scene.photons * bins.size / (float(pixels @ powder) + float(spots.means.sum()) / 3)
     counts = _held(scene, random.poisson(powder[:, None] * scale, (len(powder), _DRAWS)))
     frames = [np.empty((scene.modules, *scene.shape), scene.dtype) for _ in range(scene.pool)]
     images = [image.reshape(-1) for frame in frames for image in frame]
     _fill(images, bins.reshape(-1), counts.reshape(-1), random)
-    for frame in frames:
-        _flash(scene, frame, spots, scale, random)
+    brightness = _brightness(scene, len(spots.means), random)
+    for frame, bright in zip(frames, brightness, strict=True):
+        _flash(scene, frame, spots, scale * bright, random)
     return frames
 
 
@@ -141,11 +144,25 @@ def _fill(
             counts.take(chosen, out=image[block], mode="clip")  # without `mode`, numpy buffers `out`
 
 
-def _flash(scene: Scene, frame: NDArray[Any], spots: _Spots, scale: float, random: np.random.Generator) -> None:
-    """Spots flash up and vanish from frame to frame, as a crystal's do while it turns."""
-    flash = scale * random.random((len(spots.means), 1, 1)) ** 2
+def _brightness(scene: Scene, spots: int, random: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """How bright each spot is in each frame, 0 to 1: it comes and goes once in the pool, or flashes at random."""
+    if not scene.rocking:
+        for _ in range(scene.pool):
+            yield random.random(spots) ** 2
+        return
+    turned = scene.pool * random.random(spots)
+    for number in range(scene.pool):
+        off = np.abs(number - turned)
+        yield np.exp(-4 * log(2) * (np.minimum(off, scene.pool - off) / scene.rocking) ** 2)
+
+
+def _flash(
+    scene: Scene, frame: NDArray[Any], spots: _Spots, bright: NDArray[np.float64], random: np.random.Generator
+) -> None:
+    """Adds the light of the spots to a frame."""
+    means = spots.means * bright[:, None, None]
     for image in frame.reshape(scene.modules, -1):
-        light = np.bincount(spots.which.reshape(-1), random.poisson(spots.means * flash).reshape(-1), len(spots.at))
+        light = np.bincount(spots.which.reshape(-1), random.poisson(means).reshape(-1), len(spots.at))
         image[spots.at] = _held(scene, light + image[spots.at])
 
 

@@ -63,6 +63,9 @@ class SimulatedSettings(Model):
     """How many different frames are computed, once, and then sent in turn; at most 1 GiB of them."""
     seed: int = Field(default=0, ge=0)
     """Of the noise: the same seed gives the same frames."""
+    rocking: float = Field(default=0.0, ge=0, json_schema_extra={"unit": "frame"})
+    """Over how many frames a spot comes and goes (full width at half maximum), once in `pool` frames, as a crystal's do
+    while it turns; 0: each frame has it at random."""
     numbers: bool = False
     """Whether each frame carries small numbers in `detector_specific` (its total counts, a temperature)."""
     series_arrays: bool = False
