@@ -294,6 +294,18 @@ class StinsDetector(Device):
         self.controller.close()
         super().destroy()
 
+    # -- at the prompt --------------------------------------------------------------------------
+
+    # Not __repr__: bluesky puts that into start documents, where the state of a moment has no place.
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython shows."""
+        printer.text(repr(self) if cycle else self.controller.summary.text(self.name))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.controller.summary.html(self.name)
+
     # -- helpers --------------------------------------------------------------------------------
 
     def _required(self, what: str) -> Staging:

@@ -4,8 +4,10 @@ from .controller import Controller
 from .deadlines import Deadlines, deadlines_of
 from .errors import ControllerError, FramesLostError
 from .goal import Goal
+from .pace import Pace
 from .snapshot import Snapshot
 from .states import COMBINED, CombinedState
+from .summary import Summary, summarize
 
 __all__ = [
     "COMBINED",
@@ -15,6 +17,9 @@ __all__ = [
     "Deadlines",
     "FramesLostError",
     "Goal",
+    "Pace",
     "Snapshot",
+    "Summary",
     "deadlines_of",
+    "summarize",
 ]

@@ -39,11 +39,13 @@ from .awaited import (
 from .deadlines import Deadlines
 from .goal import Goal
 from .observer import Observer
+from .pace import Pace
 from .recorder_group import RecorderGroup
 from .remedies import Cause, Debt
 from .series import Series
 from .snapshot import Role, Snapshot
 from .states import CombinedState
+from .summary import Summary, summarize
 
 __all__ = ["Controller"]
 
@@ -80,6 +82,8 @@ class Controller:
         self._series: Series | None = None
         self._next_frame = 0
         self._last_id: str | None = None
+        self._pace = Pace()
+        self._observer.subscribe(self._pace)
 
     def __enter__(self) -> Self:
         self.connect()
@@ -101,6 +105,17 @@ class Controller:
     def series(self) -> Series | None:
         """The series that is armed."""
         return self._series
+
+    @property
+    def summary(self) -> Summary:
+        """What the detector does and what became of its last series, at a glance; it asks nobody."""
+        return summarize(self.snapshot, self._pace.frames_per_s)
+
+    def __repr__(self) -> str:
+        return f"<{self.summary.line(type(self).__name__)}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary.html(type(self).__name__)
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Calls `callback` with the snapshot now and each later one; the returned function stops that.
