@@ -74,7 +74,7 @@ def _create(database: Path) -> None:
     # A thread, because a notebook's own event loop runs in this one.
     with ThreadPoolExecutor(1, "catalogue") as pool:
         pool.submit(asyncio.run, make_tables()).result(_CREATE_S)
-    stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, url)
+        pool.submit(stamp_head, ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, url).result(_CREATE_S)
     with suppress(FileExistsError):  # another process was faster
         os.link(new, database)  # whole, or not there
     new.unlink()
