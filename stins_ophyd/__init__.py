@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
     from .processes import DaemonProcess, ProcessError
     from .pulsing_axis import AxisFlight, PulsingAxis
+    from .session import Session, open_session
     from .status import ProgressStatus
     from .trigger_info import DetectorTrigger, TriggerInfo
 
@@ -39,6 +40,7 @@ __all__ = [
     "ProcessError",
     "ProgressStatus",
     "PulsingAxis",
+    "Session",
     "Snapshot",
     "StaticPathProvider",
     "StinsDetector",
@@ -55,6 +57,7 @@ __all__ = [
     "load_beamline",
     "make_detector",
     "open_catalog",
+    "open_session",
     "record_runs",
     "take_live",
 ]
@@ -76,6 +79,7 @@ _HOME = {
     "ProcessError": "processes",
     "ProgressStatus": "status",
     "PulsingAxis": "pulsing_axis",
+    "Session": "session",
     "Snapshot": "controller",
     "StaticPathProvider": "paths",
     "StinsDetector": "device",
@@ -92,6 +96,7 @@ _HOME = {
     "load_beamline": "beamline",
     "make_detector": "detectors",
     "open_catalog": "catalog",
+    "open_session": "session",
     "record_runs": "catalog",
     "take_live": "plans",
 }

@@ -68,7 +68,7 @@ class BeamlineConfig(Model):
     name: _Name = "beamline"
     """Name of the beamline; `stins status NAME` finds its processes by it."""
     data: Path = Path("data")
-    """Folder below which files are recorded; relative to the beamline file."""
+    """Folder below which files are recorded; relative to the beamline file, `~` is the user's home."""
     detectors: dict[_Name, DetectorConfig] = Field(min_length=1)
     """The detectors by name."""
 
@@ -80,7 +80,7 @@ def load_beamline(path: Path) -> BeamlineConfig:
         ConfigError: it names the field, the value and what is allowed.
     """
     config = load_config(path, BeamlineConfig)
-    return config.model_copy(update={"data": (path.parent / config.data).resolve()})
+    return config.model_copy(update={"data": (path.parent / config.data.expanduser()).resolve()})
 
 
 class DetectorProcesses:
@@ -271,30 +271,32 @@ class RunFile:
         """
         if (owner := _owner(self.path)) is not None:
             raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
-        self._write({}, {}, {})
+        self._write()
 
     def write(self, beamline: Beamline) -> None:
         """Writes the addresses; only this user can read them."""
         detectors = beamline.detectors.items()
-        addresses = {name: detector.addresses for name, detector in detectors}
-        simulators = {name: detector.simulator.places for name, detector in detectors if detector.simulator is not None}
-        self._write(addresses, {name: detector.backend for name, detector in detectors}, simulators)
+        self._write(
+            data=str(beamline.config.data),
+            detectors={name: detector.addresses for name, detector in detectors},
+            backends={name: detector.backend for name, detector in detectors},
+            simulators={name: detector.simulator.places for name, detector in detectors if detector.simulator},
+        )
 
-    def _write(
-        self,
-        detectors: Mapping[str, Mapping[str, str]],
-        backends: Mapping[str, str],
-        simulators: Mapping[str, Mapping[str, str]],
-    ) -> None:
+    def _write(self, **content: Any) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.touch(mode=0o600)
-        content = {"process": os.getpid(), "detectors": detectors, "backends": backends, "simulators": simulators}
-        self.path.write_text(json.dumps(content, indent=2))
+        self.path.write_text(json.dumps({"process": os.getpid(), "detectors": {}, **content}, indent=2))
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""
         detectors: Mapping[str, Mapping[str, str]] = self._read()["detectors"]
         return detectors
+
+    def data(self) -> Path | None:
+        """The folder below which it records; None while it is being started. Raises as `read` does."""
+        folder = self._read().get("data")
+        return Path(folder) if folder else None
 
     def backend(self, detector: str) -> str:
         """What drives a detector. Raises as `read` does."""

@@ -1,17 +1,17 @@
-"""The RunEngine, with a table and a progress bar; everything stands below ~/stins, or $STINS_FOLDER."""
+"""The RunEngine, and the session at the beamline of $STINS_BEAMLINE (default: beamline.yaml of this profile).
+
+Everything stands in the folder in which that file has its data, or in $STINS_FOLDER.
+"""
 
 import os
 from pathlib import Path
 
 from bluesky import RunEngine
-from bluesky.callbacks.best_effort import BestEffortCallback
-from bluesky.utils import ProgressBarManager
 
-from stins_ophyd import StoredMetadata
+from stins_ophyd import StoredMetadata, open_session
 
-folder = Path(os.environ.get("STINS_FOLDER", Path.home() / "stins"))
-RE = RunEngine(StoredMetadata(folder / "metadata.json"))
-bec = BestEffortCallback()
-bec.disable_plots()
-RE.subscribe(bec)
-RE.waiting_hook = ProgressBarManager()
+session = open_session(
+    os.environ.get("STINS_BEAMLINE") or Path(__file__).parent.parent / "beamline.yaml",
+    os.environ.get("STINS_FOLDER"),
+)
+RE = RunEngine(StoredMetadata(session.folder / "metadata.json"))

@@ -1,7 +1,8 @@
-"""The plans, by the names under which they are typed."""
+"""The plans, by the names under which they are typed, and under which they stand in a queue."""
 
-# ruff: noqa: F401  # imported for whoever sits at the prompt
+# ruff: noqa: F401, F403  # imported for whoever sits at the prompt
 import bluesky.plan_stubs as bps
-from bluesky.plans import count, grid_scan, rel_scan, scan
+from bluesky.plan_stubs import mv
+from bluesky.plans import count, grid_scan, list_scan, rel_scan, scan
 
-from stins_ophyd import fly_series
+from stins_ophyd.plans import *

@@ -1,0 +1,16 @@
+"""A table of each run; at a prompt a progress bar too, and magics: Bluesky's (%ct, %mov), ours (%stins). Needs RE."""
+
+from bluesky.callbacks.best_effort import BestEffortCallback
+from bluesky.magics import BlueskyMagics
+from bluesky.utils import ProgressBarManager
+from IPython import get_ipython
+
+bec = BestEffortCallback()
+bec.disable_plots()  # bec.enable_plots() where there is a screen
+RE.subscribe(bec)
+
+shell = get_ipython()
+if hasattr(shell, "register_magics"):  # a queue server has a stand-in for IPython, and nobody who looks
+    RE.waiting_hook = ProgressBarManager()
+    shell.register_magics(BlueskyMagics)
+    shell.extension_manager.load_extension("stins_ophyd.magics")
