@@ -1,0 +1,103 @@
+"""What somebody at an IPython prompt or in a notebook types: `%stins`, `%last`, `%frame`.
+
+`%load_ext stins_ophyd.magics`; the profile does that.
+"""
+
+import tempfile
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  # registers the filters
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import Image, display
+
+from stins import StinsError
+from stins.control import SeriesStatus
+
+from .cli import status
+from .device import StinsDetector
+from .picture import picture_of
+from .session import Session
+
+__all__ = ["StinsMagics", "load_ipython_extension"]
+
+
+@magics_class
+class StinsMagics(Magics):
+    """Magics for the detectors that have a name at the prompt."""
+
+    @line_magic
+    def stins(self, line: str) -> None:
+        """`%stins [NAME]`: the processes of the beamlines that run here, as `stins status` shows them."""
+        try:
+            status.main(line.split())
+        except StinsError as error:
+            raise UsageError(str(error)) from error
+
+    @line_magic
+    def last(self, line: str) -> None:
+        """`%last [DETECTOR]`: state, frames, rate and file of a detector's last series; of all without a name."""
+        named = line.split()
+        for detector in [self._detector(named)] if named else self._detectors().values():
+            print(detector.controller.summary.text(detector.name))
+
+    @line_magic
+    def frame(self, line: str) -> None:
+        """`%frame [DETECTOR] [N]`: a picture of row N of the last file (the last row; -2 is the one before).
+
+        In a notebook it is shown; at a prompt without one its file is named.
+        """
+        words = line.split()
+        row = int(words.pop()) if words and words[-1].lstrip("-").isdigit() else -1
+        detector = self._detector(words)
+        snapshot = detector.controller.snapshot
+        series = snapshot.recorder.series if snapshot.recorder else None
+        if series is None or not series.file or not series.rows:
+            raise UsageError(f"{detector.name}: no frame is in a file yet; take one: RE(count([{detector.name}]))")
+        frame, number = _read(series, row)
+        self._show(picture_of(frame, f"{detector.name}: frame {number}\n{Path(series.file).name}"), detector.name)
+
+    def _show(self, png: bytes, name: str) -> None:
+        if hasattr(self.shell, "kernel"):
+            display(Image(png, format="png"))
+            return
+        with tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".png", delete=False) as file:
+            file.write(png)
+        print(file.name)
+
+    def _detector(self, words: list[str]) -> StinsDetector:
+        detectors = self._detectors()
+        if not words and len(detectors) == 1:
+            return next(iter(detectors.values()))
+        if len(words) != 1 or words[0] not in detectors:
+            there = ", ".join(detectors) or "none; open_session gives them"
+            raise UsageError(f"got {' '.join(words)!r}, expected one of the detectors: {there}")
+        return detectors[words[0]]
+
+    def _detectors(self) -> dict[str, StinsDetector]:
+        named = list(self.shell.user_ns.values()) if self.shell else []
+        # In a notebook they may stand in their session only.
+        sessions = [each.detectors.values() for each in named if isinstance(each, Session)]
+        return {each.name: each for each in chain(named, *sessions) if isinstance(each, StinsDetector)}
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%load_ext`."""
+    shell.register_magics(StinsMagics)
+
+
+def _read(series: SeriesStatus, row: int) -> tuple[Any, int]:
+    """One row of the series' file, which may be open still, and the number of its frame."""
+    if not -series.rows <= row < series.rows:
+        raise UsageError(f"got row {row}, expected -{series.rows} to {series.rows - 1}: {series.rows} are in the file")
+    row %= series.rows
+    try:
+        with h5py.File(series.file, "r", swmr=True) as file:
+            number = file["/entry/instrument/detector/sequence_number"][row]
+            return file[series.dataset][row], int(number)
+    except OSError as error:
+        raise UsageError(f"{series.file}: {error}; is it on this machine?") from error
