@@ -293,6 +293,7 @@ def test_a_stream_that_is_off_sends_nothing_and_drops_nothing(eiger: RunningEige
         "images_dropped": 0,
         "images_taken": 3,
         "images_waiting": 0,
+        "faults_hit": 0,
         "series": 0,
         "state": "idle",
     }
