@@ -316,15 +316,17 @@ class Service:
         self._publish(now=True)
         if not was_open:
             return
-        # Before the abort, behind which the backend knows of no series.
-        lost = self._losses.lost() if self._losses is not None else ()
+        ending = Ending(status="failed", reason=reason)
         try:
+            # Before the abort, behind which the backend knows of no series.
+            if self._losses is not None:
+                ending = msgspec.structs.replace(ending, frames_dropped=self._losses.lost())
             self._abort()
         except Exception:  # FAULT already says what went wrong first
             log.exception("%s: abort after a failure", self._name)
         try:
             self._backlog.drop()
-            self._outbox.close(Ending(status="failed", reason=reason, frames_dropped=lost))
+            self._outbox.close(ending)
         except StinsError as error:
             log.warning("%s: %s", self._name, error)
 

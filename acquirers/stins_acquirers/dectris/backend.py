@@ -132,7 +132,7 @@ class EigerBackend:
             self._close_link()
             raise
         try:
-            dcu.claim.check("arm")
+            dcu.check_armed("arm")
             config = dcu.configuration.values
             identity, opening = link.wait_for_start(Sought(appendix, number), config, settings.answer_timeout_s)
             self._series = EigerSeries(dcu, link, plan, identity, settings)

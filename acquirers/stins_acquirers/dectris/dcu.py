@@ -202,7 +202,7 @@ class Dcu:
         return True
 
     def arm(self, step: str, appendix: str) -> int | None:
-        """Arms, and reads again what is set then; the number of the series, as the DCU says it."""
+        """Arms; the number of the series, as the DCU says it."""
         # Not before: while it is only set up, another client may arm it with our appendix.
         self.claim.stake(appendix)
         try:
@@ -211,9 +211,13 @@ class Dcu:
         except SimplonError as error:
             # Whatever it says: a detector that was set up without complaint, and can't be armed, is not well.
             raise HardwareError(str(error)) from error
+        return number
+
+    def check_armed(self, step: str) -> None:
+        """Reads again what is set now that it is armed; raises `MixedUpError` if another client has changed it."""
         self.claim.confirm(step)
         self.configuration.reload(step, self.claim.keys)
-        return number
+        self.claim.check(step)
 
     def forget(self) -> None:
         """Our series has ended: whatever is armed from now on is another client's, until we arm again."""

@@ -247,10 +247,13 @@ def test_of_two_clients_that_arm_at_once_one_is_told_and_the_other_goes_on(make:
 
 
 @contextmanager
-def in_the_middle_of_arming(backend: EigerBackend, eiger: RunningEiger, key: str) -> Iterator["Future[Opening]"]:
-    """While the backend arms, and its request for that key is held back until the faults are taken back."""
+def in_the_middle_of_arming(
+    backend: EigerBackend, eiger: RunningEiger, key: str, kind: str = "silence"
+) -> Iterator["Future[Opening]"]:
+    """While the backend arms, and its request for that key is held back: by `silence` until the faults are taken back,
+    by `slow` for 1 s."""
     before = eiger.status()["faults_hit"]
-    eiger.fault("silence", key=key)
+    eiger.fault(kind, key=key)
     with ThreadPoolExecutor() as background:
         armed = background.submit(backend.arm, arm_request(frames=2))
         deadline = time.monotonic() + DEADLINE_S
@@ -261,6 +264,15 @@ def in_the_middle_of_arming(backend: EigerBackend, eiger: RunningEiger, key: str
 
 #: Behind the look at the state, and the last key that is read before the command `arm`.
 BEFORE_IT_IS_SET_UP, WHEN_IT_IS_SET_UP = "detector/status/high_voltage/state", "filewriter/config/mode"
+
+
+def test_what_was_armed_is_ended_where_the_question_behind_it_fails(make: Make, eiger: RunningEiger) -> None:
+    backend = make(eiger)
+    with in_the_middle_of_arming(backend, eiger, "detector/command/arm", "slow") as armed:
+        eiger.fault("http", key="stream/config/header_appendix", status=503, times=1)
+        with pytest.raises(HardwareError, match=r"header_appendix.*503"):
+            armed.result(DEADLINE_S)
+    assert eiger.state == "idle"
 
 
 @pytest.mark.parametrize("key", [BEFORE_IT_IS_SET_UP, WHEN_IT_IS_SET_UP])
