@@ -5,7 +5,7 @@ The same values travel as JSON over HTTP (requests and replies) and as server-se
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -106,8 +106,8 @@ class TriggerRequest(_Value, frozen=True, kw_only=True):
 class PulseRequest(_Value, frozen=True, kw_only=True):
     """Pulses on the trigger input of a simulated detector; with `level` each is `length_s` long."""
 
-    count: int = 1
-    length_s: float = 0.0
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    length_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
 
 
 class Region(_Value, frozen=True, kw_only=True):

@@ -25,11 +25,11 @@ _RETRY_S = 0.25
 
 
 def _plain(value: object) -> object:
-    """A number of numpy, which plans make their positions of, as one of Python."""
-    item = getattr(value, "item", None)
-    if item is None:
+    """Numbers of numpy, which plans make their positions of, as those of Python."""
+    as_plain = getattr(value, "tolist", None)
+    if as_plain is None:
         raise TypeError(f"got {value!r}, expected what JSON has")
-    return item()
+    return as_plain()
 
 
 _JSON = msgspec.json.Encoder(enc_hook=_plain)

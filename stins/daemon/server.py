@@ -32,6 +32,7 @@ __all__ = ["Command", "ControlServer", "Document"]
 
 _HEARTBEAT_S = 1.0
 _START_DEADLINE_S = 10.0
+_MOST_BODY_BYTES = 1 << 20
 _JSON = msgspec.json.Encoder(enc_hook=str)
 _STATUS = (
     Operation("GET", "/status", "The daemon's whole state"),
@@ -173,7 +174,9 @@ class ControlServer:
 
 def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await request.body()
+        body = await _body(request)
+        if body is None:
+            return refusal(413, f"{command.path}: got more than {_MOST_BODY_BYTES} bytes, expected a short request")
         try:
             value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
         except (msgspec.DecodeError, RecursionError) as error:
@@ -195,6 +198,16 @@ def _documented(document: Document) -> Callable[[Request], Awaitable[Response]]:
         return Response(content, media_type=media_type)
 
     return endpoint
+
+
+async def _body(request: Request) -> bytes | None:
+    """The whole body, or None where it is too long to be a command."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MOST_BODY_BYTES:
+            return None
+    return bytes(content)
 
 
 def _reply(value: msgspec.Struct) -> Response:

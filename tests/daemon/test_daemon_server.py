@@ -122,6 +122,11 @@ def test_a_request_that_is_not_understood_is_a_422_that_says_what_is_wrong(daemo
     assert daemon.board.status == Status()
 
 
+def test_a_request_that_does_not_end_is_refused_before_it_fills_the_memory(daemon: Daemon) -> None:
+    reply = request(daemon, "POST", "/set", content=b" " * (2 << 20))
+    assert (reply.status_code, reply.json()["error"][:19]) == (413, "/set: got more than")
+
+
 def test_a_document_that_is_not_there_is_a_404(daemon: Daemon) -> None:
     reply = request(daemon, "GET", "/doc/two")
     assert (reply.status_code, reply.json()) == (404, {"error": "no document 'two'; there is: one"})
