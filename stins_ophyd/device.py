@@ -162,6 +162,7 @@ class StinsDetector(Device):
             self._hear_again()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
+            self._show("software")
             self._published = event + 1
 
         self._worker.run(status, work)
@@ -182,8 +183,8 @@ class StinsDetector(Device):
     def prepare(self, value: object) -> ProgressStatus:
         """Arms a series that runs by itself: of so many frames, or as a TriggerInfo says, also ophyd-async's own.
 
-        With software trigger it sets the times and stays in step mode. What this detector cannot do is refused by name,
-        and so is what it is not set to.
+        With software trigger it sets the times and stays in step mode; a series of one event is armed by what comes
+        next, a kickoff or a trigger. What this detector cannot do is refused by name.
         """
         staging = self._required("prepare")
         info = self._asked(value)
@@ -208,7 +209,7 @@ class StinsDetector(Device):
     def kickoff(self) -> ProgressStatus:
         """Starts the prepared series, or takes the next of its events where it has several kickoffs."""
         staging = self._required("kickoff")
-        if not self._worker.busy:  # else it is looked at once that is over
+        if not self._worker.busy and not staging.can_start():  # else it is looked at once that is over
             staging.check("kickoff", Step.PREPARED)
         self._check_events_to_kickoff(staging)
         status = ProgressStatus(self, target=1, what="kickoff")
@@ -331,7 +332,7 @@ class StinsDetector(Device):
 
     def _check_events_to_kickoff(self, staging: Staging) -> None:
         asked, armed = self.events_to_kickoff.get(), staging.events_per_kickoff
-        if asked and asked != armed:
+        if asked and armed and asked != armed:
             raise StinsError(
                 f"{self.events_to_kickoff.name}: got {asked}, expected {armed} as prepared; set it before prepare: a "
                 "detector is armed for frames of one number in each kickoff"
@@ -354,10 +355,12 @@ class StinsDetector(Device):
         return Worker(f"{self.name}-worker", deadlines.close_s + deadlines.command_s)
 
     def _show(self, trigger_mode: str) -> None:
-        self.trigger_mode.put(trigger_mode)
+        if self.trigger_mode.get() != trigger_mode:
+            self.trigger_mode.put(trigger_mode)
 
     def _frames_per_point(self) -> int:
-        frames = self.frames.get()
+        planned = self._staging.planned if self._staging is not None else None
+        frames = planned.frames_per_point if planned is not None and planned.frames_per_point else self.frames.get()
         if not isinstance(frames, int) or frames < 1:
             raise StinsError(f"{self.frames.name}: got {frames!r}, expected a whole number of at least 1")
         return frames

@@ -33,7 +33,7 @@ class Staging:
     """Drives the controller through the series of one staging. Its methods wait; each wait has a deadline.
 
     `name_file` is asked when the series is armed, and says None where it is not to be recorded. `account` is the
-    recorder's latest account of the series, and stays when the series is over.
+    recorder's latest account of the series, and stays when the series is over. `planned` is what was prepared.
     """
 
     def __init__(self, controller: Controller, name_file: Callable[[], str | None]) -> None:
@@ -42,7 +42,7 @@ class Staging:
         self._filename: str | None = None
         self._series_id = ""
         self._goal: Goal | None = None
-        self._info: TriggerInfo | None = None
+        self.planned: TriggerInfo | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
         self._silence_s: float | None = None
@@ -50,7 +50,6 @@ class Staging:
         self.step = Step.STAGED
         self.why = ""
         self.frames_per_event = 1
-        self.events_per_kickoff = 0
         self.account: SeriesStatus | None = None
         self._forget = controller.subscribe(self._note)
 
@@ -76,15 +75,29 @@ class Staging:
     # -- flown ----------------------------------------------------------------------------------
 
     def prepare(self, info: TriggerInfo) -> None:
-        """Arms a series that will run by itself, as a whole or by so many events after each kickoff."""
+        """Arms a series that will run by itself, as a whole or by so many events after each kickoff.
+
+        What may be triggered step by step as well is armed when it is known which of the two comes.
+        """
         self.check("prepare", Step.STAGED)
+        self.planned, self.frames_per_event = info, info.collections_per_event
+        if not info.may_step:
+            self._arm_flight(info)
+
+    def _arm_flight(self, info: TriggerInfo) -> None:
         with _EndOnFailure(self):
-            if info.trigger is not DetectorTrigger.SOFTWARE:
-                self._arm(info, triggers=info.frames // info.frames_per_trigger)
-                self._advance(Step.PREPARED)
+            self._arm(info, triggers=info.frames // info.frames_per_trigger)
+            self._advance(Step.PREPARED)
+
+    def can_start(self) -> bool:
+        """Whether a kickoff may come."""
+        waits = self.planned is not None and self.planned.trigger is not DetectorTrigger.SOFTWARE
+        return self.step is Step.PREPARED or (self.step is Step.STAGED and waits)
 
     def start(self) -> None:
         """Starts it, or its next part."""
+        if self.step is Step.STAGED and self.planned is not None and self.can_start():
+            self._arm_flight(self.planned)
         self.check("kickoff", Step.PREPARED)
         with _EndOnFailure(self):
             self._goal = self._controller.trigger()
@@ -104,19 +117,24 @@ class Staging:
         return self._goal.frames if self._goal else 0
 
     @property
+    def events_per_kickoff(self) -> int:
+        """How many each kickoff takes, as prepared; 0 before."""
+        return 0 if self.planned is None else self.planned.number_of_events // self.planned.kickoffs
+
+    @property
     def flown(self) -> bool:
-        """Whether the series runs, or ran, by itself."""
-        return self._flown
+        """Whether the series runs, or ran, by itself, or will with the next kickoff."""
+        return self._flown or (self.step is Step.STAGED and self.can_start())
 
     @property
     def flies(self) -> bool:
         """Whether a series takes frames by itself, or may: one that waits for its first kickoff does not."""
-        by_pulses = self._info is not None and self._info.mode == "external"
+        by_pulses = self.planned is not None and self.planned.mode == "external"
         return self.step is Step.FLYING or (self.step is Step.PREPARED and (by_pulses or self._goal is not None))
 
     def is_prepared(self, info: TriggerInfo) -> bool:
-        """Whether just that was prepared and waits for its first kickoff: the RunEngine says it again after a pause."""
-        return self.step is Step.PREPARED and self._goal is None and self._info == info
+        """Whether just that was prepared, and nothing was kicked off: the RunEngine says it again after a pause."""
+        return self.planned == info and self._goal is None and self.step in (Step.STAGED, Step.PREPARED, Step.POINTS)
 
     @property
     def events(self) -> int:
@@ -177,9 +195,7 @@ class Staging:
 
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
         self._filename = self._name_file()
-        self._info = info
         self.frames_per_event = info.collections_per_event
-        self.events_per_kickoff = info.number_of_events // info.kickoffs
         self._flown = info.trigger is not DetectorTrigger.SOFTWARE
         self._silence_s = info.exposure_timeout or None
         self.account = self._controller.arm(

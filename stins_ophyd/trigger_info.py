@@ -104,6 +104,20 @@ class TriggerInfo:
         return self.number_of_events // (self.events_per_kickoff or self.number_of_events)
 
     @property
+    def may_step(self) -> bool:
+        """Whether a `trigger` may follow as well as a `kickoff`: ophyd-async prepares a point as one event."""
+        return self.trigger is DetectorTrigger.SOFTWARE or (
+            self.trigger is DetectorTrigger.INTERNAL and self.number_of_events == 1
+        )
+
+    @property
+    def frames_per_point(self) -> int:
+        """Frames of each `trigger` that follows; 0 where the detector's own setting says it."""
+        if self.trigger is DetectorTrigger.SOFTWARE and self.collections_per_event == 1:
+            return 0
+        return self.collections_per_event if self.may_step else 0
+
+    @property
     def mode(self) -> TriggerMode:
         """What the acquirer is armed for."""
         if self.trigger is DetectorTrigger.SOFTWARE or self.kickoffs > 1:

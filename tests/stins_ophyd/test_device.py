@@ -242,6 +242,36 @@ def test_software_trigger_info_leaves_step_mode_and_sets_the_times(detector: Sti
     detector.unstage()
 
 
+@pytest.mark.parametrize("trigger", [DetectorTrigger.INTERNAL, DetectorTrigger.SOFTWARE])
+def test_points_may_be_prepared_as_a_series_of_one_event(detector: StinsDetector, trigger: DetectorTrigger) -> None:
+    """As with ophyd-async: once for all of them, or each time."""
+    info = TriggerInfo(trigger=trigger, livetime=0.002, collections_per_event=2)
+    detector.stage()
+    for _ in range(2):
+        detector.prepare(info).wait(20)
+        detector.trigger().wait(20)
+        assert detector.describe_collect()["det_image"]["shape"] == [2, *SHAPE]
+        assert detector.read()
+        assert list(detector.collect_asset_docs())
+    assert (detector.trigger_mode.get(), detector.exposure_s.get()) == ("software", 0.002)
+    detector.unstage()
+    series = detector.controller.snapshot.recorder.series
+    assert (series.state, series.rows) == (SeriesState.COMPLETE, 4)
+
+
+def test_a_series_of_one_event_may_be_kicked_off(detector: StinsDetector) -> None:
+    detector.frames.put(5)  # of points, not of this
+    detector.stage()
+    detector.prepare(1).wait(20)
+    assert detector.describe_collect()["det_image"]["shape"] == list(SHAPE)
+    assert detector.hints == {"fields": []}
+    detector.kickoff().wait(20)
+    detector.complete().wait(20)
+    assert detector.get_index() == 1
+    detector.unstage()
+    assert detector.controller.snapshot.recorder.series.rows == 1
+
+
 def test_a_staging_has_one_series(detector: StinsDetector) -> None:
     detector.stage()
     detector.prepare(3).wait(20)
