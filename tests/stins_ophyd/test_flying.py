@@ -6,6 +6,7 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import h5py
+import msgspec
 import numpy as np
 import pytest
 from bluesky import Msg, RunEngine, protocols
@@ -23,11 +24,12 @@ _NAMES = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def beamline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beamline]:
-    """Three small detectors."""
+    """Three small detectors; b has two recorders, which split their files."""
     settings = {"shape": [16, 24], "pool": 4, **SETTINGS}
-    each = {"acquirer": {"backend": "simulated", "settings": settings}, "recorder": {"order": {"gap_timeout_s": 0.5}}}
+    one = {"acquirer": {"backend": "simulated", "settings": settings}, "recorder": {"order": {"gap_timeout_s": 0.5}}}
+    two = {**one, "recorder": {**one["recorder"], "frames_per_file": 4}, "recorders": 2}
     data = tmp_path_factory.mktemp("three") / "data"
-    with Beamline(BeamlineConfig(name="three", data=data, detectors=dict.fromkeys(_NAMES, each))) as beamline:
+    with Beamline(BeamlineConfig(name="three", data=data, detectors={"a": one, "b": two, "c": one})) as beamline:
         yield beamline
 
 
@@ -36,8 +38,10 @@ def three(beamline: Beamline) -> Iterator[list[StinsDetector]]:
     """Their devices."""
     detectors = [StinsDetector(name=name, controller=beamline.detectors[name].controller()) for name in _NAMES]
     for detector in detectors:
-        detector.controller.deadlines = QUICK
+        # On a busy machine the parts of a shared series take their time to be joined.
+        detector.controller.deadlines = msgspec.structs.replace(QUICK, stall_s=20.0, close_s=30.0)
         detector.controller.connect()
+        detector.controller.reset()  # starts the threads that talk to several recorders
     yield detectors
     for detector in detectors:
         detector.destroy()

@@ -38,6 +38,7 @@ def simulated(**changes: Any) -> SimulatedBackend:
     ids=["as fast as it goes", "compressed", "three modules", "with a period"],
 )
 class TestSimulated(BackendConformance):
+    trigger_modes = ("internal", "software", "external")
     bad_setting = {"exposure_s": -1}
 
     @pytest.fixture
