@@ -241,6 +241,18 @@ def _count_of_three(stand: Stand) -> tuple[Any, int]:
     return bp.count(stand.detectors, 3), 3
 
 
+def _setting(stand: Stand) -> tuple[Any, int]:
+    """A detector that was set in the plan counts as something that moves: a suspension stops it."""
+    _slow(stand, 1)
+
+    def plan() -> Iterator[Any]:
+        for detector in stand.detectors:
+            yield from bps.mv(detector.exposure_s, EXPOSURE_S)
+        yield from bp.count(stand.detectors, 3)
+
+    return plan(), 1
+
+
 def _scan(stand: Stand) -> tuple[Any, int]:
     _slow(stand, 1)
     return bp.scan(stand.detectors, stand.motors[0], 0, 1, 3), 1
@@ -319,6 +331,7 @@ PLANS: dict[str, Callable[[Stand], tuple[Any, int]]] = {
     "delayed count": _count_with_delay,
     "lingering": _lingering,
     "count of 3": _count_of_three,
+    "setting": _setting,
     "scan": _scan,
     "grid_scan": _grid_scan,
     "fly": _fly,

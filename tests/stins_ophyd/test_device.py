@@ -304,5 +304,18 @@ def test_preparing_for_nothing_is_refused(detector: StinsDetector, value: object
     detector.unstage()
 
 
+def test_what_the_detector_cannot_do_is_refused_before_anything_is_set_or_armed(detector: StinsDetector) -> None:
+    detector.stage()
+    with pytest.raises(StinsError) as error:
+        detector.prepare(TriggerInfo(3, livetime=0.5, exposures_per_collection=4))
+    assert str(error.value) == (
+        "det: prepare: got exposures_per_collection 4 with trigger INTERNAL, expected 1: that is what the simulated "
+        "detector can"
+    )
+    assert detector.controller.series is None
+    assert detector.controller.read_acquirer().settings["exposure_s"] == 0.001
+    detector.unstage()
+
+
 def _fields(status: object) -> dict[str, object]:
     return {name: getattr(status, name) for name in status.__struct_fields__ if name != "kind"}

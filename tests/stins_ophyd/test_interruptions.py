@@ -29,6 +29,7 @@ TABLE = [
     Row("count of 3", "exposing", "suspended", "resume", "success", events=3, retaken=3),
     Row("scan", "exposing", "suspended", "resume", "success", events=3, retaken=1),
     Row("grid_scan", "exposing", "suspended", "resume", "success", events=4, retaken=1),
+    Row("setting", "exposing", "suspended", "resume", "success", events=3, retaken=1),
     # A deferred pause waits for the point.
     Row("count", "exposing", "deferred", "resume", "success", events=3),
     Row("count of 3", "exposing", "deferred", "resume", "success", events=3),
