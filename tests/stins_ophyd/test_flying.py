@@ -1,6 +1,7 @@
 """Several detectors in one stream, several kickoffs, pulses, and an axis that gives them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -204,6 +205,21 @@ def test_what_ophyd_async_says_is_done(engine: RunEngine, detectors: list[StinsD
     engine(flight([detector], info, pulses=lambda: detector.controller.pulse(count=4)))
     assert documents.stop["num_events"] == {"primary": 4}
     assert documents.of("descriptor")[0]["configuration"]["a"]["data"]["a_exposure_s"] == 0.002
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_detector_of_ophyd_async_flies_in_the_same_stream_with_the_same_trigger_info(
+    engine: RunEngine, detectors: list[StinsDetector], documents: Documents, tmp_path: Path
+) -> None:
+    core, sim = pytest.importorskip("ophyd_async.core"), pytest.importorskip("ophyd_async.sim")
+    paths = core.StaticPathProvider(core.UUIDFilenameProvider(), tmp_path)
+    with core.init_devices():
+        theirs = sim.SimBlobDetector(paths, name="theirs")
+    ours = detectors[0]
+    engine(flight([ours, theirs], core.TriggerInfo(number_of_events=5, livetime=0.01, collections_per_event=2)))
+    assert documents.stop["num_events"] == {"primary": 5}
+    assert told(documents, "a_image") == told(documents, "theirs")
+    assert account(ours).rows == 10
 
 
 def test_pulses_that_do_not_come_fail_the_plan_in_the_time_that_was_given(
