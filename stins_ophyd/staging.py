@@ -65,12 +65,16 @@ class Staging:
             raise StinsError(f"trigger: got {frames} frames, expected {self.frames_per_event} as armed; unstage first")
         with _EndOnFailure(self):
             if self.step is Step.STAGED:
-                self._arm(TriggerInfo(trigger=DetectorTrigger.SOFTWARE, collections_per_event=frames), triggers=None)
+                self._arm(self._points_of(frames), triggers=None)
                 self._advance(Step.POINTS)
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
-            account = self.account = self._controller.wait_for(goal, progress)
+            account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)
         return self._preview_of(goal.first + goal.frames - account.discarded - 1, stale)
+
+    def _points_of(self, frames: int) -> TriggerInfo:
+        silence_s = self.planned.exposure_timeout if self.planned else 0.0
+        return TriggerInfo(trigger=DetectorTrigger.SOFTWARE, collections_per_event=frames, exposure_timeout=silence_s)
 
     # -- flown ----------------------------------------------------------------------------------
 

@@ -171,6 +171,17 @@ def test_pulses_of_a_cable_take_the_frames(
     assert documents.stop["exit_status"] == "success"
 
 
+@pytest.mark.parametrize(("exposures", "cable_mode"), [(1, "exte"), (2, "extg")])
+def test_a_level_is_as_long_as_its_exposure(
+    engine: RunEngine, eiger: StinsDetector, hook: EigerHook, exposures: int, cable_mode: str
+) -> None:
+    info = TriggerInfo(3, DetectorTrigger.EXTERNAL_LEVEL, exposures_per_collection=exposures)
+    plan = cable(eiger, info, lambda: hook.pulse(count=3 * exposures, width_s=0.01, period_s=0.05))
+    engine(bpp.stage_wrapper(bpp.run_wrapper(plan), [eiger]))
+    assert images(eiger).shape == (3, *SHAPE)
+    assert eiger.cable_mode.get() == cable_mode
+
+
 def test_pulses_that_do_not_come_fail_the_plan_by_name(
     engine: RunEngine, eiger: StinsDetector, documents: Documents, hook: EigerHook
 ) -> None:

@@ -159,7 +159,7 @@ def test_several_kickoffs_make_one_file(
 
 def test_each_kickoff_has_a_progress_of_its_own(detectors: list[StinsDetector]) -> None:
     detector = detectors[0]
-    detector.configure({"exposure_s": 0.01, "period_s": 0.01})
+    detector.configure({"exposure_s": 0.05, "period_s": 0.05})
     detector.events_to_kickoff.put(3)
     detector.stage()
     detector.prepare(TriggerInfo(6)).wait(20)
