@@ -287,6 +287,24 @@ def test_a_staging_has_one_series(detector: StinsDetector) -> None:
     detector.unstage()
 
 
+@pytest.mark.parametrize(
+    ("trigger", "left"),
+    [(DetectorTrigger.INTERNAL, CombinedState.ARMED), (DetectorTrigger.EXTERNAL_EDGE, CombinedState.IDLE)],
+)
+def test_a_pause_before_the_kickoff_ends_what_pulses_could_begin(
+    detector: StinsDetector, trigger: DetectorTrigger, left: CombinedState
+) -> None:
+    detector.stage()
+    detector.prepare(TriggerInfo(3, trigger)).wait(20)
+    detector.pause()
+    assert detector.controller.snapshot.state is left
+    detector.resume()
+    if left is CombinedState.IDLE:
+        with pytest.raises(StinsError, match="kickoff: paused in the middle of a fly series"):
+            detector.kickoff()
+    detector.unstage()
+
+
 def test_unstaging_a_prepared_series_aborts_it(detector: StinsDetector) -> None:
     detector.stage()
     detector.prepare(3).wait(20)
