@@ -1,7 +1,6 @@
 """The detector as an ophyd device: a thin face of the controller."""
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,12 +9,13 @@ from ophyd import Component as Cpt
 from ophyd import Device, Kind
 
 from stins import StinsError
-from stins.control import AcquirerStatus, FrameDescription
+from stins.control import FrameDescription
 
 from .controller import Controller, deadlines_of
 from .documents import image_keys
 from .paths import PathProvider, StaticPathProvider, relative_name
-from .settings import OwnSignal, SettingSignal, describe_settings, read_settings
+from .reported import Reported
+from .settings import OwnSignal, SettingSignal
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .streams import StreamDocuments, StreamKey
@@ -80,8 +80,7 @@ class StinsDetector(Device):
         self._published = 0
         self._paused = False
         self._refusal = ""
-        self._acquirer: AcquirerStatus | None = None
-        self._heard_at = time.time()
+        self._reported = Reported(self, self.controller)
 
     @property
     def image_key(self) -> str:
@@ -94,7 +93,7 @@ class StinsDetector(Device):
         """Checks that both processes are there and idle (a FAULT is reset), and names the file."""
         if self._staging is None:
             self.controller.make_ready()
-            self._hear(self.controller.read_acquirer())
+            self._reported.ask()
         staged: list[object] = super().stage()
         try:
             self._begin()
@@ -159,7 +158,7 @@ class StinsDetector(Device):
 
         def work() -> None:
             preview = staging.take(event, frames, status.progress)
-            self._hear_again()
+            self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
             self._show("software")
@@ -200,7 +199,7 @@ class StinsDetector(Device):
             if changes:
                 self.apply(changes)
             staging.prepare(info)
-            self._hear_again()
+            self._reported.ask_if_changed()
             self._show(info.trigger.value)
 
         self._worker.run(status, work)
@@ -263,13 +262,12 @@ class StinsDetector(Device):
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Sets some of the acquirer's settings, all or none; raises what it refuses, by name."""
-        self._hear(self.controller.configure(changes))
+        self._reported.hear(self.controller.configure(changes))
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
-        self._hear(self.controller.read_acquirer())
+        known = self._reported.ask().settings
         old = self.read_configuration()
-        known = self._acquirer.settings if self._acquirer else {}
         settings = {name: value for name, value in d.items() if name in known}
         if settings:
             self.apply(settings)
@@ -279,16 +277,12 @@ class StinsDetector(Device):
     def read_configuration(self) -> dict[str, Any]:
         """The signals, and whatever else the acquirer has set."""
         own: dict[str, Any] = super().read_configuration()
-        if self._acquirer is None:
-            return own
-        return own | read_settings(self.name, self._acquirer, self._skipped(), self._heard_at)
+        return own | self._reported.read()
 
     def describe_configuration(self) -> dict[str, Any]:
         """What `read_configuration` reads, with units."""
         own: dict[str, Any] = super().describe_configuration()
-        if self._acquirer is None:
-            return own
-        return own | describe_settings(self.name, self._acquirer, self._skipped(), self._source())
+        return own | self._reported.describe(self._source())
 
     def destroy(self) -> None:
         """Lets the controller go."""
@@ -323,8 +317,8 @@ class StinsDetector(Device):
         return replace(info, events_per_kickoff=each) if each and not info.events_per_kickoff else info
 
     def _settings_for(self, info: TriggerInfo) -> dict[str, Any]:
-        acquirer = self._acquirer
-        assert acquirer is not None  # noqa: S101  # staging has heard it
+        acquirer = self._reported.acquirer
+        assert acquirer is not None  # noqa: S101  # staging has asked it
         try:
             return self.triggering.settings_for(info, acquirer)
         except StinsError as error:
@@ -364,25 +358,6 @@ class StinsDetector(Device):
         if not isinstance(frames, int) or frames < 1:
             raise StinsError(f"{self.frames.name}: got {frames!r}, expected a whole number of at least 1")
         return frames
-
-    def _hear(self, status: AcquirerStatus) -> None:
-        self._acquirer, self._heard_at = status, time.time()
-        for signal in self._settings():
-            signal.heard(status)
-
-    def _hear_again(self) -> None:
-        """What is set is known once the detector is armed: it was read again, and may have been busy before."""
-        before, now = self._acquirer, self.controller.snapshot.acquirer
-        if before is not None and now is not None and now.settings != before.settings:
-            # Asked, for what was pushed may be from before the last setting.
-            self._hear(self.controller.read_acquirer())
-
-    def _settings(self) -> list[SettingSignal]:
-        signals = (getattr(self, name) for name in self.component_names)
-        return [signal for signal in signals if isinstance(signal, SettingSignal)]
-
-    def _skipped(self) -> frozenset[str]:
-        return frozenset(self.component_names)
 
     def _keys(self) -> list[StreamKey]:
         staging = self._staging
