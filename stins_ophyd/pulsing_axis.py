@@ -83,9 +83,11 @@ class PulsingAxis(Device):
         return status
 
     def prepare(self, value: AxisFlight) -> ProgressStatus:
-        """Goes to where the flight begins."""
+        """Goes to where the flight begins; one that is under way still, of a plan that was broken off, is stopped."""
         if not isinstance(value, AxisFlight):
             raise StinsError(f"{self.name}: prepare: got {value!r}, expected an AxisFlight")
+        self.stop()
+        self._worker.join()
         self._flight, self._kicked_off, self._reached = value, False, []
         return self.set(value.start)
 

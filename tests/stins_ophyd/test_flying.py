@@ -277,6 +277,20 @@ def test_an_axis_that_is_stopped_fails_its_flight_and_says_where() -> None:
     assert "axis complete failed: stopped at point" in str(status)
 
 
+def test_a_flight_that_nobody_waits_for_any_more_is_stopped_by_the_next() -> None:
+    axis = PulsingAxis(name="axis")
+    flown = []
+    for start in (0.0, 5.0):
+        axis.prepare(AxisFlight(start, 10.0, 3, time_s=20.0)).wait(5)
+        assert axis.position == start
+        axis.kickoff().wait(5)
+        flown.append(axis.complete())
+    axis.stop()
+    for status in flown:
+        with pytest.raises(StinsError, match="stopped at point"):
+            status.wait(5)
+
+
 @pytest.mark.parametrize(
     "row",
     [
