@@ -24,7 +24,7 @@ from tests.stins_ophyd.chain import Documents
 __all__ = ["PLANS", "Row", "Stand", "account", "compare"]
 
 #: Long enough that an interruption comes before it is over, on a busy machine too.
-EXPOSURE_S = 0.15
+EXPOSURE_S = 0.12
 Moment = Literal["arming", "exposing", "saved"]
 How = Literal["immediate", "deferred", "suspended"]
 Then = Literal["resume", "abort", "stop", "halt", ""]
@@ -220,7 +220,7 @@ def _count(stand: Stand) -> tuple[Any, int]:
 def _count_with_delay(stand: Stand) -> tuple[Any, int]:
     """bluesky has a checkpoint between a point and its delay."""
     _slow(stand, 1)
-    return bp.count(stand.detectors, 2, delay=0.6), 1
+    return bp.count(stand.detectors, 2, delay=0.5), 1
 
 
 def _lingering(stand: Stand) -> tuple[Any, int]:
@@ -231,7 +231,7 @@ def _lingering(stand: Stand) -> tuple[Any, int]:
         for _ in range(2):
             yield from bps.checkpoint()
             yield from bps.trigger_and_read(stand.detectors)
-            yield from bps.sleep(0.6)
+            yield from bps.sleep(0.4)
 
     return bpp.stage_wrapper(bpp.run_wrapper(plan()), stand.detectors), 1
 
@@ -265,7 +265,7 @@ def _grid_scan(stand: Stand) -> tuple[Any, int]:
 
 def _fly(stand: Stand) -> tuple[Any, int]:
     _slow(stand, 1)
-    return fly_series(stand.detectors[0], 8, flush_period_s=0.1), 1
+    return fly_series(stand.detectors[0], 5, flush_period_s=0.1), 1
 
 
 def _kickoffs(stand: Stand) -> tuple[Any, int]:
