@@ -44,7 +44,9 @@ def _look(root: Path, path: Path, filename: str, *, standing: bool) -> None:
     if not path.parent.resolve().is_relative_to(root):
         raise PathError(f"filename {filename!r}: a symbolic link leads out of the root {root}")
     if not standing and (path.is_symlink() or path.exists()):
-        raise PathError(f"filename {filename!r}: {path} stands already, and nothing is ever overwritten")
+        raise PathError(
+            f"filename {filename!r}: {path} stands already, and nothing is ever overwritten; choose another name"
+        )
     if not root.is_dir():
         # It stood when the recorder started: a mount has gone, and what is below it now is another disk.
         raise PathError(f"filename {filename!r}: the root {root} is gone")
