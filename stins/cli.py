@@ -14,6 +14,7 @@ _SUMMARIES = {
     "status": "a table of the processes of a beamline: states, frames, files",
     "acquirer": "one acquirer: a detector (or simulation, or capture) becomes a STINS stream",
     "recorder": "one recorder: a STINS stream becomes NeXus files",
+    "catalogue": "runs behind a port for several programs; sends again what a catalogue did not get",
     "simulate": "a vendor's detector that isn't there, behind its own interface",
     "salvage": "makes the file of a recorder that died whole",
     "join": "shows the files of recorders that shared a series as one",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .beamline import Beamline, find_controller, load_beamline
-    from .catalog import open_catalog, record_runs
+    from .catalog import ServedCatalog, connect_catalog, open_broker, open_catalog, record_runs, resend_runs
     from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
     from .dectris import EigerDetector, PilatusDetector
     from .detectors import find_detector, make_detector
@@ -40,6 +40,7 @@ __all__ = [
     "ProcessError",
     "ProgressStatus",
     "PulsingAxis",
+    "ServedCatalog",
     "Session",
     "Snapshot",
     "StaticPathProvider",
@@ -47,6 +48,7 @@ __all__ = [
     "StoredMetadata",
     "TemplatePathProvider",
     "TriggerInfo",
+    "connect_catalog",
     "count_series",
     "dark_series",
     "find_controller",
@@ -56,9 +58,11 @@ __all__ = [
     "fly_series",
     "load_beamline",
     "make_detector",
+    "open_broker",
     "open_catalog",
     "open_session",
     "record_runs",
+    "resend_runs",
     "take_live",
 ]
 
@@ -79,6 +83,7 @@ _HOME = {
     "ProcessError": "processes",
     "ProgressStatus": "status",
     "PulsingAxis": "pulsing_axis",
+    "ServedCatalog": "catalog",
     "Session": "session",
     "Snapshot": "controller",
     "StaticPathProvider": "paths",
@@ -86,6 +91,7 @@ _HOME = {
     "StoredMetadata": "metadata",
     "TemplatePathProvider": "path_template",
     "TriggerInfo": "trigger_info",
+    "connect_catalog": "catalog",
     "count_series": "plans",
     "dark_series": "plans",
     "find_controller": "beamline",
@@ -95,9 +101,11 @@ _HOME = {
     "fly_series": "plans",
     "load_beamline": "beamline",
     "make_detector": "detectors",
+    "open_broker": "catalog",
     "open_catalog": "catalog",
     "open_session": "session",
     "record_runs": "catalog",
+    "resend_runs": "catalog",
     "take_live": "plans",
 }
 

@@ -1,11 +1,12 @@
 """Which device a detector is, by what drives it."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .beamline import find_controller
 from .controller import Controller
 from .dectris import EigerDetector, PilatusDetector
 from .device import StinsDetector
+from .resource_docs import with_resource_documents
 
 __all__ = ["find_detector", "make_detector"]
 
@@ -13,14 +14,21 @@ __all__ = ["find_detector", "make_detector"]
 _CLASSES: Final[dict[str, type[StinsDetector]]] = {each.backend: each for each in (EigerDetector, PilatusDetector)}
 
 
-def make_detector(name: str, controller: Controller, **keywords: Any) -> StinsDetector:
+def make_detector(
+    name: str, controller: Controller, *, docs: Literal["stream", "resource"] = "stream", **keywords: Any
+) -> StinsDetector:
     """The device for the backend of the controller's acquirer; keywords are those of `StinsDetector`.
+
+    With `docs="resource"` its events say where their images are by Resource and Datum, for tools that know no stream
+    documents (`databroker.handlers` reads them); such a detector takes points, and does not fly.
 
     Raises:
         ControllerError: acquirer or recorder isn't there.
     """
     acquirer = controller.connect().acquirer
     kind = _CLASSES.get(acquirer.backend if acquirer else "", StinsDetector)
+    if docs == "resource":
+        kind = with_resource_documents(kind)
     return kind(name=name, controller=controller, **keywords)
 
 

@@ -21,7 +21,7 @@ from stins.transport.memory import keeping_memory
 
 __all__ = ["DaemonProcess", "Kind", "ProcessError"]
 
-Kind = Literal["acquirer", "recorder", "simulator"]
+Kind = Literal["acquirer", "recorder", "simulator", "catalogue"]
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
@@ -34,7 +34,7 @@ class ProcessError(StinsError):
 
 
 class DaemonProcess:
-    """One `stins acquirer` or `stins recorder`, or a `stins simulate KIND` where the configuration says `kind`.
+    """A `stins acquirer`, `recorder`, `catalogue serve`, or a `simulate KIND` where the configuration says `kind`.
 
     `ready` says where it is, `told` is all that it has said of that. Leaving the context ends it. Its configuration
     file and its messages (`NAME.log`) stand in `folder`; without one, in a temporary folder.
@@ -47,6 +47,7 @@ class DaemonProcess:
         *,
         folder: Path | None = None,
         deadline_s: float = _START_DEADLINE_S,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.config = dict(config)
@@ -58,7 +59,7 @@ class DaemonProcess:
         # The log goes on from one start to the next; what is quoted is this process' own.
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._ready: queue.SimpleQueue[tuple[Ready, dict[str, Any]] | None] = queue.SimpleQueue()
-        self._process = self._spawn()
+        self._process = self._spawn(environment or {})
         self._reader = threading.Thread(target=self._read, name=f"{self.name}-stdout", daemon=True)
         self._reader.start()
         self.ready, self.told = self._await_ready(deadline_s)
@@ -129,7 +130,7 @@ class DaemonProcess:
         if self._temporary:
             self._temporary.cleanup()
 
-    def _spawn(self) -> subprocess.Popen[str]:
+    def _spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         self._folder.mkdir(parents=True, exist_ok=True)
         words, content = _command(self.kind, self.config)
         self.config_file.write_text(yaml.safe_dump(_plain(content), sort_keys=False))
@@ -144,7 +145,7 @@ class DaemonProcess:
                 stderr=log,
                 text=True,
                 process_group=0,
-                env=keeping_memory({**os.environ, "PYTHONUNBUFFERED": "1"}),
+                env=keeping_memory({**os.environ, "PYTHONUNBUFFERED": "1", **environment}),
             )
 
     def _read(self) -> None:
@@ -171,6 +172,8 @@ class DaemonProcess:
 
 def _command(kind: Kind, config: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:
     """What follows `stins`, and what stands in the configuration file."""
+    if kind == "catalogue":
+        return ["catalogue", "serve"], config
     if kind != "simulator":
         return [kind], config
     return ["simulate", str(config["kind"])], {name: value for name, value in config.items() if name != "kind"}

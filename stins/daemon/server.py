@@ -28,7 +28,7 @@ from .config import ConfigError, HttpConfig, is_loopback
 from .description import Operation, as_openapi, as_page
 from .guard import Guard, refusal
 
-__all__ = ["Command", "ControlServer", "Document"]
+__all__ = ["Command", "ControlServer", "Document", "listen", "read_token"]
 
 _HEARTBEAT_S = 1.0
 _START_DEADLINE_S = 10.0
@@ -73,7 +73,7 @@ class ControlServer:
     ) -> None:
         self._name = name
         self._board = board
-        token = _read_token(config)
+        token = read_token(config)
         self._operations = [
             *_STATUS,
             *(Operation("POST", command.path, command.summary, command.request) for command in commands),
@@ -89,7 +89,7 @@ class ControlServer:
             ],
             middleware=[Middleware(Guard, hosts=hosts, token=token)],
         )
-        self._socket = _listen(config)
+        self._socket = listen(config)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._server = uvicorn.Server(
@@ -234,7 +234,12 @@ def _local_hosts(own: str) -> set[str]:
     return {"127.0.0.1", "localhost", "[::1]", f"[{own}]" if ":" in own else own}
 
 
-def _read_token(config: HttpConfig) -> str | None:
+def read_token(config: HttpConfig) -> str | None:
+    """The secret that requests must carry; None where only this machine can ask.
+
+    Raises:
+        ConfigError: others can ask and there is none, or it is not private.
+    """
     if config.token_file is None:
         if not is_loopback(config.host):
             raise ConfigError(
@@ -256,7 +261,12 @@ def _private_text(path: Path) -> str:
     return text
 
 
-def _listen(config: HttpConfig) -> socket.socket:
+def listen(config: HttpConfig) -> socket.socket:
+    """A socket on which others can connect already.
+
+    Raises:
+        ConfigError: the address or port cannot be had.
+    """
     try:
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         return socket.create_server((config.host, config.port), family=family)

@@ -11,7 +11,7 @@ import msgspec
 from .delivery import deliver_whole, said
 from .spool import SpooledRun, left_in
 
-__all__ = ["Leftovers", "Resent", "resend"]
+__all__ = ["Leftovers", "Resent", "resend_runs"]
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 #: A catalogue that fails with so many of them is left alone, until it takes a new run.
 _FAILURES = 3
+_HELD = "a session that goes on has it"
 
 
 class Resent(msgspec.Struct, frozen=True):
@@ -33,8 +34,20 @@ class Resent(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def resend(catalog: Any, run: SpooledRun) -> Resent:
-    """Writes a run that was left, instead of what the catalogue has of it; its file goes when that is done."""
+def resend_runs(catalog: Any, folder: Path) -> Iterator[Resent]:
+    """Sends the runs whose documents are kept in a folder, the oldest first; files go when the catalogue has their run.
+
+    A run of a session that goes on is left to it. Doing this twice does no harm.
+    """
+    yield from (_resend(catalog, path) for path in left_in(folder))
+
+
+def _resend(catalog: Any, path: Path) -> Resent:
+    try:
+        run = SpooledRun.left(path)
+    except OSError as error:
+        problem = _HELD if isinstance(error, BlockingIOError) else said(error)
+        return Resent(path.stem, path, problem=problem)
     try:
         written = deliver_whole(catalog, run)
     except Exception as error:  # whatever a catalogue fails with
@@ -53,36 +66,38 @@ class Leftovers:
         self._folder = folder
         self._attempts: Counter[Path] = Counter()
         self._failures = 0
-        self._runs: Iterator[SpooledRun] | None = left_in(folder)
+        self._files: Iterator[Path] | None = left_in(folder)
 
     def again(self) -> None:
         """The catalogue took something: it may take these too."""
-        self._failures, self._runs = 0, left_in(self._folder)
+        self._failures, self._files = 0, left_in(self._folder)
 
     @property
     def some(self) -> bool:
         """Whether there may be more to send."""
-        return self._runs is not None
+        return self._files is not None
 
     def send_one(self) -> None:
         """Sends the next one."""
-        run = next(self._runs, None) if self._runs and self._failures < _FAILURES else None
-        if run is None:
-            self._runs = None
-            return
-        self._attempts[run.path] += 1
-        if self._attempts[run.path] > _ATTEMPTS:
-            run.close()
-            return
-        resent = resend(self._catalog, run)
+        path = next(self._files, None) if self._files and self._failures < _FAILURES else None
+        if path is None:
+            self._files = None
+        elif self._attempts[path] < _ATTEMPTS:
+            self._note(_resend(self._catalog, path))
+
+    def _note(self, resent: Resent) -> None:
         if not resent.problem:
             log.info("catalogue: it has run %s now, from %s", resent.uid, resent.file)
-            return
-        self._failures += 1
-        if self._attempts[run.path] == 1:
-            log.warning(
-                "catalogue: run %s, which was left in %s, could not be written: %s",
-                resent.uid,
-                resent.file,
-                resent.problem,
-            )
+        elif resent.problem != _HELD:
+            self._failures += 1
+            self._attempts[resent.file] += 1
+            if self._attempts[resent.file] == 1:
+                self._complain(resent)
+
+    def _complain(self, resent: Resent) -> None:
+        log.warning(
+            "catalogue: run %s, which was left in %s, could not be written: %s",
+            resent.uid,
+            self._folder,
+            resent.problem,
+        )

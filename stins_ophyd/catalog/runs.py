@@ -1,17 +1,20 @@
 """The client of a catalogue of runs that knows what is still being written."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 from bluesky_tiled_plugins import CatalogOfBlueskyRuns
+from bluesky_tiled_plugins.clients.bluesky_run import BlueskyRunV2, BlueskyRunV3
 
-__all__ = ["RunsCatalog"]
+__all__ = ["RunsCatalog", "as_runs"]
 
 
 class RunsCatalog(CatalogOfBlueskyRuns):
     """A catalogue of runs. Whoever looks for a run here waits, for a while, until what was recorded is written.
 
-    The RunEngine does not wait for the catalogue, so `catalog[-1]` behind `RE(...)` has to.
+    The RunEngine does not wait for the catalogue, so `catalog[-1]` behind `RE(...)` has to. `v1` and `v2` are the
+    older faces of databroker; using them leaves this one as it is.
     """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -52,3 +55,42 @@ class RunsCatalog(CatalogOfBlueskyRuns):
         """The catalogue of those runs that the query finds."""
         self.catch_up()
         return super().search(query)
+
+    @property
+    def v1(self) -> Any:
+        """Databroker's Broker."""
+        from databroker.v1 import Broker
+
+        return Broker(self.v2)
+
+    @property
+    def v2(self) -> "RunsCatalog":
+        """The runs as databroker 1 had them."""
+        return self._with_runs(BlueskyRunV2)
+
+    @property
+    def v3(self) -> "RunsCatalog":
+        """The runs as they are here."""
+        return self._with_runs(BlueskyRunV3)
+
+    def _with_runs(self, kind: type) -> "RunsCatalog":
+        clients = _own(self.structure_clients)
+        clients.set("BlueskyRun", lambda: kind)
+        other: RunsCatalog = self.new_variation(structure_clients=clients)
+        other.catch_up = self.catch_up
+        return other
+
+
+def as_runs(client: Any) -> RunsCatalog:
+    """That catalogue, as one that waits for what is being written."""
+    return RunsCatalog(client.context, item=client.item, structure_clients=_own(client.structure_clients))
+
+
+def _own(structure_clients: Any) -> Any:
+    """Tiled's table of what a client makes of what it finds, for one client.
+
+    A copy of it shares its content, with every client of the process: whoever looked at `v1` once changed all of them.
+    """
+    own = copy(structure_clients)
+    own.__setstate__(dict(structure_clients.__getstate__()))
+    return own

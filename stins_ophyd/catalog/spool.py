@@ -82,12 +82,13 @@ class SpooledRun:
         self.close()
 
 
-def left_in(folder: Path) -> Iterator[SpooledRun]:
-    """The runs left in a folder that no session holds, the oldest first; each is opened when its turn comes."""
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
-        # A session that lives, and may be done with it meanwhile, sees to its own.
-        with suppress(OSError):
-            yield SpooledRun.left(path)
+def left_in(folder: Path) -> Iterator[Path]:
+    """The files of runs in a folder, the oldest first, if they are there when their turn comes."""
+    ages: list[tuple[float, Path]] = []
+    for path in folder.glob("*.jsonl"):
+        with suppress(FileNotFoundError):
+            ages.append((path.stat().st_mtime, path))
+    yield from (path for _, path in sorted(ages) if path.exists())
 
 
 def _locked(path: Path, mode: str) -> IO[bytes]:

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bluesky import RunEngine
 
 from tests.stins_ophyd.chain import Chain
 
@@ -51,3 +53,15 @@ class Reader:
         if self._process.poll() is None:
             self._process.communicate(timeout=DEADLINE_S)
         assert self._process.returncode == 0
+
+
+def when(engine: RunEngine, name: str, reached: Callable[[Any], bool], act: Callable[[], Any]) -> list[Any]:
+    """Does that once, when such a document comes; the plan waits meanwhile. What it said is in the list."""
+    said: list[Any] = []
+
+    def hear(_name: str, doc: dict[str, Any]) -> None:
+        if not said and reached(doc):
+            said.append(act())
+
+    engine.subscribe(hear, name)
+    return said

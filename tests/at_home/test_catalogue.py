@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ophyd.sim import SynAxis
 from stins.control import SeriesState
 from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs
 from stins_ophyd.catalog import RunWriter
-from tests.at_home.catalogue_kit import DEADLINE_S, Reader, sent
+from tests.at_home.catalogue_kit import DEADLINE_S, Reader, sent, when
 from tests.stins_ophyd.chain import SHAPE, Chain, Documents
 from tests.stins_ophyd.dectris_kit import EIGER, device, running
 
@@ -72,18 +72,6 @@ def recording(engine: RunEngine, catalog: Any, spool: Path) -> Iterator[RunWrite
     yield writer
     assert writer.stop()
     assert list(spool.iterdir()) == []
-
-
-def when(engine: RunEngine, name: str, reached: Callable[[Any], bool], act: Callable[[], Any]) -> list[Any]:
-    """Does that once, when such a document comes; the plan waits meanwhile. What it said is in the list."""
-    said: list[Any] = []
-
-    def hear(_name: str, doc: dict[str, Any]) -> None:
-        if not said and reached(doc):
-            said.append(act())
-
-    engine.subscribe(hear, name)
-    return said
 
 
 @pytest.mark.usefixtures("recording")

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -33,29 +35,41 @@ def test_numbers_of_numpy_come_back_as_numbers_and_the_rest_as_text(tmp_path: Pa
     assert doc == {"n": 7, "a": [[1.0, 0.0], [0.0, 1.0]], "s": [1], "p": "/x"}
 
 
-def test_a_run_that_a_session_holds_is_not_left(tmp_path: Path) -> None:
+def test_a_run_that_a_session_holds_is_its_own(tmp_path: Path) -> None:
     held = SpooledRun.new(tmp_path, "held")
-    assert list(left_in(tmp_path)) == []
     held.append("start", {"uid": "held"})
+    with pytest.raises(BlockingIOError):
+        SpooledRun.left(held.path)
     held.close()
-    (left,) = left_in(tmp_path)
+    left = SpooledRun.left(held.path)
     assert (left.uid, left.take()) == ("held", [("start", {"uid": "held"})])
     left.close()
 
 
+def test_what_is_left_comes_by_age_and_without_what_has_gone_meanwhile(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.jsonl" for name in ("c", "a", "b")]
+    for age, file in enumerate(files):
+        file.touch()
+        os.utime(file, (age, age))
+    left = left_in(tmp_path)
+    assert next(left) == files[0]
+    files[1].unlink()
+    assert list(left) == [files[2]]
+
+
 def test_a_line_that_its_process_did_not_finish_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"name": "start", "doc": {}}) + '\n{"name": "desc')
-    (left,) = left_in(tmp_path)
-    assert left.take() == [("start", {})]
-    left.close()
+    with closing(SpooledRun.left(tmp_path / "a.jsonl")) as left:
+        assert left.take() == [("start", {})]
 
 
 def test_a_line_that_is_no_document_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("[]\n")
-    (left,) = left_in(tmp_path)
-    with pytest.raises(StinsError, match=r"a.jsonl: got the line b'\[\]\\n', expected a document"):
+    with (
+        closing(SpooledRun.left(tmp_path / "a.jsonl")) as left,
+        pytest.raises(StinsError, match=r"a.jsonl: got the line b'\[\]\\n', expected a document"),
+    ):
         left.take()
-    left.close()
 
 
 def test_a_full_disk_is_an_error_and_not_half_a_line(tmp_path: Path) -> None:

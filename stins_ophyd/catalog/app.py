@@ -1,0 +1,81 @@
+"""Tiled's server over a folder: what an embedded and a served catalogue have in common."""
+
+import asyncio
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bluesky_tiled_plugins.exporters import json_seq_exporter
+from sqlalchemy.ext.asyncio import create_async_engine
+from tiled.alembic_utils import stamp_head
+from tiled.catalog import from_uri
+from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
+from tiled.catalog.core import initialize_database
+from tiled.client import from_context
+from tiled.client.context import Context
+from tiled.config import Authentication
+from tiled.media_type_registration import default_serialization_registry
+from tiled.server.app import build_app
+
+from .runs import RunsCatalog, as_runs
+
+__all__ = ["catalogue_app", "client_of"]
+
+_CREATE_S = 60.0
+
+# Without it, run.documents() is refused by the server.
+default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
+
+
+def catalogue_app(folder: Path, readable: Iterable[Path], key: str) -> Any:
+    """The web application of the catalogue in `folder`, which is created if need be."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    database = folder / "catalog.db"
+    if not database.exists():
+        _create(database)
+    tree = from_uri(
+        f"sqlite:///{database}",
+        specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
+        writable_storage=[str(folder / "data"), _tables(folder)],
+        readable_storage=[str(path.resolve()) for path in readable],
+    )
+    return build_app(tree, authentication=Authentication(single_user_api_key=key))
+
+
+def client_of(app: Any, key: str) -> RunsCatalog:
+    """A client that needs no port."""
+    return as_runs(from_context(Context.from_app(app, api_key=key)))
+
+
+def _tables(folder: Path) -> str:
+    """Where the numbers of the events are kept.
+
+    In SQLite: a file of DuckDB admits one process. A catalogue from before that keeps its own.
+    """
+    old = folder / "storage.duckdb"
+    return f"duckdb:///{old}" if old.exists() else f"sqlite:///{folder / 'storage.db'}"
+
+
+def _create(database: Path) -> None:
+    """Makes the catalogue's tables. Tiled's own way starts an interpreter more: 8 s instead of 0.3."""
+    new = database.with_suffix(f".{os.getpid()}")
+    new.unlink(missing_ok=True)
+    url = f"sqlite+aiosqlite:///{new}"
+
+    async def make_tables() -> None:
+        engine = create_async_engine(url)
+        try:
+            await initialize_database(engine)
+        finally:
+            await engine.dispose()
+
+    # A thread, because a notebook's own event loop runs in this one.
+    with ThreadPoolExecutor(1, "catalogue") as pool:
+        pool.submit(asyncio.run, make_tables()).result(_CREATE_S)
+        pool.submit(stamp_head, ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, url).result(_CREATE_S)
+    with suppress(FileExistsError):  # another process was faster
+        os.link(new, database)  # whole, or not there
+    new.unlink()

@@ -1,0 +1,86 @@
+"""A catalogue behind a port: Tiled in a process of its own, and the way to it or to any other Tiled."""
+
+import secrets
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from stins import RemoteError
+
+from ..processes import DaemonProcess
+from .tiled import with_tiled
+
+__all__ = ["ServedCatalog", "connect_catalog"]
+
+#: Tiled takes ten seconds to import, more on a machine that is busy.
+_START_S = 120.0
+_KNOCK_S = 5.0
+
+
+def connect_catalog(uri: str, api_key: str | None = None) -> Any:
+    """The client of a catalogue of runs that a Tiled server has, such as that of `stins catalogue serve`.
+
+    `uri` is the server's, or that of a container in it; without `api_key`, the environment's TILED_API_KEY counts.
+
+    Raises:
+        RemoteError: no such server answers there, or not to this key.
+    """
+    parts = with_tiled("client")
+    try:
+        _knock(uri)
+        return parts.connect(uri, api_key)
+    except Exception as error:  # Tiled's, httpx', a URI that is none
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        remedy = "does the server run (stins catalogue serve), and is its key in TILED_API_KEY?"
+        raise RemoteError("catalogue", "connect", uri, said, remedy=remedy) from error
+
+
+def _knock(uri: str) -> None:
+    """Tiled's client would try for half a minute."""
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    socket.create_connection((parts.hostname or "", port), _KNOCK_S).close()
+
+
+class ServedCatalog:
+    """`stins catalogue serve` as a child process, for several sessions and programs. Leaving the context ends it.
+
+    `uri` says where; whoever is to read or write needs `api_key`. Its messages stand in the folder `logs`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        readable: Iterable[Path | str] = (),
+        *,
+        port: int = 0,
+        logs: Path | None = None,
+    ) -> None:
+        self.api_key = secrets.token_hex(16)
+        config = {
+            "folder": str(Path(folder).resolve()),
+            "readable": [str(Path(path).resolve()) for path in readable],
+            "http": {"port": port},
+        }
+        environment = {"TILED_API_KEY": self.api_key}  # not in a file, nor among the words that `ps` shows
+        self.process = DaemonProcess("catalogue", config, folder=logs, deadline_s=_START_S, environment=environment)
+        self.uri = self.process.ready.control
+
+    def client(self) -> Any:
+        """A client of it."""
+        return connect_catalog(self.uri, self.api_key)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
