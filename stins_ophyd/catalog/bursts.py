@@ -1,6 +1,7 @@
 """Writing a run to Tiled while it goes on, some documents at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from bluesky_tiled_plugins import TiledWriter
@@ -14,6 +15,8 @@ __all__ = ["RunningRun", "write_whole"]
 #: The assets of devices that still speak of Resource and Datum.
 _MIMETYPES = {"STINS_HDF5": "application/x-hdf5"}
 _AT_THE_END = 1_000_000
+#: Documents that are in memory at once, some 10 MB; a table's columns get their types from the first of them.
+_MANY = 10_000
 
 
 class RunningRun:
@@ -39,11 +42,11 @@ class RunningRun:
         return self._bursts
 
 
-def write_whole(catalog: Any, documents: Iterable[Document]) -> None:
-    """Writes a run that is over, in as few requests as TiledWriter can."""
-    write = TiledWriter(catalog, spec_to_mimetype=_MIMETYPES, batch_size=_AT_THE_END)
-    for name, doc in documents:
-        write(name, doc)
+def write_whole(catalog: Any, documents: Iterator[Document]) -> None:
+    """Writes a run whose documents are all there, many at a time."""
+    run = RunningRun(catalog)
+    while some := list(islice(documents, _MANY)):
+        run.write(some)
 
 
 class _Bursts(RunNormalizer):

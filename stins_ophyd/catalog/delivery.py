@@ -96,8 +96,7 @@ def deliver_whole(catalog: Any, run: SpooledRun) -> bool:
         if with_it.metadata.get("stop"):
             return False
         with_it.delete(recursive=True, external_only=False)  # the detector's files are not the catalogue's, they stay
-    run.rewind()
-    _bursts().write_whole(catalog, run.take())
+    _bursts().write_whole(catalog, run.everything())
     return True
 
 

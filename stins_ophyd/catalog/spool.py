@@ -68,9 +68,10 @@ class SpooledRun:
                 self._read += len(line)
         return documents
 
-    def rewind(self) -> None:
-        """The next take begins at the first document."""
-        self._read = 0
+    def everything(self) -> Iterator[Document]:
+        """All documents that are there, whatever was taken."""
+        with self.path.open("rb") as file:
+            yield from (_parse(line, self.path) for line in file if line.endswith(b"\n"))
 
     def close(self) -> None:
         """Leaves the file to others."""

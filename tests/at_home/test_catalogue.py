@@ -233,6 +233,17 @@ def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
     assert list(spool.iterdir()) == []
 
 
+def test_a_run_that_becomes_another_while_it_is_written_is_written_anew(
+    engine: RunEngine, catalog: Any, recording: RunWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A motor that stands at 0 says that it has whole numbers; the table has a column of them by then."""
+    said = when(engine, "event", lambda doc: doc["seq_num"] == 1, lambda: recording.wait(DEADLINE_S))
+    (uid,) = engine(bp.list_scan([], SynAxis(name="motor"), [0, 0.5, 1]))
+    assert catalog[uid]["primary"]["motor"].read().tolist() == [0, 0.5, 1]
+    assert said == [True]
+    assert [record.levelno for record in caplog.records if record.name.startswith("stins")] == [logging.WARNING]
+
+
 def test_documents_that_cannot_be_kept_do_not_fail_the_run(
     *,
     engine: RunEngine,

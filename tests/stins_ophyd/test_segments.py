@@ -1,6 +1,5 @@
-"""A series in several data files, from a RunEngine to a catalogue: as if its recorder wrote one file."""
+"""A series in several data files, from a RunEngine to its file: as if its recorder wrote one."""
 
-import gc
 import json
 import os
 import signal
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,9 @@ from stins_recorder.check.reader import FileReader
 
 from stins.control import SeriesState, SeriesStatus
 from stins.findings import Finding
-from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series, open_catalog, record_runs
+from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series
 from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
 
-# Tiled's own: nothing that we could act on.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Using `httpx` with"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
 PER_FILE = 7
 DEADLINE_S = 60.0
 
@@ -58,29 +52,19 @@ def segmented(segmenting: Chain) -> Iterator[StinsDetector]:
         yield StinsDetector(name="seg", controller=controller, path_provider=StaticPathProvider())
 
 
-@pytest.fixture(scope="module")
-def catalog(chain: Chain, segmenting: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    catalog = open_catalog(tmp_path_factory.mktemp("catalogue"), readable=[chain.root, segmenting.root])
-    yield catalog
-    catalog.context.close()
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture
-def recording(engine: RunEngine, catalog: Any, tmp_path: Path) -> Iterator[None]:
-    writer = record_runs(engine, catalog, tmp_path / "backup")
-    yield
-    writer.stop()
-    assert list((tmp_path / "backup").iterdir()) == []
-
-
 def account(controller: Controller) -> SeriesStatus:
     recorder = controller.snapshot.recorder
     assert recorder is not None
     assert recorder.series is not None
     assert recorder.series.state is SeriesState.COMPLETE
     return recorder.series
+
+
+@contextmanager
+def frames(detector: StinsDetector) -> Iterator[h5py.Dataset]:
+    """Those of its last series."""
+    with h5py.File(str(account(detector.controller).file)) as file:
+        yield file["/entry/data/data"]
 
 
 def data_files(series: SeriesStatus) -> int:
@@ -97,33 +81,32 @@ def resource(documents: Documents, data_key: str) -> dict[str, Any]:
     return {key: found[key] for key in ("mimetype", "parameters")}
 
 
-@pytest.mark.usefixtures("recording")
 def test_a_scan_with_both_reads_the_same_from_both(
-    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents, catalog: Any
+    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents
 ) -> None:
     for each in (detector, segmented):
         each.frames.put(2)
-    (uid,) = engine(bp.scan([detector, segmented], SynAxis(name="motor"), 0, 1, 5))
-    run = catalog[uid]["primary"]
-    one, several = run["det_image"], run["seg_image"]
-    assert (one.shape, one.dtype, one.chunks) == (several.shape, several.dtype, several.chunks)
-    assert np.array_equal(one.read(), several.read())
-    assert np.array_equal(run["det_total"].read(), run["seg_total"].read())
+    engine(bp.scan([detector, segmented], SynAxis(name="motor"), 0, 1, 5))
+    with frames(detector) as one, frames(segmented) as several:
+        assert (one.shape, one.dtype) == (several.shape, several.dtype)
+        assert np.array_equal(one[()], several[()])
+    events = [doc["data"] for doc in documents.of("event")]
+    assert [event["det_total"] for event in events] == [event["seg_total"] for event in events]
     assert resource(documents, "det_image") == resource(documents, "seg_image")
     assert data_files(account(segmented.controller)) == 2
 
 
-@pytest.mark.usefixtures("recording")
 def test_a_fly_series_reads_the_same_whole_by_frames_and_by_slices(
-    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents, catalog: Any
+    engine: RunEngine, detector: StinsDetector, segmented: StinsDetector, documents: Documents
 ) -> None:
-    uids = [engine(fly_series(each, 40))[0] for each in (detector, segmented)]
-    one, several = (catalog[uid]["primary"][key] for uid, key in zip(uids, ("det_image", "seg_image"), strict=True))
-    whole = one.read()
-    assert len(whole) == 40
-    assert np.array_equal(several.read(), whole)
-    for index in (13, 14, slice(5, 23), slice(34, 40)):
-        assert np.array_equal(several[index], whole[index])
+    for each in (detector, segmented):
+        engine(fly_series(each, 40))
+    with frames(detector) as one, frames(segmented) as several:
+        whole = one[()]
+        assert len(whole) == 40
+        assert np.array_equal(several[()], whole)
+        for index in (13, 14, slice(5, 23), slice(34, 40)):
+            assert np.array_equal(several[index], whole[index])
     assert resource(documents, "det_image") == resource(documents, "seg_image")
     assert data_files(account(segmented.controller)) == 6
 

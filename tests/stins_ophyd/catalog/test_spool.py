@@ -20,8 +20,7 @@ def test_what_is_appended_is_taken_once_and_again_from_the_beginning(tmp_path: P
     assert run.take() == [("start", {"uid": "a"})]
     run.append("stop", {"run_start": "a"})
     assert (run.complete, run.take()) == (True, [("stop", {"run_start": "a"})])
-    run.rewind()
-    assert [name for name, _ in run.take()] == ["start", "stop"]
+    assert [name for name, _ in run.everything()] == ["start", "stop"]
     run.discard()
     assert list(tmp_path.iterdir()) == []
 
