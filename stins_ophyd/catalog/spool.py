@@ -38,7 +38,13 @@ class SpooledRun:
             FileExistsError: there is one of that run.
         """
         path = folder / f"{uid}.jsonl"
-        return cls(path, _locked(path, "xb"))
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "got a second run of one uid", str(path))
+        # Locked before it can be found: nobody takes it for one that was left.
+        new = path.with_suffix(".new")
+        file = _locked(new, "wb")
+        new.rename(path)
+        return cls(path, file)
 
     @classmethod
     def left(cls, path: Path) -> Self:

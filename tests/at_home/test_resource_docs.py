@@ -64,13 +64,12 @@ def test_a_scan_is_filled_with_what_was_sent(
     older.frames.put(frames)
     engine(bp.scan([older], SynAxis(name="motor"), 0, 1, 4))
     expected = sent(chain, 4 * frames).reshape((4, *([frames] if frames > 1 else []), *SHAPE))
-    data = filled(filler, documents)
-    assert np.array_equal([event["old_image"] for event in data], expected)
+    names = [event["data"]["old_image"] for event in documents.of("event")]
+    resource = names[0].partition("/")[0]
+    assert names == [f"{resource}/{point}" for point in range(4)]
+    assert [doc["datum_id"] for doc in documents.of("datum") if doc["resource"] == resource] == names
     assert list(documents.of("descriptor")[0]["data_keys"]["old_image"]["shape"]) == list(expected.shape[1:])
-    assert len(documents.of("resource")) == 1
-    assert [doc["datum_id"] for doc in documents.of("datum")] == [
-        f"{documents.of('resource')[0]['uid']}/{point}" for point in range(4)
-    ]
+    assert np.array_equal([event["old_image"] for event in filled(filler, documents)], expected)
 
 
 def test_both_kinds_of_device_stand_in_one_event(

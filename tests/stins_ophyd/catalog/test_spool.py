@@ -3,7 +3,8 @@
 import errno
 import json
 import os
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,34 @@ def test_a_run_that_a_session_holds_is_its_own(tmp_path: Path) -> None:
     left = SpooledRun.left(held.path)
     assert (left.uid, left.take()) == ("held", [("start", {"uid": "held"})])
     left.close()
+
+
+def test_a_new_run_is_never_taken_for_one_that_was_left(tmp_path: Path) -> None:
+    done, taken = threading.Event(), list[Path]()
+
+    def look() -> None:
+        while not done.is_set():
+            for path in left_in(tmp_path):
+                with suppress(BlockingIOError, FileNotFoundError), closing(SpooledRun.left(path)):
+                    taken.append(path)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        runs = [SpooledRun.new(tmp_path, f"run{number}") for number in range(300)]
+    finally:
+        done.set()
+        thread.join()
+    for run in runs:
+        run.close()
+    assert taken == []
+
+
+def test_a_second_run_of_one_uid_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with closing(SpooledRun.new(tmp_path, "a")):
+        with pytest.raises(FileExistsError):
+            SpooledRun.new(tmp_path, "a")
+        assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_what_is_left_comes_by_age_and_without_what_has_gone_meanwhile(tmp_path: Path) -> None:
