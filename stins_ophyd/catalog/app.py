@@ -20,6 +20,7 @@ from tiled.config import Authentication
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 
+from .adapter import SeriesAdapter
 from .runs import RunsCatalog, as_runs
 
 __all__ = ["catalogue_app", "client_of"]
@@ -41,6 +42,7 @@ def catalogue_app(folder: Path, readable: Iterable[Path], key: str) -> Any:
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
         writable_storage=[str(folder / "data"), _tables(folder)],
         readable_storage=[str(path.resolve()) for path in readable],
+        adapters_by_mimetype={"application/x-hdf5": SeriesAdapter},
     )
     return build_app(tree, authentication=Authentication(single_user_api_key=key))
 

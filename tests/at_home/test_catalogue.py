@@ -115,8 +115,10 @@ def test_each_threshold_of_an_eiger_is_read_back(engine: RunEngine, catalog: Any
         assert np.array_equal(run["eiger_threshold_2"].read(), recorded["threshold_2"])
 
 
+@pytest.mark.parametrize("frames", [1, 2])
 def test_another_process_reads_along_while_points_are_taken(
     *,
+    frames: int,
     engine: RunEngine,
     detector: StinsDetector,
     documents: Documents,
@@ -124,6 +126,8 @@ def test_another_process_reads_along_while_points_are_taken(
     recording: RunWriter,
     reader: Reader,
 ) -> None:
+    detector.frames.put(frames)
+
     def look() -> Any:
         assert recording.wait(DEADLINE_S)
         uid = documents.of("start")[0]["uid"]
@@ -136,15 +140,17 @@ def test_another_process_reads_along_while_points_are_taken(
 
     said = when(engine, "event", lambda doc: doc["seq_num"] == 3, look)
     (uid,) = engine(bp.count([detector], 5))
-    frames = sent(chain, 5)
-    ((state, (frame, piece, totals)),) = said
-    assert (state, frame["stop"]) == (SeriesState.OPEN, None)
-    assert (frame["shape"], frame["values"]) == ([3, *SHAPE], frames[2].tolist())
-    assert piece["values"] == frames[1:3].tolist()
-    assert totals["values"] == [float(frame.sum()) for frame in frames[:3]]
+    points = sent(chain, 5 * frames).reshape(5, *([frames] if frames > 1 else []), *SHAPE)
+    ((state, (point, piece, totals)),) = said
+    assert (state, point["stop"]) == (SeriesState.OPEN, None)
+    assert (point["shape"], point["values"]) == ([3, *points.shape[1:]], points[2].tolist())
+    assert piece["values"] == points[1:3].tolist()
+    assert totals["values"] == [
+        float(frame.sum()) for frame in sent(chain, 5 * frames)[frames - 1 : 3 * frames : frames]
+    ]
     assert recording.wait(DEADLINE_S)
     after = reader.ask(uid=uid, key="det_image", index=None)
-    assert (after["values"], after["stop"]["exit_status"]) == (frames.tolist(), "success")
+    assert (after["values"], after["stop"]["exit_status"]) == (points.tolist(), "success")
 
 
 def test_another_process_reads_along_while_a_series_flies(
