@@ -131,30 +131,30 @@ class RunWriter:
     # -- in the writer's own --------------------------------------------------------------------
 
     def _work(self) -> None:
-        while self._await_work():
-            if self._left.some and not self._underway():
-                self._left.send_one()
-            else:
-                self._write_burst()
-            with self._changed:
-                self._changed.notify_all()
-        for delivery in self._runs.values():
-            delivery.run.close()  # of a run that had no end yet
+        try:
+            while (work := self._await_work()) is not None:
+                work()
+                with self._changed:
+                    self._changed.notify_all()
+        except Exception:
+            log.exception("catalogue: nothing more is written in this session; documents are kept in %s", self._spool)
+        finally:
+            for delivery in self._runs.values():
+                delivery.run.close()  # of a run that had no end yet
 
-    def _await_work(self) -> bool:
-        """Waits until there is something to write; false once there will not be."""
+    def _await_work(self) -> Callable[[], None] | None:
+        """Waits until there is something to do; None once there will not be."""
         with self._changed:
             while not (self._stopping or self._left.some or self._due()):
                 self._changed.wait(self._pace.due_in(time.monotonic()))
-            return not self._stopping or self._underway()
+            if self._due() or (self._stopping and self._written < self._taken):
+                return self._write_burst
+            return None if self._stopping else self._left.send_one
 
     def _due(self) -> bool:
         due_in = self._pace.due_in(time.monotonic())
         hurry = self._urgent or any(delivery.run.complete for delivery in self._runs.values())
         return due_in is not None and (due_in <= 0 or bool(hurry))
-
-    def _underway(self) -> bool:
-        return self._written < self._taken
 
     def _write_burst(self) -> None:
         with self._changed:
