@@ -17,4 +17,5 @@ def with_tiled(module: str, extra: str = "tiled") -> Any:
     try:
         return import_module(f".{module}", __package__)
     except ImportError as error:
-        raise StinsError(f"the catalogue needs {error.name}; install it: pip install 'stins-ophyd[{extra}]'") from error
+        needed = (error.name or "").partition(".")[0]
+        raise StinsError(f"the catalogue needs {needed}; install it: pip install 'stins-ophyd[{extra}]'") from error

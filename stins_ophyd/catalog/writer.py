@@ -21,7 +21,7 @@ __all__ = ["RunWriter", "record_runs"]
 log = logging.getLogger(__name__)
 
 #: How long who looks for a run waits for what is being written, a session's end, and `stop`.
-_CATCH_UP_S, _EXIT_S, _STOP_S = 10.0, 20.0, 30.0
+_CATCH_UP_S = _EXIT_S = _STOP_S = 30.0
 
 
 def record_runs(engine: RunEngine, catalog: Any, spool: Path | str) -> "RunWriter":

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -40,12 +41,19 @@ def _serve(options: argparse.Namespace) -> int:
 def _resend(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
         raise StinsError(f"{options.folder}: no such folder; expected the one that record_runs was given")
-    catalog = connect_catalog(options.to) if "://" in options.to else open_catalog(options.to)
     failed = False
-    for resent in resend_runs(catalog, options.folder):
+    for resent in resend_runs(_open(options.to), options.folder):
         print(msgspec.json.encode(resent, enc_hook=str).decode() if options.json else _line(resent), flush=True)
         failed |= bool(resent.problem)
     return int(failed)
+
+
+def _open(where: str) -> Any:
+    if "://" in where:
+        return connect_catalog(where)
+    if not (Path(where) / "catalog.db").exists():
+        raise StinsError(f"--to {where}: no catalogue is there; expected the folder of one, or a server's address")
+    return open_catalog(where)
 
 
 def _line(resent: Resent) -> str:

@@ -276,14 +276,22 @@ def test_a_catalogue_opens_again_with_its_runs(chain: Chain, catalog: Any, folde
         again.context.close()
 
 
-def test_without_tiled_the_error_says_what_to_install(tmp_path: Path) -> None:
-    """In an interpreter where it cannot be imported."""
-    code = (
-        "import sys; sys.modules['bluesky_tiled_plugins'] = None; "
-        "import stins_ophyd; stins_ophyd.open_catalog(sys.argv[1])"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert run.returncode == 1
-    assert "pip install 'stins-ophyd[tiled]'" in run.stderr
+_WITHOUT = """
+import sys
+sys.modules.update({"bluesky_tiled_plugins": None, "databroker": None})
+import stins, stins_ophyd
+for opening in (stins_ophyd.open_catalog, stins_ophyd.connect_catalog, stins_ophyd.open_broker):
+    try:
+        opening(sys.argv[1])
+    except stins.StinsError as error:
+        print(error)
+"""
+
+
+def test_without_tiled_or_databroker_the_error_says_what_to_install(tmp_path: Path) -> None:
+    """In an interpreter where they cannot be imported."""
+    command = [sys.executable, "-c", _WITHOUT, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    needs = "the catalogue needs {}; install it: pip install 'stins-ophyd[{}]'"
+    wanted = [("bluesky_tiled_plugins", "tiled"), ("bluesky_tiled_plugins", "tiled"), ("databroker", "databroker")]
+    assert run.stdout.splitlines() == [needs.format(*each) for each in wanted]

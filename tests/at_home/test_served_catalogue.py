@@ -15,7 +15,7 @@ import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynAxis
 
-from stins import RemoteError
+from stins import RemoteError, StinsError
 from stins.control import AcquirerStatus, SeriesState
 from stins.daemon.client import DaemonClient
 from stins_ophyd import (
@@ -269,6 +269,14 @@ def test_documents_that_the_command_cannot_send_are_kept_and_named(
     assert "spoiled: could not be written: StinsError: " in said
     assert "held: could not be written: a session that goes on has it" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["held.jsonl", "spoiled.jsonl"]
+
+
+def test_the_command_makes_no_new_catalogue(tmp_path: Path) -> None:
+    with pytest.raises(StinsError, match="no catalogue is there"):
+        main(["resend", str(tmp_path), "--to", str(tmp_path / "mistyped")])
+    with pytest.raises(StinsError, match="no such folder; expected the one that record_runs was given"):
+        main(["resend", str(tmp_path / "mistyped"), "--to", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_key_and_a_server_that_is_not_there_are_named(served: ServedCatalog) -> None:
