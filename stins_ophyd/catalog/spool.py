@@ -91,9 +91,11 @@ class SpooledRun:
 
 def left_in(folder: Path) -> Iterator[Path]:
     """The files of runs in a folder, the oldest first, if they are there when their turn comes."""
-    ages: list[tuple[float, Path]] = []
-    for path in folder.glob("*.jsonl"):
-        with suppress(FileNotFoundError):
+    files, ages = list[Path](), list[tuple[float, Path]]()
+    with suppress(FileNotFoundError):  # the folder has gone
+        files = list(folder.glob("*.jsonl"))
+    for path in files:
+        with suppress(FileNotFoundError):  # it was sent meanwhile
             ages.append((path.stat().st_mtime, path))
     yield from (path for _, path in sorted(ages) if path.exists())
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from bluesky import RunEngine
 
@@ -23,14 +24,21 @@ log = logging.getLogger(__name__)
 #: How long who looks for a run waits for what is being written, a session's end, and `stop`.
 _CATCH_UP_S = _EXIT_S = _STOP_S = 30.0
 
+#: Two that keep documents of one RunEngine in one folder would be in each other's way.
+_RECORDING: WeakKeyDictionary[RunEngine, dict[Path, "RunWriter"]] = WeakKeyDictionary()
+
 
 def record_runs(engine: RunEngine, catalog: Any, spool: Path | str) -> "RunWriter":
     """Writes every run of the RunEngine to the catalogue; `stop` of what is returned ends that.
 
     The RunEngine never waits for the catalogue, and a catalogue that fails does not fail the run: documents stand in
-    the folder `spool` until they are written. What earlier sessions left there is sent now.
+    the folder `spool` until they are written. What earlier sessions left there is sent now. Called again (a cell of a
+    notebook), it takes the place of the former call.
     """
-    writer = RunWriter(catalog, Path(spool))
+    former = _RECORDING.setdefault(engine, {}).get(where := Path(spool).resolve())
+    if former is not None:
+        former.stop()
+    writer = _RECORDING[engine][where] = RunWriter(catalog, where)
     token = engine.subscribe(writer)
     writer.on_stop = lambda: engine.unsubscribe(token)
     if hasattr(catalog, "catch_up"):

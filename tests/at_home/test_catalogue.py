@@ -250,6 +250,17 @@ def test_a_run_that_becomes_another_while_it_is_written_is_written_anew(
     assert [record.levelno for record in caplog.records if record.name.startswith("stins")] == [logging.WARNING]
 
 
+def test_recording_that_is_begun_again_goes_on_once(
+    engine: RunEngine, catalog: Any, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_runs(engine, catalog, spool)
+    writer = record_runs(engine, catalog, spool)
+    (uid,) = engine(bp.count([], 1))
+    assert writer.stop()
+    assert catalog[uid].metadata["stop"]["exit_status"] == "success"
+    assert [record for record in caplog.records if record.name.startswith("stins")] == []
+
+
 def test_documents_that_cannot_be_kept_do_not_fail_the_run(
     *,
     engine: RunEngine,

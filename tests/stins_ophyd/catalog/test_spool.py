@@ -83,6 +83,7 @@ def test_what_is_left_comes_by_age_and_without_what_has_gone_meanwhile(tmp_path:
     assert next(left) == files[0]
     files[1].unlink()
     assert list(left) == [files[2]]
+    assert list(left_in(tmp_path / "gone")) == []
 
 
 def test_a_line_that_its_process_did_not_finish_is_left_out(tmp_path: Path) -> None:
