@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .beamline import Beamline, find_controller, load_beamline
-    from .catalog import ServedCatalog, connect_catalog, open_broker, open_catalog, record_runs, resend_runs
+    from .catalog import RunWriter, ServedCatalog, connect_catalog, open_broker, open_catalog, record_runs, resend_runs
     from .controller import CombinedState, Controller, ControllerError, Deadlines, Snapshot
     from .dectris import EigerDetector, PilatusDetector
     from .detectors import find_detector, make_detector
@@ -40,6 +40,7 @@ __all__ = [
     "ProcessError",
     "ProgressStatus",
     "PulsingAxis",
+    "RunWriter",
     "ServedCatalog",
     "Session",
     "Snapshot",
@@ -83,6 +84,7 @@ _HOME = {
     "ProcessError": "processes",
     "ProgressStatus": "status",
     "PulsingAxis": "pulsing_axis",
+    "RunWriter": "catalog",
     "ServedCatalog": "catalog",
     "Session": "session",
     "Snapshot": "controller",
