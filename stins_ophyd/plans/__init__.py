@@ -3,19 +3,5 @@
 from .fly import fly_scan, fly_series
 from .live import take_live
 from .series import count_series, dark_series, flat_series
-from .stubs import collect_rest, fly_prepared, fly_run, prepare_flight
-from .support import settings_wrapper
 
-__all__ = [
-    "collect_rest",
-    "count_series",
-    "dark_series",
-    "flat_series",
-    "fly_prepared",
-    "fly_run",
-    "fly_scan",
-    "fly_series",
-    "prepare_flight",
-    "settings_wrapper",
-    "take_live",
-]
+__all__ = ["count_series", "dark_series", "flat_series", "fly_scan", "fly_series", "take_live"]

@@ -1,4 +1,4 @@
-"""Parts that plans for detectors that run by themselves are made of."""
+"""What plans for detectors that run by themselves are made of: for plans of your own, not for a queue."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import short_uid
 
 from ..trigger_info import TriggerInfo
-from .support import Detectors, Messages, listed
+from .support import Detectors, Messages, listed, settings_wrapper
 
-__all__ = ["collect_rest", "fly_prepared", "fly_run", "prepare_flight"]
+__all__ = ["collect_rest", "fly_prepared", "fly_run", "prepare_flight", "settings_wrapper"]
 
 
 def fly_run(

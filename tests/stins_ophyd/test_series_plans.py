@@ -14,8 +14,7 @@ from stins_ophyd import PulsingAxis, StinsDetector, plans
 from stins_ophyd.plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
-#: What can be asked for by name in a queue; the others are parts of plans.
-PLANS = ("count_series", "dark_series", "flat_series", "fly_scan", "fly_series", "take_live")
+PLANS = tuple(plans.__all__)
 
 
 @pytest.fixture(scope="module")
