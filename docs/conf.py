@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from ophyd import Component, Device
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
@@ -15,6 +16,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # The docstrings write a name as `name`, as Markdown does.
 default_role = "code"
 autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 90
 # This list is for those who read in the repository; here index.md has its place.
 exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
@@ -53,6 +56,23 @@ def _page_of(path: Path) -> Path:
     return next((DOCS / f"{page}.md" for page, stands in BESIDE_THE_CODE.items() if stands == path), path)
 
 
+def read_docstring(_app: Sphinx, kind: str, _name: str, what: object, _options: object, lines: list[str]) -> None:
+    """Tells of a device's signals; a text with a colon stays one, of which napoleon would make a type."""
+    if kind in ("attribute", "property", "data") and lines and ": " in lines[0]:
+        head, _, rest = lines[0].partition(": ")
+        lines[:1] = [f"{head}:", rest]
+    elif kind == "class" and issubclass(what, Device):
+        lines += ["Signals:", "", *map(_signal, what._sig_attrs.items()), ""]
+
+
+def _signal(named: tuple[str, Component]) -> str:
+    name, component = named
+    doc = "" if component.doc.startswith("Component attribute") else f": {component.doc}"
+    return f"- `{name}` ({component.kind.name}){doc}"
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", read_page)
+    # Before napoleon, which makes reStructuredText of them.
+    app.connect("autodoc-process-docstring", read_docstring, priority=400)
