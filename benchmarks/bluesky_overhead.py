@@ -19,17 +19,15 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import h5py
 from bluesky import RunEngine
 from bluesky.plans import count
-from harness import DEADLINE_S, Remote, remote
+from flush_watch import FlushWatch, flush_watch
 from ophyd.sim import SynGauss, motor
 from tqdm import tqdm
 
@@ -40,7 +38,6 @@ _EXPOSURE_S = 0.01
 #: Frames of the shape that ophyd-async's detector has.
 _SETTINGS = {"shape": [240, 320], "dtype": "uint8", "exposure_s": _EXPOSURE_S, "period_s": _EXPOSURE_S}
 _FLY_SHAPE = [128, 128]
-_LOOK_S = 0.005
 #: A run's last work (a file that is closed, a catalogue that is written) is not to be in the next run's times.
 _PAUSE_S = 0.3
 
@@ -50,13 +47,13 @@ def main() -> int:
     options = _arguments()
     with (
         tempfile.TemporaryDirectory(dir=options.folder, prefix="stins-bluesky-") as folder,
-        remote("reader", _look) as reader,
+        flush_watch() as watch,
         _detector(Path(folder)) as detector,
     ):
         engine = RunEngine({})
         variants = _variants(engine, detector, Path(folder), options.without)
         report = _report(_count(engine, variants, options))
-        report |= _fly(engine, detector, reader, options)
+        report |= _fly(engine, detector, watch, options)
     print("\n".join(f"{key:>28}  {value}" for key, value in report.items()))
     print(json.dumps(report))
     return 0
@@ -146,14 +143,16 @@ def _points(engine: RunEngine, variant: _Variant, number: int) -> list[float]:
 # -- a fast series ------------------------------------------------------------------------------
 
 
-def _fly(engine: RunEngine, detector: StinsDetector, reader: Remote, options: argparse.Namespace) -> dict[str, float]:
+def _fly(
+    engine: RunEngine, detector: StinsDetector, watch: FlushWatch, options: argparse.Namespace
+) -> dict[str, float]:
     """The lags of all frames of some series; and the rate that they came at."""
     period_s = 1 / options.rate
     detector.apply({"shape": _FLY_SHAPE, "exposure_s": period_s / 2, "period_s": period_s})
     lags: list[float] = []
     rates: list[float] = []
     for _ in tqdm(range(options.rounds), unit="series"):
-        flushed, told = _series(engine, detector, reader, options.frames)
+        flushed, told = _series(engine, detector, watch, options.frames)
         lags += _lags(flushed, told, options.frames)
         rates.append((flushed[-1][1] - flushed[0][1]) / (flushed[-1][0] - flushed[0][0]))
     return {
@@ -167,17 +166,17 @@ def _fly(engine: RunEngine, detector: StinsDetector, reader: Remote, options: ar
 _Counts = list[tuple[float, int]]
 
 
-def _series(engine: RunEngine, detector: StinsDetector, reader: Remote, frames: int) -> tuple[_Counts, _Counts]:
+def _series(engine: RunEngine, detector: StinsDetector, watch: FlushWatch, frames: int) -> tuple[_Counts, _Counts]:
     """When how many frames were flushed, and when documents had told of how many."""
     told: _Counts = []
     tokens = [
-        engine.subscribe(lambda *_: reader.tell(_file_of(detector), frames), "descriptor"),
+        engine.subscribe(lambda *_: watch.begin(_file_of(detector), frames), "descriptor"),
         engine.subscribe(lambda _, doc: told.append((time.monotonic(), doc["indices"]["stop"])), "stream_datum"),
     ]
     engine(fly_series(detector, frames))
     for token in tokens:
         engine.unsubscribe(token)
-    flushed = reader.hear()
+    flushed = watch.looks()
     Path(_file_of(detector)).unlink()
     return flushed, told
 
@@ -196,24 +195,6 @@ def _lags(flushed: _Counts, told: _Counts, frames: int) -> list[float]:
         told[bisect_right(documents, frame)][0] - flushed[max(bisect_right(looks, frame) - 1, 0)][0]
         for frame in range(frames)
     ]
-
-
-def _look(pipe: Connection) -> None:
-    """Its own process: looks how many frames of a file are flushed, until all are."""
-    while True:
-        path, frames = pipe.recv()
-        deadline = time.monotonic() + DEADLINE_S
-        looks: _Counts = []
-        while not looks and time.monotonic() < deadline:
-            # Until its first frame comes, the file is not one that can be read meanwhile.
-            with suppress(OSError, KeyError), h5py.File(path, "r", swmr=True, locking=False) as file:
-                rows = file["/entry/series/rows"]
-                while (not looks or looks[-1][1] < frames) and time.monotonic() < deadline:
-                    rows.refresh()
-                    looks.append((time.monotonic(), int(rows[()])))
-                    time.sleep(_LOOK_S)
-            time.sleep(_LOOK_S)
-        pipe.send(looks)
 
 
 def _arguments() -> argparse.Namespace:
