@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from bluesky import Msg
-from bluesky.protocols import Movable, Readable
+from bluesky.protocols import Flyable, Movable, Preparable, Readable
 
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
@@ -103,11 +103,16 @@ def fly_scan(
     md : dict
         Meta data of the run.
     """
+    if not (isinstance(axis, Flyable) and isinstance(axis, Preparable)):
+        name = getattr(axis, "name", axis)
+        raise TypeError(
+            f"axis: got {name}, which cannot fly; expected a PulsingAxis, or what can be prepared as it can"
+        )
     if level and not exposure_s:
         raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     course = AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)
-    about = {"plan_name": "fly_scan", "motors": [axis.name]} | (md or {})  # type: ignore[attr-defined]  # each has one
+    about = {"plan_name": "fly_scan", "motors": [axis.name]} | (md or {})
     plan = fly_run(
         detectors, TriggerInfo(points, trigger), axes={axis: course}, flush_period_s=flush_period_s, md=about
     )

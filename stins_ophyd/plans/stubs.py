@@ -97,15 +97,26 @@ def fly_prepared(
     # Without a checkpoint the RunEngine cannot replay: it would kick off again what has run.
     yield from bps.clear_checkpoint()
     yield from bps.kickoff_all(*flyers, *axes, wait=True)
-    flight = bps.collect_while_completing([*flyers, *axes], flyers, flush_period_s, stream_name)
 
     def tell_of_axes() -> Messages:
         for axis in axes:
             yield from bps.collect(axis, name=_positions_of(axis))
 
     yield from bpp.contingency_wrapper(
-        flight, except_plan=lambda _: collect_rest(flyers, stream_name=stream_name), final_plan=tell_of_axes
+        _collect_until_done([*flyers, *axes], flyers, stream_name, flush_period_s),
+        except_plan=lambda _: collect_rest(flyers, stream_name=stream_name),
+        final_plan=tell_of_axes,
     )
+
+
+def _collect_until_done(flyers: list[Any], detectors: list[Any], stream_name: str, period_s: float) -> Messages:
+    """As bluesky's collect_while_completing, which never ends where nobody answers: in `summarize_plan`."""
+    group = short_uid("complete")
+    yield from bps.complete_all(*flyers, group=group, wait=False)
+    done: bool | None = False
+    while done is False:
+        done = yield from bps.wait(group=group, timeout=period_s, error_on_timeout=False)
+        yield from bps.collect(*detectors, name=stream_name)
 
 
 def _positions_of(axis: Any) -> str:

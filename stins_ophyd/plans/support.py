@@ -69,10 +69,12 @@ def settings_wrapper(
 
     def run() -> Messages:
         for detector in ours:
-            configuration, _ = yield from bps.configure(detector, {})
-            present = {name: configuration[f"{detector.name}_{name}"]["value"] for name in _NAMES}
+            answer = yield from bps.configure(detector, {})
+            configuration = answer[0] if answer else detector.read_configuration()  # nobody answers in summarize_plan
+            keys = {name: f"{detector.name}_{name}" for name in _NAMES}
+            present = {name: configuration[key]["value"] for name, key in keys.items() if key in configuration}
             changes = wanted.changes(present)
-            before.append((detector, {name: present[name] for name in changes}))
+            before.append((detector, {name: present[name] for name in changes if name in present}))
             yield from bps.configure(detector, changes)
         return (yield from plan)
 
@@ -98,7 +100,7 @@ class _Wanted:
         own: dict[str, Any] = {"frames": self.frames} if self.frames else {}
         if not self.recorded:
             own["recorded"] = False
-        return own | self._times(present["period_s"])
+        return own | self._times(present.get("period_s", 0.0))
 
     def _times(self, period_s: float) -> dict[str, float]:
         """Both or none, so that what is put back is no mixture; a period of 0 is as short as can be, and stays."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from bluesky import RunEngine
+from bluesky.simulators import summarize_plan
 from bluesky.utils import FailedStatus
 from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_from_nspace, validate_plan
 from ophyd import Signal
@@ -185,7 +186,8 @@ def test_live_frames_leave_no_run_and_no_file(
     [
         (fly_series([]), "detectors: got none, expected at least one"),
         (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
-        (fly_scan([], SynAxis(name="x"), 0, 1, level=True), "exposure_s: got 0 with level, expected how long"),
+        (fly_scan([], PulsingAxis(name="x"), 0, 1, level=True), "exposure_s: got 0 with level, expected how long"),
+        (fly_scan([], SynAxis(name="x"), 0, 1), "axis: got x, which cannot fly; expected a PulsingAxis"),
         (count_series([], 1), "detectors: got none, expected at least one"),
         (dark_series([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
         (take_live([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
@@ -193,8 +195,18 @@ def test_live_frames_leave_no_run_and_no_file(
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(plan: Any, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((ValueError, TypeError), match=text):
         next(plan)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_what_a_plan_would_do_can_be_looked_at(
+    detector: StinsDetector, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    course = [PulsingAxis(name="axis"), 0, 1] if name == "fly_scan" else []
+    summarize_plan(getattr(plans, name)([detector], *course, exposure_s=0.01))
+    assert ("Open Run" in capsys.readouterr().out) == (name != "take_live")
+    assert detector.controller.read_acquirer().settings["exposure_s"] == SETTINGS["exposure_s"]
 
 
 @pytest.fixture(scope="module")
