@@ -307,7 +307,9 @@ class StinsDetector(Device):
         if self._refusal:
             raise StinsError(f"{self.name}: {what}: {self._refusal}; abort this run and start it again")
         if self._staging is None:
-            raise StinsError(f"{self.name}: {what}: not staged; stage it first (plans of bluesky.plans do)")
+            raise StinsError(
+                f"{self.name}: {what}: not staged; stage it first (bluesky's plans do, but not its fly: use fly_series)"
+            )
         return self._staging
 
     def _asked(self, value: object) -> TriggerInfo:
