@@ -10,7 +10,15 @@ from bluesky.utils import short_uid
 from ..trigger_info import TriggerInfo
 from .support import Detectors, Messages, listed, settings_wrapper
 
-__all__ = ["collect_rest", "fly_prepared", "fly_run", "prepare_flight", "settings_wrapper"]
+__all__ = [
+    "collect_rest",
+    "declare_flight",
+    "fly_once",
+    "fly_prepared",
+    "fly_run",
+    "prepare_flight",
+    "settings_wrapper",
+]
 
 
 def fly_run(
@@ -74,10 +82,7 @@ def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:
 def fly_prepared(
     detectors: Detectors, *, axes: Sequence[Any] = (), stream_name: str = "primary", flush_period_s: float = 0.2
 ) -> Messages:
-    """Declares the stream of the detectors, which are armed, and lets them fly until all of them are done.
-
-    In an open run. Several detectors share the stream: its events are those that all of them have. A pause ends the
-    run from here on: a detector that ran cannot be rewound. Where one fails, what all had flushed is still told.
+    """Declares the stream of the detectors, which are armed, and lets them fly: `declare_flight`, `fly_once`.
 
     Parameters
     ----------
@@ -90,12 +95,51 @@ def fly_prepared(
     flush_period_s : float
         How often the documents are brought up to date, in seconds.
     """
-    flyers = listed(detectors)
+    yield from declare_flight(detectors, axes=axes, stream_name=stream_name)
+    yield from fly_once(detectors, axes=axes, stream_name=stream_name, flush_period_s=flush_period_s)
+
+
+def declare_flight(detectors: Detectors, *, axes: Sequence[Any] = (), stream_name: str = "primary") -> Messages:
+    """Declares the stream of the detectors, which are armed, in an open run.
+
+    Several detectors share the stream: its events are those that all of them have. A pause ends the run from here on,
+    for a detector that ran cannot be rewound.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors that are prepared.
+    axes : list of Flyable
+        What flies beside them; each has a stream AXIS_positions.
+    stream_name : str
+        Name of the detectors' stream of events.
+    """
     for axis in axes:
         yield from bps.declare_stream(axis, name=_positions_of(axis), collect=True)
-    yield from bps.declare_stream(*flyers, name=stream_name, collect=True)
+    yield from bps.declare_stream(*listed(detectors), name=stream_name, collect=True)
     # Without a checkpoint the RunEngine cannot replay: it would kick off again what has run.
     yield from bps.clear_checkpoint()
+
+
+def fly_once(
+    detectors: Detectors, *, axes: Sequence[Any] = (), stream_name: str = "primary", flush_period_s: float = 0.2
+) -> Messages:
+    """Kicks the detectors off and tells of their frames until all of them are done with what this kickoff has.
+
+    Where one fails, what all had flushed is still told.
+
+    Parameters
+    ----------
+    detectors : Readable or list of Readable
+        Detectors whose stream is declared.
+    axes : list of Flyable
+        What flies beside them.
+    stream_name : str
+        Name of the detectors' stream of events.
+    flush_period_s : float
+        How often the documents are brought up to date, in seconds.
+    """
+    flyers = listed(detectors)
     yield from bps.kickoff_all(*flyers, *axes, wait=True)
 
     def tell_of_axes() -> Messages:

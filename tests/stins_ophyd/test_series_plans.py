@@ -1,6 +1,8 @@
 """The plans for series: several detectors, settings for one run, and parameters that a queue server can fill in."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from stins_ophyd.plans import count_series, dark_series, flat_series, fly_scan, 
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
 PLANS = tuple(plans.__all__)
+HOW_TO = Path(__file__).parent.parent.parent / "docs" / "how-to" / "write-a-plan.md"
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +200,24 @@ def test_live_frames_leave_no_run_and_no_file(
 def test_what_makes_no_sense_is_refused_before_anything_is_done(plan: Any, text: str) -> None:
     with pytest.raises((ValueError, TypeError), match=text):
         next(plan)
+
+
+def test_the_plans_of_the_how_to_do_what_it_says(
+    engine: RunEngine, detector: StinsDetector, motor: SynAxis, documents: Documents
+) -> None:
+    ours: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL)), ours)  # noqa: S102
+    for plan in (
+        ours["scan_with_darks"]([detector], motor, 0, 1, 2),
+        ours["fly_when_there"](detector, motor, 5.0, 6),
+        ours["fly_at_places"](detector, motor, [1.0, 2.0, 3.0], 4),
+        ours["short_count"]([detector], 1),
+    ):
+        engine(plan)
+    assert [stop["exit_status"] for stop in documents.of("stop")] == ["success"] * 5
+    assert [stop["num_events"]["primary"] for stop in documents.of("stop")] == [20, 2, 6, 12, 1]
+    exposures = [doc["configuration"]["det"]["data"]["det_exposure_s"] for doc in documents.of("descriptor")]
+    assert exposures == [0.001] * 4 + [0.002]
 
 
 @pytest.mark.parametrize("name", PLANS)
