@@ -276,10 +276,11 @@ class Writer:
         self._flushed = now
         self._recording.flush()
         self._kept = self._machine.settled
+        # Whoever waits for these frames must wait neither for the next heartbeat nor for a preview; while more come, it
+        # is said now and then.
+        self._reporter.flushed(now, more=busy)
         self._ack(now)
         self._offer_preview(now, busy=busy)
-        # Whoever waits for these frames must not wait for the next heartbeat; while more come, it is said now and then.
-        self._reporter.flushed(now, more=busy)
 
     def _keep(self, now: float) -> None:
         """Messages that changed no file need not come again either."""
