@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from stins_acquirers.config import AcquirerConfig
@@ -93,10 +94,17 @@ def named_files() -> list[str]:
     return [by_hand, take, after_the_run, "detector.destroy()"]
 
 
+def failing() -> list[str]:
+    """What the page on failures makes happen, each with what the exception says; its first block is of any run."""
+    _, *made = blocks(ROOT / "docs" / "tutorials" / "when-it-goes-wrong.md", "python")
+    caught = "try:\n{}except Exception as error:\n    print('SAID', ' '.join(str(error).split()))"
+    return [caught.format(indent(block, "    ")) for block in made]
+
+
 def test_the_tutorials_run_as_they_are_written(user_folder):
     scan, fly = (ROOT / "docs" / "tutorials" / f"{name}.md" for name in ("first-scan", "fly-scan"))
     assert "uv run stins up examples/simulated.yaml\n" in blocks(scan, "sh")
-    code = [*blocks(scan, "python"), *blocks(fly, "python"), "detector.destroy()", *named_files()]
+    code = [*blocks(scan, "python"), *blocks(fly, "python"), *failing(), "detector.destroy()", *named_files()]
     with up_of(user_folder, "examples/simulated.yaml"):
         said = run_python("\n".join(code), user_folder)
     assert "(5, 512, 512)" in said
@@ -105,6 +113,15 @@ def test_the_tutorials_run_as_they_are_written(user_folder):
     assert re.search(r"\{'start': \d+, 'stop': 200\}", said)
     # The places of the axis, and its frames.
     assert re.search(r"-1\. .* 1\. *\]\n21\n", said, re.DOTALL)
+    told = [line.partition("failed: ")[2] or line for line in said.splitlines() if line.startswith("SAID")]
+    beginnings = [
+        "acquirer: record the frames",
+        "recorder: record",
+        "recorder: record",
+        "recorder: prepare",
+        "SAID sim: stage",
+    ]
+    assert [line.startswith(beginning) for line, beginning in zip(told, beginnings, strict=True)] == [True] * 5, told
     assert (user_folder / "stins-data/proposal-20261122/visit-1/lysozyme_0001.nxs").is_file()
     assert len(list(user_folder.glob("stins-data/p42/lysozyme/sim_000*.nxs"))) == 1
 
