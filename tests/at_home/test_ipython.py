@@ -1,69 +1,125 @@
-"""`ipython --profile-dir profile_collection` gives a session in which a detector can be counted and flown."""
+"""`ipython --profile-dir profile_collection`: what somebody types there, and what is shown."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from matplotlib.image import imread
 
 from stins_ophyd import load_beamline
+from stins_ophyd.plans import __all__ as our_plans
 from tests.at_home.services import PROFILE, copied_profile
 
-#: What somebody types, and what a test wants to know of it.
+TUTORIAL = PROFILE.parent / "docs" / "tutorials" / "your-own-profile.md"
+
 TYPED = """
 uid, = RE(count([sim], 2))
 flown, = RE(fly_series(sim, 10))
-import json, psutil
+RE(look_and_fly(sim, 5))
+%ct
+%stins
+%last
+%frame
+display(sim)
+for refused in ("nobody", "sim 7"):
+    try:
+        get_ipython().run_line_magic("frame", refused)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
 print(json.dumps({
     "shapes": [list(catalog[run]["primary"]["sim_image"].shape) for run in (uid, flown)],
+    "start": catalog[uid].metadata["start"],
     "pids": [child.pid for child in psutil.Process().children()],
-    "state": RE.state,
     "detectors": list(detectors),
+    "state": RE.state,
+    "html": sim._repr_html_(),
+    "controller": repr(sim.controller),
+    "names": [name for name in plans if callable(globals().get(name))],
 }))
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ipython")
+class Session:
+    """One session of IPython with a copy of the profile, to which the tutorial's plan was added."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        profile = copied_profile(folder)
+        (plan,) = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
+        (profile / "startup" / "91-ours.py").write_text(plan)
+        session = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "IPython", "--profile-dir", profile, "-c", self._typed()],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            env={
+                **os.environ,
+                "STINS_FOLDER": str(folder / "session"),
+                "XDG_STATE_HOME": str(folder / "state"),
+                "TMPDIR": str(folder),
+                "MPLBACKEND": "agg",
+            },
+            check=False,
+        )
+        self.printed, self.errors = session.stdout, session.stderr
+        assert session.returncode == 0, self.printed + self.errors
+        self.said = json.loads(self.printed.splitlines()[-1])
+
+    def _typed(self) -> str:
+        return f"import json, psutil\nplans = {list(our_plans)!r}\n{TYPED}"
 
 
 @pytest.fixture(scope="module")
-def typed(folder: Path) -> str:
-    """What one session has printed."""
-    session = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "IPython", "--profile-dir", copied_profile(folder), "-c", TYPED],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        env={
-            **os.environ,
-            "STINS_FOLDER": str(folder / "session"),
-            "XDG_STATE_HOME": str(folder / "state"),
-            "MPLBACKEND": "agg",
-        },
-        check=False,
-    )
-    assert session.returncode == 0, session.stdout + session.stderr
-    return session.stdout
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return Session(tmp_path_factory.mktemp("ipython"))
 
 
-def test_a_session_counts_and_flies(typed, folder):
-    said = json.loads(typed.splitlines()[-1])
-    assert said["shapes"] == [[2, 512, 512], [10, 512, 512]]
-    assert said["state"] == "idle"
-    assert said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
-    assert json.loads((folder / "session" / "metadata.json").read_text())["scan_id"] == 2
-    assert "sim_total" in typed
+def test_runengine_catalogue_and_the_detectors_of_the_beamline_file_are_there(session):
+    assert session.said["shapes"] == [[2, 512, 512], [10, 512, 512]]
+    assert session.said["state"] == "idle"
+    assert session.said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
+    assert session.said["names"] == list(our_plans)
+    # Count, series, and the two runs of the tutorial's plan; what %ct takes is not counted.
+    assert json.loads((session.folder / "session" / "metadata.json").read_text())["scan_id"] == 4
 
 
-def test_the_processes_end_with_the_session(typed):
-    pids = json.loads(typed.splitlines()[-1])["pids"]
-    assert len(pids) == 2
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+def test_a_table_and_a_progress_bar_are_drawn(session):
+    assert re.search(r"\| +seq_num \| +time \| +sim_total \| +sim_maximum \|", session.printed)
+    assert re.search(r"sim: .*10\.0/10\.0 .*frames/s", session.printed + session.errors)
+
+
+def test_the_magics_of_bluesky_and_ours_work(session):
+    assert "[This data will not be saved." in session.printed  # %ct
+    assert re.search(r"profile +│ sim +│ acquirer +│ IDLE +│ 1 sent", session.printed)  # %stins
+    assert session.printed.count("sim  IDLE\n  frames  1, none missing") == 2  # %last, and the device itself
+    (picture,) = re.findall(r"^/.*\.png$", session.printed, re.MULTILINE)  # %frame
+    assert imread(picture).ndim == 3
+
+
+def test_a_magic_that_cannot_says_why_in_a_line(session):
+    assert "UsageError: got 'nobody', expected one of the detectors: sim\n" in session.printed
+    assert "UsageError: got row 7, expected -1 to 0: 1 are in the file\n" in session.printed
+
+
+def test_state_frames_and_file_are_shown_as_html_and_in_the_controllers_repr(session):
+    assert "<th>sim</th>" in session.said["html"]
+    assert "1, none missing" in session.said["html"]
+    assert re.match(r"<Controller IDLE; 1, none missing; .*\.nxs \(complete\)>", session.said["controller"])
+
+
+def test_no_state_of_a_moment_stands_in_a_start_document(session):
+    assert session.said["start"]["detectors"] == ["sim"]
+    assert "IDLE" not in json.dumps(session.said["start"])
+
+
+def test_the_processes_end_with_the_session(session):
+    assert len(session.said["pids"]) == 2
+    assert not any(psutil.pid_exists(pid) for pid in session.said["pids"])
 
 
 def test_the_startup_files_are_numbered_and_short():
