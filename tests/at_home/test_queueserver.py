@@ -3,6 +3,10 @@
 import gc
 import importlib
 import json
+import os
+import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -19,7 +23,7 @@ from bluesky_queueserver_api.zmq import REManagerAPI
 
 from stins_ophyd import Session, open_catalog, open_session
 from stins_ophyd.plans import __all__ as our_plans
-from tests.at_home.services import copied_profile, queue_manager, redis_server
+from tests.at_home.services import PROFILE, copied_profile, queue_manager, redis_server
 
 # Tiled's own, and the queue server's: nothing that we could act on.
 pytestmark = [
@@ -31,6 +35,9 @@ pytestmark = [
 #: On a busy machine an environment takes a minute: Tiled's imports.
 OPEN_S = 120.0
 PLAN_S, REPLY_S = 30.0, 10.0
+HOW_TO = PROFILE.parent / "docs" / "how-to" / "use-queueserver.md"
+TRIES = 3
+BIN = Path(sys.executable).parent
 
 
 class Queue:
@@ -39,8 +46,15 @@ class Queue:
     catalog: Any
     session: Session
 
-    def __init__(self, api: REManagerAPI, folder: Path) -> None:
-        self.api = api
+    def __init__(self, control: str, info: str, folder: Path) -> None:
+        self.control = control
+        self.api = REManagerAPI(
+            zmq_control_addr=control,
+            zmq_info_addr=info,
+            timeout_recv=REPLY_S,
+            status_polling_period=0.1,
+            status_expiration_period=0.1,
+        )
         self.folder = folder
         self._beside = ExitStack()
 
@@ -74,7 +88,7 @@ class Queue:
 
     def ended(self) -> dict[str, Any]:
         """How the plan that was started last has ended."""
-        self.api.wait_for_idle(timeout=PLAN_S)
+        self.until(lambda: self.state() == "idle", PLAN_S)
         ended: dict[str, Any] = self.api.history_get()["items"][-1]["result"]
         return ended
 
@@ -157,16 +171,7 @@ def queue() -> Iterator[Queue]:
         profile = copied_profile(folder)
         slow_down(profile / "beamline.yaml")
         control, info = stack.enter_context(queue_manager(profile, redis))
-        queue = Queue(
-            REManagerAPI(
-                zmq_control_addr=control,
-                zmq_info_addr=info,
-                timeout_recv=REPLY_S,
-                status_polling_period=0.1,
-                status_expiration_period=0.1,
-            ),
-            folder,
-        )
+        queue = Queue(control, info, folder)
         stack.callback(queue.close)
         queue.open()
         yield queue
@@ -183,8 +188,29 @@ def test_the_queue_offers_the_plans_and_devices_of_the_profile(queue):
 def test_the_list_that_is_committed_is_that_of_the_profile(queue):
     """Opening the environment brings the list of the copy up to date."""
     name = "startup/existing_plans_and_devices.yaml"
-    committed = Path(__file__).parent.parent.parent / "profile_collection" / name
+    committed = PROFILE / name
     assert (queue.folder / "profile" / name).read_text() == committed.read_text()
+
+
+def test_the_commands_of_the_how_to_fill_the_queue_and_start_it(queue):
+    (commands,) = [
+        block for block in re.findall(r"```sh\n(.*?)```", HOW_TO.read_text(), re.DOTALL) if "queue add" in block
+    ]
+    assert any(typed(queue, commands) == 0 for _ in range(TRIES))
+    done = queue.api.history_get(reload=True)["items"][-2:]
+    assert [(item["name"], item["result"]["exit_status"]) for item in done] == [
+        ("count", "completed"),
+        ("fly_series", "completed"),
+    ]
+
+
+def typed(queue: Queue, commands: str) -> int:
+    """Their exit status, once the queue has ended; 3 where the manager took more than 2 s, `qserver`'s limit."""
+    queue.api.queue_clear()
+    environment = {**os.environ, "QSERVER_ZMQ_CONTROL_ADDRESS": queue.control, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-ec", commands], env=environment, check=False, timeout=OPEN_S, capture_output=True)
+    queue.ended()
+    return done.returncode
 
 
 def test_a_count_is_read_back(queue):
