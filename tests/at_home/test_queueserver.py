@@ -23,6 +23,7 @@ from bluesky_queueserver_api.zmq import REManagerAPI
 
 from stins_ophyd import Session, open_catalog, open_session
 from stins_ophyd.plans import __all__ as our_plans
+from stins_ophyd.plans import stubs
 from tests.at_home.services import PROFILE, copied_profile, queue_manager, redis_server
 
 # Tiled's own, and the queue server's: nothing that we could act on.
@@ -37,6 +38,8 @@ OPEN_S = 120.0
 PLAN_S, REPLY_S = 30.0, 10.0
 HOW_TO = PROFILE.parent / "docs" / "how-to" / "use-queueserver.md"
 TRIES = 3
+#: Parts of plans, which the profile has for the prompt.
+PARTS = {*stubs.__all__, "settings_wrapper"}
 BIN = Path(sys.executable).parent
 
 
@@ -139,7 +142,8 @@ class Run:
 
     def __init__(self, run: Any) -> None:
         self.start, self.stop = run.metadata["start"], run.metadata["stop"]
-        self.images = run["primary"]["sim_image"]
+        self.primary = run["primary"]
+        self.images = self.primary["sim_image"]
 
     @property
     def file(self) -> Path:
@@ -179,8 +183,8 @@ def queue() -> Iterator[Queue]:
 
 def test_the_queue_offers_the_plans_and_devices_of_the_profile(queue):
     plans, devices = queue.api.plans_allowed()["plans_allowed"], queue.api.devices_allowed()["devices_allowed"]
-    assert plans.keys() >= {"count", "scan", "grid_scan", "mv", *our_plans}
-    assert devices.keys() == {"sim", "motor"}
+    assert plans.keys() == {"count", "scan", "rel_scan", "grid_scan", "list_scan", "mv", *our_plans} - PARTS
+    assert devices.keys() == {"sim", "motor", "axis"}
     assert devices["sim"]["is_flyable"]
     assert "exposure_s" in devices["sim"]["components"]
 
@@ -221,6 +225,7 @@ def test_a_count_is_read_back(queue):
     assert run.stop["exit_status"] == "success"
     assert run.stop["num_events"] == {"primary": 3}
     assert run.images[1].shape == (512, 512)
+    assert [image.sum() for image in run.images] == list(run.primary["sim_total"].read())
     assert run.frames_and_outcome == (3, b"complete")
 
 
@@ -239,6 +244,15 @@ def test_a_series_is_flown_and_read_back(queue):
     assert run.stop["exit_status"] == "success"
     assert run.images.shape == (10, 512, 512)
     assert run.frames_and_outcome == (10, b"complete")
+
+
+def test_an_axis_that_flies_is_read_back_beside_the_frames(queue):
+    queue.start("fly_scan", "sim", "axis", 0, 1, 5, time_s=0.6, exposure_s=0.05)
+    ended = queue.ended()
+    assert ended["exit_status"] == "completed", ended["msg"]
+    (uid,) = ended["run_uids"]
+    assert queue.read(uid).images.shape == (5, 512, 512)
+    assert list(queue.catalog[uid]["axis_positions"]["axis"].read()) == [0, 0.25, 0.5, 0.75, 1]
 
 
 @pytest.mark.parametrize("option", ["deferred", "immediate"])
