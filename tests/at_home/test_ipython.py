@@ -31,7 +31,14 @@ for refused in ("nobody", "sim 7"):
         get_ipython().run_line_magic("frame", refused)
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
+old = sim.controller.snapshot.recorder.pid
+psutil.Process(old).kill()
+deadline = time.monotonic() + 30
+while time.monotonic() < deadline and ((now := sim.controller.snapshot.recorder) is None or now.pid == old):
+    time.sleep(0.1)
+again, = RE(count([sim]))
 print(json.dumps({
+    "again": catalog[again].metadata["stop"]["exit_status"],
     "shapes": [list(catalog[run]["primary"]["sim_image"].shape) for run in (uid, flown)],
     "start": catalog[uid].metadata["start"],
     "pids": [child.pid for child in psutil.Process().children()],
@@ -71,7 +78,7 @@ class Session:
         self.said = json.loads(self.printed.splitlines()[-1])
 
     def _typed(self) -> str:
-        return f"import json, psutil\nplans = {list(our_plans)!r}\n{TYPED}"
+        return f"import json, psutil, time\nplans = {list(our_plans)!r}\n{TYPED}"
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +91,8 @@ def test_runengine_catalogue_and_the_detectors_of_the_beamline_file_are_there(se
     assert session.said["state"] == "idle"
     assert session.said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
     assert session.said["names"] == list(our_plans)
-    # Count, series, and the two runs of the tutorial's plan; what %ct takes is not counted.
-    assert json.loads((session.folder / "session" / "metadata.json").read_text())["scan_id"] == 4
+    # Count, series, the two runs of the tutorial's plan, and the last count; what %ct takes is not counted.
+    assert json.loads((session.folder / "session" / "metadata.json").read_text())["scan_id"] == 5
 
 
 def test_a_table_and_a_progress_bar_are_drawn(session):
@@ -115,6 +122,17 @@ def test_state_frames_and_file_are_shown_as_html_and_in_the_controllers_repr(ses
 def test_no_state_of_a_moment_stands_in_a_start_document(session):
     assert session.said["start"]["detectors"] == ["sim"]
     assert "IDLE" not in json.dumps(session.said["start"])
+
+
+def test_files_are_called_by_day_detector_scan_and_uid(session):
+    files = sorted((session.folder / "session" / "data").rglob("*.nxs"))
+    uid = session.said["start"]["uid"]
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d/sim_00001_{uid[:8]}\.nxs", "/".join(files[0].parts[-2:]))
+    assert len(files) == 6
+
+
+def test_a_recorder_that_dies_is_started_again(session):
+    assert session.said["again"] == "success"
 
 
 def test_the_processes_end_with_the_session(session):
