@@ -294,8 +294,9 @@ class StinsDetector(Device):
     # Not __repr__: bluesky puts that into start documents, where the state of a moment has no place.
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What IPython shows."""
-        printer.text(repr(self) if cycle else self.controller.summary.text(self.name))
+        """What IPython shows; a line, where it stands in a list."""
+        summary, nested = self.controller.summary, cycle or len(printer.stack) > 1
+        printer.text(summary.line(self.name) if nested else summary.text(self.name))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

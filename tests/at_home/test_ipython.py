@@ -19,7 +19,7 @@ TUTORIAL = PROFILE.parent / "docs" / "tutorials" / "your-own-profile.md"
 
 TYPED = """
 uid, = RE(count([sim], 2))
-flown, = RE(fly_series(sim, 10))
+flown, = RE(fly_series(sim, 40))
 RE(look_and_fly(sim, 5))
 %ct
 %stins
@@ -44,6 +44,7 @@ print(json.dumps({
     "pids": [child.pid for child in psutil.Process().children()],
     "detectors": list(detectors),
     "state": RE.state,
+    "nested": IPython.lib.pretty.pretty([sim]),
     "html": sim._repr_html_(),
     "controller": repr(sim.controller),
     "names": [name for name in plans if callable(globals().get(name))],
@@ -78,7 +79,7 @@ class Session:
         self.said = json.loads(self.printed.splitlines()[-1])
 
     def _typed(self) -> str:
-        return f"import json, psutil, time\nplans = {list(our_plans)!r}\n{TYPED}"
+        return f"import IPython, json, psutil, time\nplans = {list(our_plans)!r}\n{TYPED}"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def test_runengine_catalogue_and_the_detectors_of_the_beamline_file_are_there(session):
-    assert session.said["shapes"] == [[2, 512, 512], [10, 512, 512]]
+    assert session.said["shapes"] == [[2, 512, 512], [40, 512, 512]]
     assert session.said["state"] == "idle"
     assert session.said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
     assert session.said["names"] == list(our_plans)
@@ -97,7 +98,7 @@ def test_runengine_catalogue_and_the_detectors_of_the_beamline_file_are_there(se
 
 def test_a_table_and_a_progress_bar_are_drawn(session):
     assert re.search(r"\| +seq_num \| +time \| +sim_total \| +sim_maximum \|", session.printed)
-    assert re.search(r"sim: .*10\.0/10\.0 .*frames/s", session.printed + session.errors)
+    assert re.search(r"sim: .*/40\.0 .*frames/s", session.printed + session.errors)
 
 
 def test_the_magics_of_bluesky_and_ours_work(session):
@@ -117,6 +118,10 @@ def test_state_frames_and_file_are_shown_as_html_and_in_the_controllers_repr(ses
     assert "<th>sim</th>" in session.said["html"]
     assert "1, none missing" in session.said["html"]
     assert re.match(r"<Controller IDLE; 1, none missing; .*\.nxs \(complete\)>", session.said["controller"])
+
+
+def test_in_a_list_a_detector_takes_one_line(session):
+    assert re.fullmatch(r"\[sim IDLE; 1, none missing; .*\.nxs \(complete\)\]", session.said["nested"])
 
 
 def test_no_state_of_a_moment_stands_in_a_start_document(session):
