@@ -1,7 +1,5 @@
 """A beamline file: which detectors there are, and the processes that serve each of them."""
 
-import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +13,7 @@ from stins.daemon import ConfigError, Model, Ready, load_config
 
 from .controller import Controller, deadlines_of
 from .processes import DaemonProcess, Kind, ProcessError
+from .run_file import RunFile, running_beamlines
 from .simulators import SimulatorProcess
 
 __all__ = [
@@ -255,80 +254,6 @@ class Beamline:
             detector.stop()
 
 
-class RunFile:
-    """Where the processes of a running beamline are, for `stins status` and for other programs."""
-
-    def __init__(self, name: str) -> None:
-        self.path = _run_folder() / f"{name}.json"
-        #: Where the messages of its processes go.
-        self.logs = _run_folder() / name
-
-    def claim(self) -> None:
-        """Makes this process the one that runs the beamline.
-
-        Raises:
-            StinsError: another process does.
-        """
-        if (owner := _owner(self.path)) is not None:
-            raise StinsError(f"the beamline {self.path.stem!r} is up already (process {owner}); end that one first")
-        self._write()
-
-    def write(self, beamline: Beamline) -> None:
-        """Writes the addresses; only this user can read them."""
-        detectors = beamline.detectors.items()
-        self._write(
-            data=str(beamline.config.data),
-            detectors={name: detector.addresses for name, detector in detectors},
-            backends={name: detector.backend for name, detector in detectors},
-            simulators={name: detector.simulator.places for name, detector in detectors if detector.simulator},
-        )
-
-    def _write(self, **content: Any) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.touch(mode=0o600)
-        self.path.write_text(json.dumps({"process": os.getpid(), "detectors": {}, **content}, indent=2))
-
-    def read(self) -> Mapping[str, Mapping[str, str]]:
-        """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""
-        detectors: Mapping[str, Mapping[str, str]] = self._read()["detectors"]
-        return detectors
-
-    def data(self) -> Path | None:
-        """The folder below which it records; None while it is being started. Raises as `read` does."""
-        folder = self._read().get("data")
-        return Path(folder) if folder else None
-
-    def backend(self, detector: str) -> str:
-        """What drives a detector. Raises as `read` does."""
-        return str(self._read()["backends"].get(detector, ""))
-
-    def simulators(self) -> Mapping[str, Mapping[str, str]]:
-        """Detector -> what `stins check` takes for its simulator, and its hook. Raises as `read` does."""
-        simulators: Mapping[str, Mapping[str, str]] = self._read().get("simulators", {})
-        return simulators
-
-    def _read(self) -> Mapping[str, Any]:
-        if _owner(self.path) is None:
-            running = ", ".join(running_beamlines()) or "none"
-            raise StinsError(f"no beamline {self.path.stem!r} runs here (running: {running}); start it with stins up")
-        content: Mapping[str, Any] = json.loads(self.path.read_text())
-        return content
-
-    def remove(self) -> None:
-        """The beamline has ended."""
-        self.path.unlink(missing_ok=True)
-
-
-def _owner(path: Path) -> int | None:
-    """The living process that a run file names; one that was killed left its file behind."""
-    try:
-        owner = int(json.loads(path.read_text())["process"])
-        os.kill(owner, 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return owner
-
-
 def find_controller(beamline: str, detector: str) -> Controller:
     """A controller of a detector of a beamline that `stins up` runs.
 
@@ -340,13 +265,3 @@ def find_controller(beamline: str, detector: str) -> Controller:
     if detector not in detectors:
         raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")
     return _controller(detectors[detector], run_file.backend(detector))
-
-
-def running_beamlines() -> list[str]:
-    """Names of the beamlines that `stins up` runs for this user."""
-    return sorted(path.stem for path in _run_folder().glob("*.json") if _owner(path) is not None)
-
-
-def _run_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "stins"

@@ -30,6 +30,9 @@ __all__ = ["StinsMagics", "load_ipython_extension"]
 class StinsMagics(Magics):
     """Magics for the detectors that have a name at the prompt."""
 
+    #: Where the pictures are that cannot be shown: the last one of each detector.
+    _folder: Path | None = None
+
     @line_magic
     def stins(self, line: str) -> None:
         """`%stins [NAME]`: the processes of the beamlines that run here, as `stins status` shows them."""
@@ -65,9 +68,10 @@ class StinsMagics(Magics):
         if hasattr(self.shell, "kernel"):
             display(Image(png, format="png"))
             return
-        with tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".png", delete=False) as file:
-            file.write(png)
-        print(file.name)
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="stins-frames-"))
+        path = self._folder / f"{name}.png"
+        path.write_bytes(png)
+        print(path)
 
     def _detector(self, words: list[str]) -> StinsDetector:
         detectors = self._detectors()

@@ -14,13 +14,14 @@ from stins import StinsError
 from .beamline import Beamline, BeamlineConfig, RunFile, find_controller, load_beamline, running_beamlines
 from .detectors import make_detector
 from .device import StinsDetector
-from .supervision import Supervision
+from .supervision import supervise
 
 __all__ = ["Session", "open_session"]
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.5
+#: It may be starting a process just then.
+_JOIN_S = 40.0
 
 
 class Session:
@@ -85,7 +86,8 @@ def open_session(beamline: Path | str, folder: Path | str | None = None, **keywo
     config = load_beamline(Path(beamline))
     place = Path(folder).expanduser().resolve() if folder else config.data.parent
     own = config.name not in running_beamlines()
-    data = (place / "data" if folder else config.data) if own else _data_of(config.name)
+    expected = place / "data" if folder else config.data
+    data = expected if own else _data_of(config.name, {config.data, expected})
     config = config.model_copy(update={"data": data})
     session = Session(config, place, own=own)
     try:
@@ -96,10 +98,18 @@ def open_session(beamline: Path | str, folder: Path | str | None = None, **keywo
     return session
 
 
-def _data_of(beamline: str) -> Path:
-    data = RunFile(beamline).data()
+def _data_of(beamline: str, expected: set[Path]) -> Path:
+    """Where the beamline of that name that runs here records; another one's of the same name is not taken for it."""
+    run_file = RunFile(beamline)
+    data = run_file.data()
     if data is None:
         raise StinsError(f"the beamline {beamline!r} is just being started; try again once `stins status` shows it")
+    if data not in expected:
+        wanted = " or ".join(sorted(map(str, expected)))
+        raise StinsError(
+            f"a beamline {beamline!r} runs already, with data below {data}, expected {wanted}: it is another one. Give "
+            "this one another name in its file, or end that one first"
+        )
     return data
 
 
@@ -121,17 +131,12 @@ def _running(config: BeamlineConfig, folder: Path) -> Iterator[None]:
 def _looked_after(beamline: Beamline) -> Iterator[None]:
     """What ends by itself is started again, as `stins up` does."""
     stop = threading.Event()
-    watched = [Supervision(name, processes, log.warning) for name, processes in beamline.detectors.items()]
-
-    def look() -> None:
-        while not stop.wait(_LOOK_S):
-            for each in watched:
-                each.look()
-
-    thread = threading.Thread(target=look, name="beamline-supervision", daemon=True)
+    thread = threading.Thread(
+        target=supervise, args=(beamline.detectors, log.warning, stop), name="beamline-supervision", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(_JOIN_S)

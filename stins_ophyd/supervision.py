@@ -1,5 +1,6 @@
 """What becomes of a detector's processes that end by themselves: started again, and given up if that does not help."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -7,10 +8,20 @@ from typing import Protocol
 
 from stins import StinsError
 
-__all__ = ["Supervised", "Supervision"]
+__all__ = ["Supervised", "Supervision", "supervise"]
 
 #: A process that ends more often than this within that time is not started again.
 _TRIES, _WITHIN_S = 5, 300.0
+_LOOK_S = 0.5
+
+
+def supervise(detectors: Mapping[str, "Supervised"], say: Callable[[str], None], stop: threading.Event) -> bool:
+    """Starts again what ends by itself, until `stop` or nothing is left; whether something was given up."""
+    watched = [Supervision(name, detector, say) for name, detector in detectors.items()]
+    while not stop.wait(_LOOK_S) and not all(each.given_up for each in watched):
+        for each in watched:
+            each.look()
+    return any(each.lost for each in watched)
 
 
 class Supervised(Protocol):

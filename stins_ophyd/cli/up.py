@@ -11,11 +11,10 @@ from stins.daemon import on_signal
 
 from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline
 from ..controller import Controller, Snapshot
-from ..supervision import Supervision
+from ..supervision import supervise
 
 __all__ = ["main"]
 
-_LOOK_S = 0.5
 _EPILOG = """\
 example:
   stins up examples/simulated.yaml       (in another terminal: stins status)
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> int:
                 _say(f"{name}: {_places(pair)}")
                 watched.enter_context(_watched(name, pair.controller()))
             _say(f"up; see `stins status {config.name}`; data below {config.data}; Ctrl-C ends everything")
-            lost = _supervise(beamline, stop)
+            lost = supervise(beamline.detectors, _say, stop)
     finally:
         run_file.remove()
     _say("all processes have ended")
@@ -72,15 +71,6 @@ def _changes(name: str) -> Callable[[Snapshot], None]:
             _say(f"{name}: {line}")
 
     return changed
-
-
-def _supervise(beamline: Beamline, stop: threading.Event) -> bool:
-    """Starts again what ends by itself, until `stop` or nothing is left; whether something was given up."""
-    watched = {name: Supervision(name, pair, _say) for name, pair in beamline.detectors.items()}
-    while not stop.wait(_LOOK_S) and not all(each.given_up for each in watched.values()):
-        for each in watched.values():
-            each.look()
-    return any(each.lost for each in watched.values())
 
 
 def _places(detector: DetectorProcesses) -> str:

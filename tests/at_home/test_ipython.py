@@ -143,9 +143,3 @@ def test_a_recorder_that_dies_is_started_again(session):
 def test_the_processes_end_with_the_session(session):
     assert len(session.said["pids"]) == 2
     assert not any(psutil.pid_exists(pid) for pid in session.said["pids"])
-
-
-def test_the_startup_files_are_numbered_and_short():
-    for path in (PROFILE / "startup").glob("*.py"):
-        assert path.name[:2].isdigit()
-        assert len(path.read_text().splitlines()) < 30

@@ -1,7 +1,6 @@
 """The table of `stins status`, with a recorder that has something to tell."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,12 @@ def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     server = ControlServer("r", HttpConfig(), StatusBoard(STATUS), [])
     server.start()
     run_file = RunFile("b7")
-    run_file.path.parent.mkdir()
-    detectors = {"eiger": {"recorder": server.url}}
-    run_file.path.write_text(
-        json.dumps({"process": os.getpid(), "detectors": detectors, "backends": {}, "simulators": {"eiger": SIMULATOR}})
-    )
+    run_file.claim()
+    claimed = json.loads(run_file.path.read_text())
+    told = {"detectors": {"eiger": {"recorder": server.url}}, "backends": {}, "simulators": {"eiger": SIMULATOR}}
+    run_file.path.write_text(json.dumps({**claimed, **told}))
     yield "b7"
+    run_file.remove()
     server.stop()
 
 

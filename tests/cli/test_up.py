@@ -182,7 +182,7 @@ def test_a_beamline_is_up_once_and_a_killed_one_leaves_no_ghost(start, stins, be
     up.line("up;")
     again = stins("up", beamline_file)
     assert again.returncode == 2
-    assert f"the beamline 'test' is up already (process {up.process.pid})" in again.stderr
+    assert f"the beamline 'test' is up already (process {up.process.pid} on " in again.stderr
     assert stins("status", "test").returncode == 0
     up.process.kill()
     up.process.wait()

@@ -27,15 +27,29 @@ def test_the_data_of_a_beamline_may_stand_in_the_users_home(beamline, tmp_path, 
 
 
 def test_a_beamline_that_is_being_started_is_not_taken_for_one_that_is_there(beamline):
-    RunFile("here").claim()
+    run_file = RunFile("here")
+    run_file.claim()
     with pytest.raises(StinsError, match="'here' is just being started; try again"):
         open_session(beamline)
+
+
+def test_another_beamline_of_the_same_name_is_not_taken_for_this_one(beamline, tmp_path):
+    run_file = RunFile("here")
+    run_file.claim()
+    run_file.path.write_text(run_file.path.read_text().replace('"detectors"', '"data": "/elsewhere", "detectors"'))
+    with pytest.raises(
+        StinsError, match=r"'here' runs already, with data below /elsewhere, expected .*/data: it is ano"
+    ):
+        open_session(beamline)
+    with pytest.raises(StinsError, match="Give this one another name in its file, or end that one first"):
+        open_session(beamline, tmp_path / "folder")
 
 
 def test_a_running_beamline_without_the_detector_is_refused_by_name(beamline, tmp_path):
     run_file = RunFile("here")
     run_file.claim()
-    content = run_file.path.read_text().replace('"detectors": {}', '"data": "/data", "detectors": {"other": {}}')
+    data = load_beamline(beamline).data
+    content = run_file.path.read_text().replace('"detectors": {}', f'"data": "{data}", "detectors": {{"other": {{}}}}')
     run_file.path.write_text(content)
     with pytest.raises(StinsError, match="beamline 'here' has no detector 'sim'; there are: other"):
         open_session(beamline)
