@@ -4,7 +4,7 @@ from .controller import Controller
 from .deadlines import Deadlines, deadlines_of
 from .errors import ControllerError, FramesLostError
 from .goal import Goal
-from .pace import Pace
+from .rate import Rate
 from .snapshot import Snapshot
 from .states import COMBINED, CombinedState
 from .summary import Summary, summarize
@@ -17,7 +17,7 @@ __all__ = [
     "Deadlines",
     "FramesLostError",
     "Goal",
-    "Pace",
+    "Rate",
     "Snapshot",
     "Summary",
     "deadlines_of",

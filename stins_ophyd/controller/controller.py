@@ -39,7 +39,7 @@ from .awaited import (
 from .deadlines import Deadlines
 from .goal import Goal
 from .observer import Observer
-from .pace import Pace
+from .rate import Rate
 from .recorder_group import RecorderGroup
 from .remedies import Cause, Debt
 from .series import Series
@@ -82,8 +82,8 @@ class Controller:
         self._series: Series | None = None
         self._next_frame = 0
         self._last_id: str | None = None
-        self._pace = Pace()
-        self._observer.subscribe(self._pace)
+        self._rate = Rate()
+        self._observer.subscribe(self._rate)
 
     def __enter__(self) -> Self:
         self.connect()
@@ -109,7 +109,7 @@ class Controller:
     @property
     def summary(self) -> Summary:
         """What the detector does and what became of its last series, at a glance; it asks nobody."""
-        return summarize(self.snapshot, self._pace.frames_per_s)
+        return summarize(self.snapshot, self._rate.frames_per_s)
 
     def __repr__(self) -> str:
         return f"<{self.summary.line(type(self).__name__)}>"

@@ -307,7 +307,7 @@ def test_visitors_take_frames_but_do_not_move_motors(queue):
     assert api.item_add(BPlan("count", ["sim"]), user_group="visitors")["success"]
     with pytest.raises(api.RequestFailedError, match="'scan' is not in the list of allowed plans"):
         api.item_add(BPlan("scan", ["sim"], "motor", 0, 1, 2), user_group="visitors")
-    # A name that is not among these stays a name in a plan of theirs, flat_series(sim, sample="motor") say, which fails.
+    # Another name stays a name in a plan of theirs, flat_series(sim, sample="motor") say, which fails.
     assert api.devices_allowed(user_group="visitors")["devices_allowed"].keys() == {"sim"}
     api.queue_clear()
 

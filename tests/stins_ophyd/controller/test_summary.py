@@ -3,7 +3,7 @@
 import pytest
 
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
-from stins_ophyd.controller import CombinedState, Pace, Snapshot, Summary, summarize
+from stins_ophyd.controller import CombinedState, Rate, Snapshot, Summary, summarize
 
 
 def series(written=100, missing=0, state=SeriesState.COMPLETE, **fields):
@@ -75,7 +75,7 @@ class Clock:
 
 def test_the_rate_is_counted_from_the_first_frame_to_the_last_that_was_flushed():
     clock = Clock()
-    pace = Pace(clock)
+    rate = Rate(clock)
     for now, written, state in [
         (10.0, 0, AcquirerState.ARMED),  # however long it is armed
         (20.0, 0, AcquirerState.ACQUIRING),
@@ -84,31 +84,31 @@ def test_the_rate_is_counted_from_the_first_frame_to_the_last_that_was_flushed()
         (99.0, 100, AcquirerState.IDLE),  # and however long ago it was
     ]:
         clock.now = now
-        pace(snapshot(series(written), state))
-    assert pace.frames_per_s == 50.0
+        rate(snapshot(series(written), state))
+    assert rate.frames_per_s == 50.0
 
 
 def test_the_rate_of_a_series_that_was_seen_late_is_that_of_what_was_seen():
     clock = Clock()
-    pace = Pace(clock)
-    pace(snapshot(series(5000), AcquirerState.ACQUIRING))
+    rate = Rate(clock)
+    rate(snapshot(series(5000), AcquirerState.ACQUIRING))
     clock.now = 12.0
-    pace(snapshot(series(5200), AcquirerState.ACQUIRING))
-    assert pace.frames_per_s == 100.0
+    rate(snapshot(series(5200), AcquirerState.ACQUIRING))
+    assert rate.frames_per_s == 100.0
 
 
 def test_a_new_series_has_no_rate_yet():
     clock = Clock()
-    pace = Pace(clock)
-    pace(snapshot(series(0), AcquirerState.ACQUIRING))
+    rate = Rate(clock)
+    rate(snapshot(series(0), AcquirerState.ACQUIRING))
     clock.now = 11.0
-    pace(snapshot(series(10), AcquirerState.ACQUIRING))
-    assert pace.frames_per_s == 10.0
-    pace(snapshot(series(0, series_id="two"), AcquirerState.ARMED))
-    assert pace.frames_per_s is None
+    rate(snapshot(series(10), AcquirerState.ACQUIRING))
+    assert rate.frames_per_s == 10.0
+    rate(snapshot(series(0, series_id="two"), AcquirerState.ARMED))
+    assert rate.frames_per_s is None
 
 
 def test_a_series_that_was_over_before_has_no_rate():
-    pace = Pace()
-    pace(snapshot(series()))
-    assert pace.frames_per_s is None
+    rate = Rate()
+    rate(snapshot(series()))
+    assert rate.frames_per_s is None

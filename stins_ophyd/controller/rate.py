@@ -7,10 +7,10 @@ from stins.control import AcquirerState
 
 from .snapshot import Snapshot
 
-__all__ = ["Pace"]
+__all__ = ["Rate"]
 
 
-class Pace:
+class Rate:
     """Frames per second of the present series, or of the last one: a listener for `Controller.subscribe`.
 
     Counted from when the series was first seen to acquire to the last frame that was flushed. None where that took no
