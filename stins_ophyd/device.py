@@ -1,5 +1,6 @@
 """The detector as an ophyd device: a thin face of the controller."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ from .trigger_info import DetectorTrigger, TriggerInfo
 from .triggering import Triggering
 
 __all__ = ["StinsDetector"]
+
+log = logging.getLogger(__name__)
 
 
 class StinsDetector(Device):
@@ -78,6 +81,8 @@ class StinsDetector(Device):
         self._staging: Staging | None = None
         self._stream = StreamDocuments()
         self._published = 0
+        self._flight_described = False
+        self._summed: dict[str, Any] = {}
         self._paused = False
         self._refusal = ""
         self._reported = Reported(self, self.controller)
@@ -106,8 +111,10 @@ class StinsDetector(Device):
         # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
         name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
         self._staging = Staging(self.controller, lambda: self._filename(name))
+        self._worker.settle()
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
+        self._flight_described = False
         self._published, self._paused, self._refusal = 0, False, ""
         self._show("software")
 
@@ -123,7 +130,18 @@ class StinsDetector(Device):
         finally:
             # After the series has ended: the settings that are put back here can't be changed while armed.
             unstaged: list[object] = super().unstage()
+            self._put_back()
         return unstaged
+
+    def _put_back(self) -> None:
+        """Exposures are summed for one series; the next plan would not know why its frames have so many counts."""
+        summed, self._summed = self._summed, {}
+        now = self._reported.acquirer.settings if self._reported.acquirer else {}
+        if changes := {name: value for name, value in summed.items() if now.get(name) != value}:
+            try:
+                self.apply(changes)
+            except StinsError as error:
+                log.warning("%s: %s could not be put back: %s", self.name, changes, error)
 
     def stop(self, success: bool = False) -> None:
         """Ends the series, and whatever waits for it; the file is closed."""
@@ -157,7 +175,8 @@ class StinsDetector(Device):
         status = ProgressStatus(self, target=frames, what="trigger")
 
         def work() -> None:
-            preview = staging.take(event, frames, status.progress)
+            # Asked again: what was prepared may have been under way.
+            preview = staging.take(event, self._frames_per_point(), status.progress)
             self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
@@ -182,8 +201,8 @@ class StinsDetector(Device):
     def prepare(self, value: object) -> ProgressStatus:
         """Arms a series that runs by itself: of so many frames, or as a TriggerInfo says, also ophyd-async's own.
 
-        With software trigger it sets the times and stays in step mode; a series of one event is armed by what comes
-        next, a kickoff or a trigger. What this detector cannot do is refused by name.
+        With software trigger it sets the times and stays in step mode; after a series of one event a trigger may come
+        as well as a kickoff. What this detector cannot do is refused by name.
         """
         staging = self._required("prepare")
         info = self._asked(value)
@@ -197,6 +216,7 @@ class StinsDetector(Device):
             if staging.is_prepared(info):
                 return
             if changes:
+                self._summed = self.triggering.summed(self._reported.acquirer) if self._reported.acquirer else {}
                 self.apply(changes)
             staging.prepare(info)
             self._reported.ask_if_changed()
@@ -208,7 +228,7 @@ class StinsDetector(Device):
     def kickoff(self) -> ProgressStatus:
         """Starts the prepared series, or takes the next of its events where it has several kickoffs."""
         staging = self._required("kickoff")
-        if not self._worker.busy and not staging.can_start():  # else it is looked at once that is over
+        if not self._worker.busy:  # else it is looked at once that is over
             staging.check("kickoff", Step.PREPARED)
         self._check_events_to_kickoff(staging)
         status = ProgressStatus(self, target=1, what="kickoff")
@@ -218,7 +238,8 @@ class StinsDetector(Device):
     def complete(self) -> ProgressStatus:
         """Done when every frame of this kickoff is in the file; with the last one, the file is closed and complete."""
         staging = self._required("complete")
-        staging.check("complete", Step.FLYING)
+        if not self._worker.busy:  # as above
+            staging.check("complete", Step.FLYING)
         status = ProgressStatus(self, target=staging.frames, what="complete")
         self._worker.run(status, lambda: staging.finish(status.progress))
         return status
@@ -246,17 +267,25 @@ class StinsDetector(Device):
                 f"{self.name}: describe: got a second run or stream after {self._stream.emitted} events, expected one "
                 "stream in each staging; unstage and stage in between"
             )
-        return {**super().describe(), **self.describe_collect()}
+        self._flight_described = False
+        return {**super().describe(), **self._describe_keys()}
 
     def describe_collect(self) -> dict[str, Any]:
         """The image of one event, or the images, where each frame has several."""
+        self._flight_described = True
+        return self._describe_keys()
+
+    def _describe_keys(self) -> dict[str, Any]:
         return {key.name: dict(key.data_key) for key in self._keys()}
 
     @property
     def hints(self) -> dict[str, Any]:
         """The point's numbers; none for a series that is flown, whose stream does not have them."""
         hints: dict[str, Any] = super().hints
-        return {"fields": []} if self._staging is not None and self._staging.flown else hints
+        staging = self._staging
+        # Of a series of one event only the way it is described says which of the two it will be.
+        flies = staging is not None and (staging.flown or (self._flight_described and staging.step is Step.PREPARED))
+        return {"fields": []} if flies else hints
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -286,6 +315,7 @@ class StinsDetector(Device):
 
     def destroy(self) -> None:
         """Lets the controller go."""
+        self._worker.settle()
         self.controller.close()
         super().destroy()
 

@@ -60,12 +60,16 @@ class Staging:
 
         Arms the detector with the first event.
         """
-        self.check("trigger", Step.STAGED, Step.POINTS)
-        if self.step is Step.POINTS and frames != self.frames_per_event:
+        prepared = self.step is Step.PREPARED and self.planned is not None and self.planned.may_step
+        if not prepared:
+            self.check("trigger", Step.STAGED, Step.POINTS)
+        if self.step is not Step.STAGED and frames != self.frames_per_event:
             raise StinsError(f"trigger: got {frames} frames, expected {self.frames_per_event} as armed; unstage first")
         with _EndOnFailure(self):
             if self.step is Step.STAGED:
                 self._arm(self._points_of(frames), triggers=None)
+            if self.step is not Step.POINTS:
+                self._flown = False
                 self._advance(Step.POINTS)
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
@@ -81,29 +85,21 @@ class Staging:
     def prepare(self, info: TriggerInfo) -> None:
         """Arms a series that will run by itself, as a whole or by so many events after each kickoff.
 
-        What may be triggered step by step as well is armed when it is known which of the two comes.
+        One of a single event is armed such that points can be taken too: what comes next says which of the two it is.
         """
         self.check("prepare", Step.STAGED)
-        self.planned, self.frames_per_event = info, info.collections_per_event
-        if not info.may_step:
-            self._arm_flight(info)
-
-    def _arm_flight(self, info: TriggerInfo) -> None:
+        self.planned = info
+        if info.trigger is DetectorTrigger.SOFTWARE:
+            return
         with _EndOnFailure(self):
-            self._arm(info, triggers=info.frames // info.frames_per_trigger)
+            self._arm(info, triggers=None if info.may_step else info.frames // info.frames_per_trigger)
             self._advance(Step.PREPARED)
-
-    def can_start(self) -> bool:
-        """Whether a kickoff may come."""
-        waits = self.planned is not None and self.planned.trigger is not DetectorTrigger.SOFTWARE
-        return self.step is Step.PREPARED or (self.step is Step.STAGED and waits)
 
     def start(self) -> None:
         """Starts it, or its next part."""
-        if self.step is Step.STAGED and self.planned is not None and self.can_start():
-            self._arm_flight(self.planned)
         self.check("kickoff", Step.PREPARED)
         with _EndOnFailure(self):
+            self._flown = True
             self._goal = self._controller.trigger()
             self._advance(Step.FLYING)
 
@@ -113,12 +109,16 @@ class Staging:
         assert self._goal is not None  # noqa: S101  # start sets both
         with _EndOnFailure(self):
             self.account = self._controller.wait_for(self._goal, progress, silence_s=self._silence_s)
-            self._advance(Step.FLOWN if self._goal.closes else Step.PREPARED)
+            single = self.planned is not None and self.planned.may_step
+            if single:  # it could have had further points
+                self.account = self._controller.disarm() or self.account
+                self._check_complete()
+            self._advance(Step.FLOWN if single or self._goal.closes else Step.PREPARED)
 
     @property
     def frames(self) -> int:
-        """The frames of the kickoff that is under way."""
-        return self._goal.frames if self._goal else 0
+        """The frames of each kickoff, as prepared; 0 before."""
+        return 0 if self.planned is None else self.planned.frames // self.planned.kickoffs
 
     @property
     def events_per_kickoff(self) -> int:
@@ -127,8 +127,8 @@ class Staging:
 
     @property
     def flown(self) -> bool:
-        """Whether the series runs, or ran, by itself, or will with the next kickoff."""
-        return self._flown or (self.step is Step.STAGED and self.can_start())
+        """Whether the series runs, or ran, by itself, or is armed for nothing else."""
+        return self._flown
 
     @property
     def flies(self) -> bool:
@@ -200,7 +200,7 @@ class Staging:
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
         self._filename = self._name_file()
         self.frames_per_event = info.collections_per_event
-        self._flown = info.trigger is not DetectorTrigger.SOFTWARE
+        self._flown = not info.may_step
         self._silence_s = info.exposure_timeout or None
         self.account = self._controller.arm(
             self._filename, trigger_mode=info.mode, frames_per_trigger=info.frames_per_trigger, triggers=triggers

@@ -66,6 +66,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._status: DeviceStatus | None = None
         self._abandoned = threading.Event()
+        self._unsaid: list[tuple[DeviceStatus, Exception]] = []
 
     @property
     def busy(self) -> bool:
@@ -82,7 +83,9 @@ class Worker:
                 self._await(before, earlier)
                 work()
             except Exception as error:  # whatever it is, it must reach whoever waits
-                if not abandoned.is_set():
+                if abandoned.is_set():
+                    self._unsaid.append((status, error))
+                else:
                     status.set_exception(error)
             else:
                 status.set_finished()
@@ -97,6 +100,12 @@ class Worker:
         A Status that fails while a plan is being cleaned up is thrown into the cleaning up, and breaks it off.
         """
         self._abandoned.set()
+
+    def settle(self) -> None:
+        """Says now what was kept back: a Status that never is done has a thread that waits for it, for ever."""
+        unsaid, self._unsaid = self._unsaid, []
+        for status, error in unsaid:
+            status.set_exception(error)
 
     def join(self) -> None:
         """Waits until nothing is being done.

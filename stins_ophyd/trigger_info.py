@@ -42,7 +42,7 @@ _KINDS: Final[Mapping[DetectorTrigger, tuple[TriggerKind, ...]]] = {
     DetectorTrigger.EXTERNAL: ("edge", "level"),
     DetectorTrigger.SOFTWARE: ("software",),
 }
-_COUNTS: Final = ("number_of_events", "collections_per_event", "exposures_per_collection")
+_COUNTS: Final = {"number_of_events": 1, "collections_per_event": 1, "exposures_per_collection": 0}
 _TIMES: Final = ("livetime", "deadtime", "exposure_timeout")
 
 
@@ -50,8 +50,8 @@ _TIMES: Final = ("livetime", "deadtime", "exposure_timeout")
 class TriggerInfo:
     """`number_of_events` events of `collections_per_event` frames, each of `exposures_per_collection` exposures.
 
-    `livetime` is the exposure and `deadtime` what lies between two, in seconds; 0 leaves what is set, and so does 1
-    exposure per collection. `exposure_timeout`: how long the detector may give no frame before the plan fails, in
+    `livetime` is the exposure and `deadtime` what lies between two, in seconds; 0 leaves what is set, and so do 0
+    exposures per collection. `exposure_timeout`: how long the detector may give no frame before the plan fails, in
     seconds, but at least a second more than twice the time between two frames; 0: the controller's deadlines.
 
     `events_per_kickoff`: each kickoff takes so many of the events, and the series ends with the last one; 0: all at
@@ -65,16 +65,16 @@ class TriggerInfo:
     trigger: DetectorTrigger = DetectorTrigger.INTERNAL
     livetime: float = 0.0
     deadtime: float = 0.0
-    exposures_per_collection: int = 1
+    exposures_per_collection: int = 0
     collections_per_event: int = 1
     exposure_timeout: float = 0.0
     events_per_kickoff: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trigger", _trigger_of(self.trigger))
-        for name in _COUNTS:
-            if not _is_count(value := getattr(self, name)) or value < 1:
-                raise StinsError(f"TriggerInfo.{name}: got {value!r}, expected a whole number of at least 1")
+        for name, least in _COUNTS.items():
+            if not _is_count(value := getattr(self, name)) or value < least:
+                raise StinsError(f"TriggerInfo.{name}: got {value!r}, expected a whole number of at least {least}")
         for name in _TIMES:
             if not (value := getattr(self, name)) >= 0:
                 raise StinsError(f"TriggerInfo.{name}: got {value!r}, expected seconds, at least 0")
@@ -120,7 +120,7 @@ class TriggerInfo:
     @property
     def mode(self) -> TriggerMode:
         """What the acquirer is armed for."""
-        if self.trigger is DetectorTrigger.SOFTWARE or self.kickoffs > 1:
+        if self.may_step or self.kickoffs > 1:
             return "software"
         return "internal" if self.trigger is DetectorTrigger.INTERNAL else "external"
 

@@ -45,11 +45,18 @@ class Triggering(msgspec.Struct, frozen=True):
             raise StinsError(f"got trigger {info.trigger.name}, expected one of {known}: {who}")
         exposure_s = acquirer.settings.get("exposure_s")
         times = info.times(exposure_s if isinstance(exposure_s, int | float) else 0.0)
-        return times | dict(self.cables.get(info.trigger, {})) | self._sum(info, who)
+        return times | dict(self.cables.get(info.trigger, {})) | self._sum(info, acquirer, who)
 
-    def _sum(self, info: TriggerInfo, who: str) -> dict[str, Any]:
-        if (exposures := info.exposures_per_collection) == 1:
+    def summed(self, acquirer: AcquirerStatus) -> dict[str, Any]:
+        """How many exposures become a frame now, whatever triggers it: what has to be put back after a series."""
+        names = {how.setting for how in self.sums.values() if not how.others}
+        return {name: acquirer.settings[name] for name in names if name in acquirer.settings}
+
+    def _sum(self, info: TriggerInfo, acquirer: AcquirerStatus, who: str) -> dict[str, Any]:
+        if (exposures := info.exposures_per_collection) == 0:
             return {}
+        if exposures == 1:
+            return dict.fromkeys(self.summed(acquirer), 1)
         if (how := self.sums.get(info.trigger)) is None:
             able = ", ".join(trigger.name for trigger in self.sums)
             more = f" (more with trigger {able})" if able else ""

@@ -143,9 +143,8 @@ class Controller:
         """Sets some of the acquirer's settings; returns its status with the settings as they are now."""
         with self._lock:
             status = self._acquirer.post("/configure", dict(changes), timeout_s=self.deadlines.command_s)
-            if status.busy:
-                # Whoever arms at once must know of it.
-                self._observer.answered(status)
+            # Whoever describes a frame, or arms, at once must know of it.
+            self._observer.answered(status)
             return status
 
     def read_acquirer(self) -> AcquirerStatus:

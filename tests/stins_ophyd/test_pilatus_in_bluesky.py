@@ -17,6 +17,7 @@ from ophyd.sim import SynAxis
 from stins import StinsError
 from stins.control import SeriesState
 from stins_ophyd import DetectorTrigger, PilatusDetector, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd.plans.stubs import fly_run
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
@@ -150,6 +151,15 @@ def test_pulses_of_a_cable_take_the_frames(
     engine(bpp.stage_wrapper(bpp.run_wrapper(plan()), [pilatus]))
     assert images(pilatus).shape == (3, *SHAPE)
     assert documents.indices[-1][1] == 3
+
+
+def test_exposures_are_summed_for_one_series_only(
+    engine: RunEngine, pilatus: StinsDetector, documents: Documents
+) -> None:
+    engine(fly_run(pilatus, TriggerInfo(2, exposures_per_collection=3)))
+    assert documents.of("descriptor")[0]["configuration"]["pilatus"]["data"]["pilatus_exposures_per_frame"] == 3
+    assert images(pilatus).shape == (2, *SHAPE)
+    assert pilatus.controller.read_acquirer().settings["exposures_per_frame"] == 1
 
 
 def test_an_image_that_never_appears_fails_the_plan(

@@ -36,3 +36,22 @@ def test_one_thing_is_done_after_the_other() -> None:
     worker.join()
     assert done == [0, 1, 2, 3, 4]
     assert not worker.busy
+
+
+def test_a_status_that_nobody_waits_for_is_done_once_nobody_can_be_disturbed() -> None:
+    """Else its thread would wait for ever, one for each run that was aborted in the middle of an exposure."""
+
+    def fails() -> None:
+        raise StinsError("the series was ended")
+
+    device, worker = Device(name="det"), Worker("det-worker")
+    status = ProgressStatus(device, target=1)
+    begun = threading.Event()
+    worker.run(status, lambda: (begun.wait(10), fails()))
+    worker.abandon()
+    begun.set()
+    worker.join()
+    assert not status.done
+    worker.settle()
+    with pytest.raises(StinsError, match="the series was ended"):
+        status.wait(10)

@@ -12,6 +12,7 @@ from stins_ophyd import DetectorTrigger, EigerDetector, PilatusDetector, StinsDe
 #: What each of the parts has to say: mode, frames of each trigger, triggers.
 ARMED = [
     (TriggerInfo(12), ("internal", 12, 1)),
+    (TriggerInfo(1, collections_per_event=8), ("software", 8, 1)),
     (TriggerInfo(12, collections_per_event=2), ("internal", 24, 1)),
     (TriggerInfo(12, events_per_kickoff=4, collections_per_event=2), ("software", 8, 3)),
     (TriggerInfo(12, events_per_kickoff=12), ("internal", 12, 1)),
@@ -114,7 +115,7 @@ def acquirer(backend: str, *triggers: Any) -> AcquirerStatus:
         boot_id="b",
         pid=1,
         triggers=triggers,
-        settings={"exposure_s": 0.1},
+        settings={"exposure_s": 0.1} | ({"exposures_per_frame": 5} if backend == "pilatus" else {}),
     )
 
 
@@ -130,6 +131,10 @@ SET = [
     (EigerDetector, TriggerInfo(3, DetectorTrigger.EXTERNAL), {}),
     (PilatusDetector, TriggerInfo(3, DetectorTrigger.EXTERNAL_LEVEL), {"cable_mode": "gate"}),
     (PilatusDetector, TriggerInfo(3, exposures_per_collection=2), {"exposures_per_frame": 2}),
+    # One is a number like any other: what another plan summed does not stay.
+    (PilatusDetector, TriggerInfo(3, exposures_per_collection=1), {"exposures_per_frame": 1}),
+    (PilatusDetector, TriggerInfo(3), {}),
+    (EigerDetector, TriggerInfo(3, exposures_per_collection=1), {}),
 ]
 
 
