@@ -17,8 +17,8 @@ from ophyd.sim import SynAxis
 from stins import StinsError
 from stins.control import SeriesState
 from stins_ophyd import DetectorTrigger, PilatusDetector, StinsDetector, TriggerInfo, fly_series
-from stins_ophyd.plans.stubs import fly_run
 from stins_ophyd.beamline import DetectorProcesses
+from stins_ophyd.plans.stubs import fly_run
 from tests.stins_ophyd.chain import Bench, Documents
 from tests.stins_ophyd.dectris_kit import PILATUS, PilatusHook, device, running
 
