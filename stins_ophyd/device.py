@@ -10,10 +10,11 @@ from ophyd import Component as Cpt
 from ophyd import Device, Kind
 
 from stins import StinsError
-from stins.control import FrameDescription
+from stins.control import FrameDescription, NumbersRequest
 
 from .controller import Controller, deadlines_of
 from .documents import image_keys
+from .numbers import FrameNumbers
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .reported import Reported
 from .settings import OwnSignal, SettingSignal
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 class StinsDetector(Device):
     """One acquirer and its recorder, or several that share each series, as a detector for the RunEngine.
+
+    `numbers` are what the recorder computes of each frame beside the recording: further streams in the file, and values
+    of each point (of its last frame).
 
     Each staging has one file, named by `path_provider`. In step mode the first trigger arms the detector and each
     trigger takes `frames` frames; `prepare` arms a series that runs by itself between kickoff and complete. A Status
@@ -72,11 +76,13 @@ class StinsDetector(Device):
         acquirer_url: str = "",
         recorder_url: str | Sequence[str] = "",
         path_provider: PathProvider | None = None,
+        numbers: NumbersRequest | Sequence[str] | None = None,
         **keywords: Any,
     ) -> None:
         super().__init__(prefix, name=name, **keywords)
         self.controller = controller or Controller(acquirer_url, recorder_url, deadlines=deadlines_of(self.backend))
         self.path_provider = path_provider or StaticPathProvider()
+        self.numbers = FrameNumbers(self, numbers)
         self._worker = self._new_worker()
         self._staging: Staging | None = None
         self._stream = StreamDocuments()
@@ -110,7 +116,7 @@ class StinsDetector(Device):
     def _begin(self) -> None:
         # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
         name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
-        self._staging = Staging(self.controller, lambda: self._filename(name))
+        self._staging = Staging(self.controller, lambda: self._filename(name), self.numbers.request)
         self._worker.settle()
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
@@ -180,6 +186,7 @@ class StinsDetector(Device):
             self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
+            self.numbers.show(preview)
             self._show("software")
             self._published = event + 1
 
@@ -193,8 +200,7 @@ class StinsDetector(Device):
                 f"{self.name}: read: its point is still being taken, expected it to be over: the plan did not wait for "
                 "its trigger. After a suspended run that was ended bluesky does not rewind: RE.rewindable = True"
             )
-        read: dict[str, Any] = super().read()
-        return read
+        return {**super().read(), **self.numbers.read()}
 
     # -- flying ---------------------------------------------------------------------------------
 
@@ -268,7 +274,7 @@ class StinsDetector(Device):
                 "stream in each staging; unstage and stage in between"
             )
         self._flight_described = False
-        return {**super().describe(), **self._describe_keys()}
+        return {**super().describe(), **self.numbers.describe(), **self._describe_keys()}
 
     def describe_collect(self) -> dict[str, Any]:
         """The image of one event, or the images, where each frame has several."""
@@ -284,8 +290,9 @@ class StinsDetector(Device):
         hints: dict[str, Any] = super().hints
         staging = self._staging
         # Of a series of one event only the way it is described says which of the two it will be.
-        flies = staging is not None and (staging.flown or (self._flight_described and staging.step is Step.PREPARED))
-        return {"fields": []} if flies else hints
+        if staging is not None and (staging.flown or (self._flight_described and staging.step is Step.PREPARED)):
+            return {"fields": []}
+        return {**hints, "fields": [*hints.get("fields", []), *self.numbers.fields]}
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -398,7 +405,8 @@ class StinsDetector(Device):
             return []
         flown = staging is not None and staging.flown
         frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
-        return image_keys(self.name, self._source(), self._frame(), frames)
+        source, frame = self._source(), self._frame()
+        return [*image_keys(self.name, source, frame, frames), *self.numbers.keys(source, frame, frames)]
 
     def _frame(self) -> FrameDescription:
         if self.controller.snapshot.acquirer is None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection
 from enum import Enum
 
 from stins import StinsError
-from stins.control import Preview, SeriesState, SeriesStatus
+from stins.control import NumbersRequest, Preview, SeriesState, SeriesStatus
 
 from .controller import Controller, FramesLostError, Goal, Snapshot
+from .controller.numbers import numbered_rows
 from .trigger_info import DetectorTrigger, TriggerInfo
 
 __all__ = ["Staging", "Step"]
@@ -36,10 +37,13 @@ class Staging:
     recorder's latest account of the series, and stays when the series is over. `planned` is what was prepared.
     """
 
-    def __init__(self, controller: Controller, name_file: Callable[[], str | None]) -> None:
+    def __init__(
+        self, controller: Controller, name_file: Callable[[], str | None], numbers: NumbersRequest | None = None
+    ) -> None:
         self._controller = controller
         self._name_file = name_file
         self._filename: str | None = None
+        self._numbers = numbers
         self._series_id = ""
         self._goal: Goal | None = None
         self.planned: TriggerInfo | None = None
@@ -74,6 +78,7 @@ class Staging:
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
             account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)
+            self._await_numbers(goal.first + goal.frames - account.discarded)
         return self._preview_of(goal.first + goal.frames - account.discarded - 1, stale)
 
     def _points_of(self, frames: int) -> TriggerInfo:
@@ -108,12 +113,15 @@ class Staging:
         self.check("complete", Step.FLYING)
         assert self._goal is not None  # noqa: S101  # start sets both
         with _EndOnFailure(self):
-            self.account = self._controller.wait_for(self._goal, progress, silence_s=self._silence_s)
-            single = self.planned is not None and self.planned.may_step
-            if single:  # it could have had further points
-                self.account = self._controller.disarm() or self.account
+            account = self.account = self._controller.wait_for(self._goal, progress, silence_s=self._silence_s)
+            ended = self._goal.closes
+            if self.planned is not None and self.planned.may_step:  # it could have had further points
+                account = self.account = self._controller.disarm() or account
                 self._check_complete()
-            self._advance(Step.FLOWN if single or self._goal.closes else Step.PREPARED)
+                ended = True
+            # Of a series that is over all, and their file closed: whoever is told so may open it.
+            self._await_numbers(None if ended else account.rows)
+            self._advance(Step.FLOWN if ended else Step.PREPARED)
 
     @property
     def frames(self) -> int:
@@ -142,10 +150,10 @@ class Staging:
 
     @property
     def events(self) -> int:
-        """How many whole events are flushed, up to the first missing frame."""
+        """How many whole events are flushed, with their numbers, up to the first missing frame."""
         if self.account is None:
             return 0
-        rows, missing = self.account.rows, self.account.missing_frames
+        rows, missing = numbered_rows(self.account), self.account.missing_frames
         if missing:
             # An empty row must not become an event; rows beyond it would shift.
             rows = min(rows, max(missing[0][0] - self.account.discarded, 0))
@@ -170,6 +178,7 @@ class Staging:
             elif step is Step.POINTS:
                 self.account = self._controller.disarm() or self.account
                 self._check_complete()
+                self._await_last_numbers()
         finally:
             if step is not Step.ENDED:
                 self._forget()
@@ -203,7 +212,11 @@ class Staging:
         self._flown = not info.may_step
         self._silence_s = info.exposure_timeout or None
         self.account = self._controller.arm(
-            self._filename, trigger_mode=info.mode, frames_per_trigger=info.frames_per_trigger, triggers=triggers
+            self._filename,
+            trigger_mode=info.mode,
+            frames_per_trigger=info.frames_per_trigger,
+            triggers=triggers,
+            numbers=self._numbers,
         )
         self._series_id = self.account.series_id or ""
 
@@ -223,6 +236,18 @@ class Staging:
     def _note(self, snapshot: Snapshot) -> None:
         if self._series_id and (account := snapshot.series(self._series_id)):
             self.account = account
+
+    def _await_numbers(self, rows: int | None) -> None:
+        """Where numbers are asked for, those of so many rows; None: of all, once the series is over."""
+        if self._numbers is not None and self._filename is not None:
+            self.account = self._controller.wait_for_numbers(self._series_id, rows) or self.account
+
+    def _await_last_numbers(self) -> None:
+        """Every event has its own by now; what is left is the end of their file."""
+        try:
+            self._await_numbers(None)
+        except StinsError as error:
+            log.warning("%s", error)
 
     def _preview_of(self, row: int, stale: Collection[Preview]) -> Preview | None:
         """The preview of that row, a new one if the frame was taken again; None if it doesn't come soon."""

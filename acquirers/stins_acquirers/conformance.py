@@ -173,6 +173,7 @@ class BackendConformance:
             shape = frame.layout.shape if frame.layout else frame.parts[0].shape
             looks = {(shape, part.dtype, part.compression) for part in frame.parts}
             assert looks == {(described.shape, described.dtype, described.compression)}
+            assert all(getattr(frame, time) is not UNSET for time in described.times), "a time that was described"
 
     def test_the_opening_announces_the_parts_that_frames_have(self, backend: Backend) -> None:
         opening = backend.arm(self._request())

@@ -13,6 +13,7 @@ from stins.control import (
     AcquirerStatus,
     ArmRequest,
     FrameDescription,
+    NumbersRequest,
     PrepareRequest,
     Preview,
     PulseRequest,
@@ -38,6 +39,7 @@ from .awaited import (
 )
 from .deadlines import Deadlines
 from .goal import Goal
+from .numbers import until_numbers
 from .observer import Observer
 from .rate import Rate
 from .recorder_group import RecorderGroup
@@ -54,6 +56,8 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 0.25
 #: What an acquirer pushes may be so much older than the frames that it tells of.
 _NEWS_S = 1.0
+#: A process that computes numbers and hangs is given up after 20 s, and another one goes on.
+_NUMBERS_S = 60.0
 
 
 class Controller:
@@ -159,12 +163,14 @@ class Controller:
         frames_per_trigger: int = 1,
         triggers: int | None = 1,
         metadata: Mapping[str, Any] | None = None,
+        numbers: NumbersRequest | None = None,
     ) -> SeriesStatus:
         """Arms one series and returns the recorder's account of it, with the file open.
 
         The recorder is made ready first, then the acquirer is armed; ARMED is what the recorder says once the
         series-start has reached it. A detector that is busy with what it was told before (trimming, initializing) is
-        waited for. `filename` is relative to the recorder's root; None records nothing.
+        waited for. `filename` is relative to the recorder's root; None records nothing. `numbers` of each frame are
+        computed beside the recording; `wait_for_numbers` says when.
         """
         request = ArmRequest(
             series_id=str(uuid4()),
@@ -178,7 +184,7 @@ class Controller:
             snapshot = self._make_free()
             self._follow(Series.of(request, snapshot))
             try:
-                return self._arm(request, snapshot)
+                return self._arm(request, snapshot, numbers)
             except RemoteError:
                 self._abandon("arming failed")
                 raise
@@ -269,6 +275,15 @@ class Controller:
             log.debug("%s", error)
         return next((preview for preview in self.snapshot.previews if preview.row == row), None)
 
+    def wait_for_numbers(self, series_id: str, rows: int | None) -> SeriesStatus | None:
+        """Waits until so many rows have their numbers, or will not get them; the recorder's account of the series.
+
+        None: of a series that is over, until all have theirs, and the file of numbers is closed.
+
+        What is limited is how long no further one comes.
+        """
+        return self._observer.wait(until_numbers(series_id, rows, _NUMBERS_S)).series(series_id)
+
     # -- arming ---------------------------------------------------------------------------------
 
     def _make_idle(self) -> Snapshot:
@@ -286,7 +301,7 @@ class Controller:
         log.info("acquirer %r: armed once it is done: %s", snapshot.acquirer.name, snapshot.acquirer.busy)
         return self._observer.wait(until_free("arm", self.deadlines.busy_s))
 
-    def _arm(self, request: ArmRequest, snapshot: Snapshot) -> SeriesStatus:
+    def _arm(self, request: ArmRequest, snapshot: Snapshot, numbers: NumbersRequest | None) -> SeriesStatus:
         deadline = self.deadlines
         frame = snapshot.acquirer.frame if snapshot.acquirer else None
         prepare = PrepareRequest(
@@ -294,12 +309,17 @@ class Controller:
             filename=request.filename,
             frames_expected=request.frames_expected,
             frame_bytes=_frame_bytes(frame),
+            numbers=numbers if request.filename else None,
         )
         self._recorder.post("/prepare", prepare, timeout_s=deadline.command_s)
         self._acquirer.post("/arm", request, timeout_s=deadline.arm_s)
         opened = self._observer.wait(until_open(request.series_id, deadline.arm_s))
         account = opened.series(request.series_id)
         assert account is not None  # noqa: S101  # until_open says so
+        if prepare.numbers is not None and account.numbers_state == "none":
+            raise self._observer.error(
+                "arm", Debt("recorder", "it computes no numbers of these frames", Cause.NO_NUMBERS)
+            )
         return account
 
     def _armed(self, step: str) -> Series:

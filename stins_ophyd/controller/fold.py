@@ -11,6 +11,7 @@ from stins.control import PrepareRequest, Preview, RecorderState, RecorderStatus
 from stins.share import whole_name
 
 from .ledger import Ledger, Standing
+from .numbers import with_numbers
 
 __all__ = ["dealt", "fold", "silence"]
 
@@ -117,12 +118,12 @@ def _series(ledger: Ledger) -> SeriesStatus | None:
     """The account of the whole series; None until each of them has it."""
     order, accounts = ledger.order, [member.account for member in ledger.members if member.account is not None]
     if ledger.joined is not None:
-        return ledger.joined
+        return with_numbers(ledger.joined, ledger)
     if order is None:
         return _unordered(ledger, accounts)
     if len(accounts) < len(ledger.members):
         return None
-    series = _summed(accounts, len(ledger.members), order.frames_expected)
+    series = with_numbers(_summed(accounts, len(ledger.members), order.frames_expected), ledger)
     if ledger.problem:
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=ledger.problem)
     return series if ledger.settled else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="")
@@ -135,7 +136,7 @@ def _unordered(ledger: Ledger, accounts: Sequence[SeriesStatus]) -> SeriesStatus
         return None
     told = [member.status.joined for member in ledger.members if member.status is not None]
     joined = next((account for account in told if account is not None and account.series_id in ids), None)
-    return joined or _summed(accounts, len(ledger.members), None)
+    return with_numbers(joined or _summed(accounts, len(ledger.members), None), ledger)
 
 
 def _summed(accounts: Sequence[SeriesStatus], count: int, expected: int | None) -> SeriesStatus:
@@ -155,6 +156,11 @@ def _summed(accounts: Sequence[SeriesStatus], count: int, expected: int | None) 
         frames_expected=expected if None in known else sum(number or 0 for number in known),
         rows=max(0, min(following) - sums["discarded"]),
         missing_frames=tuple(islice(_missing(shares, accounts), _LISTED_RANGES)),
+        # From which of its rows on, each has its own word.
+        generation=sum(account.generation for account in accounts),
+        rewound_to=0,
+        numbers_rows=None,
+        numbers_state="none",
         **sums,
     )
 

@@ -30,6 +30,8 @@ class Cause(Enum):
     ENDED = "the series ended before"
     FAILED = "the recorder could not go on"
     NOT_ARMED = "no series is armed"
+    NO_NUMBERS = "numbers of frames were asked for, and nobody computes them"
+    NOT_NUMBERED = "frames have no numbers yet"
 
 
 #: What to do.
@@ -53,6 +55,8 @@ REMEDIES: Final[Mapping[Cause, str]] = {
     Cause.ENDED: "take the series again",
     Cause.FAILED: "see to that and take the series again; what was flushed is readable",
     Cause.NOT_ARMED: "call arm() first",
+    Cause.NO_NUMBERS: "was the recorder started again just now? take the series again",
+    Cause.NOT_NUMBERED: "the frames are in the file; why their numbers do not come, the recorder's messages say",
 }
 
 

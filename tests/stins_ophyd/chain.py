@@ -99,9 +99,16 @@ class Documents:
         return [doc for kind, doc in self.all if kind == name]
 
     @property
+    def images(self) -> list[dict[str, Any]]:
+        """The StreamResource documents of the images."""
+        return [doc for doc in self.of("stream_resource") if doc["data_key"].endswith("_image")]
+
+    @property
     def indices(self) -> list[tuple[int, int]]:
-        """What the StreamDatum documents cover."""
-        return [(doc["indices"]["start"], doc["indices"]["stop"]) for doc in self.of("stream_datum")]
+        """What the StreamDatum documents of the images cover; those of the numbers beside them cover the same."""
+        images = [doc["uid"] for doc in self.images]
+        told = [doc for doc in self.of("stream_datum") if doc["stream_resource"] in images]
+        return [(doc["indices"]["start"], doc["indices"]["stop"]) for doc in told]
 
     @property
     def stop(self) -> dict[str, Any]:

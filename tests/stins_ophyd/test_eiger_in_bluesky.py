@@ -260,10 +260,10 @@ def test_each_threshold_is_a_dataset_and_a_data_key_of_its_own(
     (descriptor,) = documents.of("descriptor")
     keys = {"eiger_image": "data", "eiger_threshold_2": "threshold_2", "eiger_difference": "difference"}
     image = descriptor["data_keys"]["eiger_image"]
-    assert descriptor["data_keys"] == dict.fromkeys(keys, image)
+    assert {key: descriptor["data_keys"][key] for key in keys} == dict.fromkeys(keys, image)
     resources = {
         doc["data_key"]: doc["parameters"]["dataset"].rpartition("/")[2] for doc in documents.of("stream_resource")
     }
-    assert resources == keys
+    assert {key: resources[key] for key in keys} == keys
     for name in keys.values():
         assert images(eiger, name).shape == (4, *SHAPE)

@@ -122,7 +122,7 @@ def test_a_file_has_the_name_of_its_run(
     engine(bp.count([detector]), proposal="p1")
     engine(bp.count([detector]), proposal="p2")
     forget()
-    for start, resource in zip(documents.of("start"), documents.of("stream_resource"), strict=True):
+    for start, resource in zip(documents.of("start"), documents.images, strict=True):
         name = f"{start['proposal']}/det_{start['scan_id']}_{start['uid'][:8]}.nxs"
         assert resource["uri"] == f"file://localhost{chain.root}/{name}"
 

@@ -21,7 +21,7 @@ from tests.stins_ophyd.chain import SHAPE, Chain, Documents
 
 def recorded(documents: Documents) -> np.ndarray:
     """The frames of the last run, from the file that its resource names."""
-    resource = documents.of("stream_resource")[-1]
+    resource = documents.images[-1]
     with h5py.File(resource["uri"].removeprefix("file://localhost")) as file:
         return file[resource["parameters"]["dataset"]][()]
 
@@ -40,7 +40,7 @@ def test_the_resource_says_how_to_read_the_file(
     engine: RunEngine, detector: StinsDetector, documents: Documents, chain: Chain
 ) -> None:
     engine(bp.count([detector]))
-    (resource,) = documents.of("stream_resource")
+    (resource,) = documents.images
     assert resource["mimetype"] == "application/x-hdf5"
     assert resource["uri"].startswith(f"file://localhost{chain.root}/det_image-")
     assert resource["parameters"] == {
@@ -95,7 +95,7 @@ def test_the_configuration_stands_in_the_descriptor(
 def test_each_run_has_a_file_of_its_own(engine: RunEngine, detector: StinsDetector, documents: Documents) -> None:
     engine(bp.count([detector]))
     engine(bp.count([detector]))
-    first, second = documents.of("stream_resource")
+    first, second = documents.images
     assert first["uri"] != second["uri"]
     assert documents.indices == [(0, 1), (0, 1)]
 

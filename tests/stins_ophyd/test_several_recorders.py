@@ -88,7 +88,7 @@ def controller(trio: Trio) -> Iterator[Controller]:
 
 @pytest.fixture
 def detector(controller: Controller) -> StinsDetector:
-    return StinsDetector(name="det", controller=controller, path_provider=StaticPathProvider())
+    return StinsDetector(name="det", controller=controller, path_provider=StaticPathProvider(), numbers=["sum"])
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,10 @@ def test_a_fly_series_is_read_back(
     engine: RunEngine, detector: StinsDetector, catalog: Any, trio: Trio, documents: Documents
 ) -> None:
     (uid,) = engine(fly_series(detector, 40))
-    assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), trio.sent(40))
+    run, sent = catalog[uid]["primary"], trio.sent(40)
+    assert np.array_equal(run["det_image"].read(), sent)
+    assert np.array_equal(run["det_frame_number"].read(), range(40))
+    assert np.array_equal(run["det_frame_sum"].read(), sent.sum(axis=(1, 2)))
     file = Path(documents.of("stream_resource")[0]["uri"].removeprefix("file://localhost"))
     assert (file.parent, account(detector.controller).file) == (trio.root, str(file))
     parts = [file.with_name(f"{file.stem}_part{index}{file.suffix}") for index in range(3)]
@@ -187,8 +190,10 @@ def test_a_run_goes_on_when_the_writer_of_one_recorder_is_killed(
     engine(fly_series(detector, 300))
     thread.join(DEADLINE_S)
     assert documents.stop["exit_status"] == "success"
+    sent = trio.sent(300)
     with h5py.File(account(controller).file) as file:
-        assert np.array_equal(file["/entry/data/data"][()], trio.sent(300))
+        assert np.array_equal(file["/entry/data/data"][()], sent)
+        assert np.array_equal(file["/entry/frame_numbers/sum"][()], sent.sum(axis=(1, 2)))
 
 
 def test_a_run_goes_on_when_one_recorder_is_killed_and_started_again(
@@ -206,8 +211,10 @@ def test_a_run_goes_on_when_one_recorder_is_killed_and_started_again(
     engine(fly_series(detector, 300))
     thread.join(DEADLINE_S)
     assert documents.stop["exit_status"] == "success"
+    sent = trio.sent(300)
     with h5py.File(account(controller).file) as file:
-        assert np.array_equal(file["/entry/data/data"][()], trio.sent(300))
+        assert np.array_equal(file["/entry/data/data"][()], sent)
+        assert np.array_equal(file["/entry/frame_numbers/sum"][()], sent.sum(axis=(1, 2)))
 
 
 def test_the_frames_of_one_that_is_gone_are_missing_until_it_comes_back(engine: RunEngine, trio: Trio) -> None:

@@ -65,8 +65,15 @@ class EigerBackend:
         if not parts:
             return None
         compression = str(config.get("compression") or "none")
-        further = channel_names(config)[1:] if self._wanted.stream_version == "v2" else ()
-        return FrameDescription(shape=parts[0].shape, dtype=parts[0].dtype, compression=compression, channels=further)
+        v2 = self._wanted.stream_version == "v2"
+        return FrameDescription(
+            shape=parts[0].shape,
+            dtype=parts[0].dtype,
+            compression=compression,
+            channels=channel_names(config)[1:] if v2 else (),
+            # A message of stream v1 need not have them.
+            times=("timestamp",) if v2 else (),
+        )
 
     @property
     def interval_s(self) -> float:

@@ -97,4 +97,10 @@ def _description(frame: Frame) -> FrameDescription | None:
         return None
     first = frame.parts[0]
     shape = frame.layout.shape if frame.layout else first.shape
-    return FrameDescription(shape=shape, dtype=first.dtype, compression=first.compression)
+    times = {"timestamp": frame.timestamp, "acquisition_timestamp": frame.acquisition_timestamp}
+    return FrameDescription(
+        shape=shape,
+        dtype=first.dtype,
+        compression=first.compression,
+        times=tuple(key for key, time in times.items() if time is not UNSET),
+    )

@@ -42,7 +42,12 @@ class SimulatedBackend:
         """What the next frame will look like."""
         shape = self.settings.shape
         whole = shape if self.settings.modules == 1 else (self.settings.modules, *shape)
-        return FrameDescription(shape=whole, dtype=self.settings.dtype, compression=self.settings.compression)
+        return FrameDescription(
+            shape=whole,
+            dtype=self.settings.dtype,
+            compression=self.settings.compression,
+            times=("timestamp", "acquisition_timestamp"),
+        )
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets some settings, or refuses them by name."""

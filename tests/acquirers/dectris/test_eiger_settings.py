@@ -32,7 +32,9 @@ def old_eiger() -> Iterator[RunningEiger]:
 def test_a_new_backend_sets_the_detector_up_and_says_what_it_is(make: Make, eiger2: RunningEiger) -> None:
     backend = make(exposure_s=0.25, incident_energy=17_000.0)
     assert (eiger2.value("count_time"), eiger2.value("incident_energy")) == (0.25, 17_000.0)
-    assert backend.describe() == FrameDescription(shape=(64, 48), dtype="uint32", compression="bslz4")
+    assert backend.describe() == FrameDescription(
+        shape=(64, 48), dtype="uint32", compression="bslz4", times=("timestamp",)
+    )
 
 
 def test_what_is_null_is_left_alone_and_read(make: Make, eiger2: RunningEiger) -> None:

@@ -222,7 +222,7 @@ def test_a_stream1_capture_is_replayed_too(tmp_path: Path) -> None:
     backend = replay(write(tmp_path / "older.cbors", older))
     _, frames, ending = whole_series(backend)
     assert ([frame.number for frame in frames], ending) == ([0, 1, 2, 3], Ending())
-    assert backend.describe() == FrameDescription(shape=(2, 3), dtype="uint16")
+    assert backend.describe() == FrameDescription(shape=(2, 3), dtype="uint16", times=("timestamp",))
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "bslz4"])
@@ -231,7 +231,8 @@ def test_a_capture_of_stream_v2_is_replayed_too(tmp_path: Path, compression: str
     opening, frames, ending = whole_series(backend)
     assert (opening.frames_expected, opening.header.detector.serial_number) == (4, "E-32-0117")
     assert ([frame.number for frame in frames], ending) == ([0, 1, 2, 3], Ending())
-    assert backend.describe() == FrameDescription(shape=(60, 100), dtype="uint16", compression=compression)
+    times = ("timestamp", "acquisition_timestamp")
+    assert backend.describe() == FrameDescription(shape=(60, 100), dtype="uint16", compression=compression, times=times)
     np.testing.assert_array_equal(np.load(io.BytesIO(backend.reference(2))), messages_v2.pixels() + 2)
 
 

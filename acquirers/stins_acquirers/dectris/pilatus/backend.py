@@ -107,7 +107,8 @@ class PilatusBackend:
         shape = self._wanted.shape or (self._identity.shape if self._identity else None)
         if shape is None:
             return None
-        return FrameDescription(shape=shape, dtype="int32", compression=self._wanted.compression)
+        times = ("timestamp", "acquisition_timestamp")
+        return FrameDescription(shape=shape, dtype="int32", compression=self._wanted.compression, times=times)
 
     @property
     def interval_s(self) -> float:

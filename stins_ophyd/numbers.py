@@ -1,0 +1,121 @@
+"""Numbers of frames in a detector's documents: as values of an event, and as streams with one for each frame."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from ophyd import Device, Kind
+
+from stins import StinsError
+from stins.control import FrameDescription, NumbersRequest, Preview
+from stins.numbers import names_of, problem_with
+
+from .settings import OwnSignal
+from .streams import StreamKey
+
+__all__ = ["FrameNumbers", "number_keys"]
+
+#: Where the recorder keeps what it computes, and how long the pieces of such a column are.
+_COMPUTED, _CHUNK = "/entry/frame_numbers", (1024,)
+#: What may come with each frame: its column in the file, how documents call that, and its type.
+_COMING = {
+    "sequence_number": ("frame_number", "<u8", ""),
+    "timestamp": ("frame_timestamp", "<f8", "s"),
+    "acquisition_timestamp": ("frame_acquisition_timestamp", "<i8", "ns"),
+}
+
+
+class FrameNumbers:
+    """The numbers that a detector's recorder is to compute; none where `wanted` is None.
+
+    `wanted` may be only their names: those of the whole frame. Each is a signal, `DEVICE_mean` or `DEVICE_REGION_mean`,
+    with that of the last frame of a point.
+
+    Raises:
+        StinsError: it cannot be asked for so.
+    """
+
+    def __init__(self, device: Device, wanted: NumbersRequest | Sequence[str] | None) -> None:
+        self._prefix = device.name
+        self.request = _request(device.name, wanted)
+        names = names_of(self.request) if self.request else ()
+        self.signals = {
+            name: OwnSignal(name=f"{device.name}_{name}", value=float("nan"), parent=device, kind=Kind.hinted)
+            for name in names
+        }
+
+    def keys(self, source: str, frame: FrameDescription, frames_per_event: int) -> list[StreamKey]:
+        """The keys of the streams of numbers.
+
+        Raises:
+            StinsError: a region does not lie in the frame.
+        """
+        for region in self.request.regions if self.request else ():
+            bottom, right = region.row + region.rows, region.column + region.columns
+            if len(frame.shape) != 2 or bottom > frame.shape[0] or right > frame.shape[1]:
+                raise StinsError(
+                    f"{self._prefix}: region {region.name}: got rows {region.row} to {bottom - 1}, columns "
+                    f"{region.column} to {right - 1}, expected pixels of a frame of shape {list(frame.shape)}"
+                )
+        return number_keys(self._prefix, source, frame, self.request, frames_per_event)
+
+    def show(self, preview: Preview | None) -> None:
+        """A point was taken: its last frame has these numbers."""
+        values = preview.values if preview else {}
+        for name, signal in self.signals.items():
+            signal.put(values.get(name, float("nan")))
+
+    def read(self) -> dict[str, Any]:
+        """The numbers of the last point."""
+        return {key: reading for signal in self.signals.values() for key, reading in signal.read().items()}
+
+    def describe(self) -> dict[str, Any]:
+        """The data keys of `read`."""
+        return {key: described for signal in self.signals.values() for key, described in signal.describe().items()}
+
+    @property
+    def fields(self) -> list[str]:
+        """What tables and plots show."""
+        return [signal.name for signal in self.signals.values()]
+
+    @property
+    def text(self) -> str:
+        """What was asked for, as the file says it."""
+        return msgspec.json.encode(self.request).decode() if self.request else ""
+
+
+def number_keys(
+    prefix: str, source: str, frame: FrameDescription, request: NumbersRequest | None, frames_per_event: int
+) -> list[StreamKey]:
+    """The frame's number, its times where the source gives them, and what was asked for: one for each frame."""
+    shape = [frames_per_event] if frames_per_event > 1 else []
+
+    def key(name: str, dtype: str, dataset: str, units: str) -> StreamKey:
+        word = "array" if shape else "number" if dtype == "<f8" else "integer"
+        about = {"source": source, "dtype": word, "dtype_numpy": dtype, "shape": shape, "external": "STREAM:"}
+        return StreamKey(f"{prefix}_{name}", about | ({"units": units} if units else {}), dataset, _CHUNK)
+
+    coming = ("sequence_number", *(time for time in frame.times if time in _COMING))
+    computed = names_of(request) if request else ()
+    return [
+        *(key(name, dtype, column, units) for column in coming for name, dtype, units in [_COMING[column]]),
+        *(key(f"frame_{name}", "<f8", f"{_COMPUTED}/{name}", "") for name in computed),
+    ]
+
+
+def _request(device: str, wanted: NumbersRequest | Sequence[str] | None) -> NumbersRequest | None:
+    if wanted is None or isinstance(wanted, NumbersRequest):
+        request = wanted
+    else:
+        keys: Mapping[str, object] = {"keys": [wanted] if isinstance(wanted, str) else list(wanted)}
+        try:
+            request = msgspec.convert(keys, NumbersRequest)
+        except msgspec.ValidationError as error:
+            raise StinsError(f"{device}: numbers: {error}; expected some of sum, mean, max, saturated") from None
+    if request is None:
+        return None
+    # `DEVICE_frame_sum` is the stream of the whole frame's.
+    reserved = "got a region called 'frame', which is the whole one" * any(r.name == "frame" for r in request.regions)
+    if problem := problem_with(request) or reserved:
+        raise StinsError(f"{device}: numbers: {problem}")
+    return request
