@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from ophyd import Device, Kind
+from ophyd import Device, Kind, Staged
 
 from stins import StinsError
 from stins.control import FrameDescription, NumbersRequest, Preview
@@ -36,12 +36,25 @@ class FrameNumbers:
     """
 
     def __init__(self, device: Device, wanted: NumbersRequest | Sequence[str] | None) -> None:
-        self._prefix = device.name
-        self.request = _request(device.name, wanted)
-        names = names_of(self.request) if self.request else ()
+        self._device, self._prefix = device, device.name
+        self.request: NumbersRequest | None = None
+        self.signals: dict[str, OwnSignal] = {}
+        self.ask(wanted)
+
+    def ask(self, wanted: NumbersRequest | Sequence[str] | None) -> None:
+        """Asks for others from the next staging on.
+
+        Raises:
+            StinsError: it cannot be asked for so, or the detector is staged.
+        """
+        if self._device._staged is not Staged.no:
+            raise StinsError(
+                f"{self._prefix}: numbers: the detector is staged; ask for others before that, or after it"
+            )
+        self.request = _request(self._prefix, wanted)
         self.signals = {
-            name: OwnSignal(name=f"{device.name}_{name}", value=float("nan"), parent=device, kind=Kind.hinted)
-            for name in names
+            name: OwnSignal(name=f"{self._prefix}_{name}", value=float("nan"), parent=self._device, kind=Kind.hinted)
+            for name in (names_of(self.request) if self.request else ())
         }
 
     def keys(self, source: str, frame: FrameDescription, frames_per_event: int) -> list[StreamKey]:

@@ -114,6 +114,17 @@ def test_what_cannot_be_computed_is_refused(controller: Controller, asked: Any, 
         StinsDetector(name="det", controller=controller, numbers=asked)
 
 
+def test_others_are_asked_for_between_two_stagings(controller: Controller) -> None:
+    detector = StinsDetector(name="det", controller=controller)
+    assert not [key for key in detector.describe() if key.startswith("det_frame_sum")]
+    detector.numbers.ask("sum")
+    assert {"det_sum", "det_frame_sum"} <= detector.describe().keys()
+    detector.stage()
+    with pytest.raises(StinsError, match="the detector is staged"):
+        detector.numbers.ask(None)
+    detector.unstage()
+
+
 def test_a_region_outside_the_frame_is_refused_before_anything_is_armed(controller: Controller) -> None:
     outside = Region(name="edge", row=30, column=0, rows=3, columns=1)
     detector = StinsDetector(

@@ -13,7 +13,7 @@ import pytest
 from recorder_kit import Chain, compressed, image, wait_until
 
 from stins import Part, RemoteError
-from stins.control import NumbersRequest, PrepareRequest, Region, SeriesState, SeriesStatus
+from stins.control import NumbersRequest, PrepareRequest, RecorderState, Region, SeriesState, SeriesStatus
 
 REGION = Region(name="spot", row=2, column=3, rows=4, columns=5)
 ASKED = NumbersRequest(keys=("sum", "mean", "max", "saturated"), regions=(REGION,))
@@ -155,6 +155,18 @@ def test_another_process_goes_on_where_one_was_killed(chain: Chain) -> None:
     assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
     equal(columns(series.file or ""), expected(*range(5)))
     assert any("SIGKILL" in note for note in chain.recorder.status.notes)
+
+
+def test_a_writer_that_dies_before_the_series_begins_takes_no_wish_along(chain: Chain) -> None:
+    prepare(chain, "early")
+    writer = chain.recorder.status.writer_pid
+    assert writer is not None
+    os.kill(writer, signal.SIGKILL)
+    chain.recorder.wait_for(lambda s: s.writer_pid != writer and s.state is RecorderState.IDLE)
+    chain.series("early.h5", range(3), id="early")
+    series = done(chain)
+    assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
+    equal(columns(series.file or ""), expected(*range(3)))
 
 
 def test_a_process_that_is_stopped_keeps_no_recording_waiting(chain: Chain) -> None:
