@@ -6,10 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 
+import msgspec
 from pydantic import Field, StringConstraints, field_validator
 
 from stins import StinsError
+from stins.control import NumbersRequest
 from stins.daemon import ConfigError, Model, Ready, load_config
+from stins.numbers import problem_with
 
 from .controller import Controller, deadlines_of
 from .processes import DaemonProcess, Kind, ProcessError
@@ -46,6 +49,21 @@ class DetectorConfig(Model):
     recorders: int | list[dict[str, Any]] = 1
     """How many recorders share the frames, or what each of them has beside what stands in `recorder`. All of them need
     a root that they all see."""
+    numbers: dict[str, Any] | None = None
+    """Numbers of each frame that its recorder computes: `keys` (sum, mean, max, saturated), and `regions`, each with
+    `name`, `row`, `column`, `rows` and `columns`."""
+
+    @field_validator("numbers")
+    @classmethod
+    def _check_numbers(cls, numbers: dict[str, Any] | None) -> dict[str, Any] | None:
+        if numbers is not None and (problem := problem_with(_request(numbers))):
+            raise ValueError(problem)
+        return numbers
+
+    @property
+    def wanted_numbers(self) -> NumbersRequest | None:
+        """The same, as a `StinsDetector` takes it."""
+        return None if self.numbers is None else _request(self.numbers)
 
     @field_validator("recorders")
     @classmethod
@@ -59,6 +77,11 @@ class DetectorConfig(Model):
         """The configuration of each recorder, by its share."""
         own = [{}] * self.recorders if isinstance(self.recorders, int) else self.recorders
         return [{**self.recorder, **config} for config in own]
+
+
+def _request(numbers: dict[str, Any]) -> NumbersRequest:
+    """Raises `ValueError` with the name of what is wrong."""
+    return msgspec.convert(numbers, NumbersRequest)
 
 
 class BeamlineConfig(Model):

@@ -63,8 +63,9 @@ class Session:
     def _open(self, config: BeamlineConfig, keywords: dict[str, Any]) -> None:
         if self.own:
             self._stack.enter_context(_running(config, self.folder / "log"))
-        for name in config.detectors:
-            detector = make_detector(name, find_controller(config.name, name), **{"labels": {"detectors"}, **keywords})
+        for name, described in config.detectors.items():
+            own = {"labels": {"detectors"}, "numbers": described.wanted_numbers}
+            detector = make_detector(name, find_controller(config.name, name), **{**own, **keywords})
             self._stack.callback(detector.destroy)
             self.detectors[name] = detector
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from stins import StinsError
+from stins.control import NumbersRequest, Region
+from stins.daemon import ConfigError
 from stins_ophyd import load_beamline, open_session
 from stins_ophyd.beamline import RunFile
 
@@ -24,6 +26,18 @@ def beamline(tmp_path: Path) -> Path:
 def test_the_data_of_a_beamline_may_stand_in_the_users_home(beamline, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_beamline(beamline).data == tmp_path / "data"
+
+
+def test_a_beamline_file_may_ask_for_numbers_of_each_frame(tmp_path):
+    path = tmp_path / "beamline.yaml"
+    start = "name: here\ndetectors: {sim: {acquirer: {backend: simulated}, numbers: "
+    path.write_text(start + "{keys: [sum], regions: [{name: spot, row: 1, column: 2, rows: 3, columns: 4}]}}}")
+    wanted = load_beamline(path).detectors["sim"].wanted_numbers
+    assert wanted == NumbersRequest(keys=("sum",), regions=(Region(name="spot", row=1, column=2, rows=3, columns=4),))
+    for wrong, why in ("{keys: [median]}", "median"), ("{keys: []}", "got no keys"), ("{sums: 1}", "sums"):
+        path.write_text(start + wrong + "}}")
+        with pytest.raises(ConfigError, match=why):
+            load_beamline(path)
 
 
 def test_a_beamline_that_is_being_started_is_not_taken_for_one_that_is_there(beamline):
