@@ -350,7 +350,7 @@ class SeriesFile:
 
 
 def _rows_expected(start: SeriesStart) -> int:
-    """How many rows the series is known to have, else 0."""
+    """How many rows the series, or the share of it that comes here, is known to have; else 0."""
     if isinstance(series := start.series, UnsetType) or isinstance(frames := series.frames_expected, UnsetType):
         return 0
-    return frames if isinstance(series.share, UnsetType) else series.share.before(frames)
+    return frames
