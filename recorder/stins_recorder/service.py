@@ -46,6 +46,18 @@ def _commands(supervisor: Supervisor) -> list[Command]:
             request=JoinRequest,
             run=supervisor.join,
         ),
+        Command(
+            path="/show",
+            summary="Show the parts of a shared series as one file while they are written",
+            request=JoinRequest,
+            run=supervisor.show,
+        ),
+        Command(
+            path="/hide",
+            summary="Take away what /show has made",
+            request=JoinRequest,
+            run=supervisor.hide,
+        ),
         Command(path="/stop", summary="End the open series as incomplete", run=supervisor.stop_series),
         Command(path="/reset", summary="Leave FAULT", run=supervisor.reset),
     ]

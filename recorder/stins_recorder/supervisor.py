@@ -22,7 +22,7 @@ from stins.daemon import StatusBoard
 from .account import cut_short
 from .config import RecorderConfig
 from .errors import RecorderError
-from .join import run_join
+from .join import run_join, run_show
 from .link import Answer, Begin, Order, OrderKind, WriterStatus
 from .numbers import NumbersKeeper
 from .orders import Orders
@@ -117,6 +117,16 @@ class Supervisor:
     def join(self, request: JoinRequest) -> RecorderStatus:
         """Joins the parts of a shared series, of which this recorder may have one, in one file."""
         self._publish(joined=run_join(self._config.roots, request))
+        return self.board.status
+
+    def show(self, request: JoinRequest) -> RecorderStatus:
+        """Shows the parts of a shared series as one file while they are written."""
+        run_show(self._config.roots, request)
+        return self.board.status
+
+    def hide(self, request: JoinRequest) -> RecorderStatus:
+        """Takes away what `show` has made: frames were discarded, and the rows are not in turn any more."""
+        run_show(self._config.roots, request, hide=True)
         return self.board.status
 
     def stop(self) -> None:

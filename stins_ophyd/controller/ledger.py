@@ -31,6 +31,14 @@ class Standing(Enum):
 _AT_IT: Final = frozenset({Standing.NOT_YET, Standing.OPEN, Standing.AWAY})
 
 
+class Shown(Enum):
+    """Whether the parts of a series that runs can be read as one file."""
+
+    NOT_YET = "not yet"
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One recorder: its last word, or why there is none, and its last account of the series."""
 
@@ -58,7 +66,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """All of them, by their share; `order` is the series that was prepared last.
 
     `joined` is the account of the joined file, `problem` why there is none (`known`: somebody has seen that), and
-    `joined_from` how all stood when it was begun.
+    `joined_from` how all stood when it was begun. `shown`: the file
+    shows the parts before that, while they grow.
     """
 
     members: tuple[Member, ...]
@@ -67,6 +76,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     known: bool = False
     joined_from: tuple[Standing, ...] = ()
+    shown: Shown = Shown.NOT_YET
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -106,6 +116,10 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """The parts are being joined, as they stand now."""
         return msgspec.structs.replace(self, joined_from=self.standings)
 
+    def showing(self, shown: Shown) -> "Ledger":
+        """The parts are shown as one file while they grow, or are not any more."""
+        return msgspec.structs.replace(self, shown=shown)
+
     def _with(self, index: int, member: Member) -> "Ledger":
         members = (*self.members[:index], member, *self.members[index + 1 :])
         return msgspec.structs.replace(self, members=members)
@@ -141,10 +155,34 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         if order is None or not order.filename or not self.over or self.joined_from == self.standings:
             return None
         absent = tuple(index for index, each in enumerate(self.standings) if each is not Standing.ENDED)
+        return self._request(order.series_id, order.filename, absent)
+
+    @property
+    def to_show(self) -> JoinRequest | None:
+        """What is to be shown while it runs: every recorder has frames of it, and is to have the next ones in turn."""
+        order = self.order
+        if order is None or not order.filename or self.shown is not Shown.NOT_YET or self.over or self._discarded:
+            return None
+        begun = all(each.account is not None and each.account.dataset and each.account.rows for each in self.members)
+        return self._request(order.series_id, order.filename) if begun else None
+
+    @property
+    def to_hide(self) -> JoinRequest | None:
+        """What is shown, and must not be any more: its rows are not in turn."""
+        order = self.order
+        if order is None or not order.filename or self.shown is not Shown.SHOWN or not self._discarded:
+            return None
+        return None if self.joined else self._request(order.series_id, order.filename)
+
+    @property
+    def _discarded(self) -> bool:
+        return any(member.account is not None and member.account.discarded for member in self.members)
+
+    def _request(self, series_id: str, filename: str, absent: tuple[int, ...] = ()) -> JoinRequest:
         return JoinRequest(
-            series_id=order.series_id,
-            filename=order.filename,
+            series_id=series_id,
+            filename=filename,
             count=len(self.members),
-            frames_expected=order.frames_expected,
+            frames_expected=self.order.frames_expected if self.order else None,
             absent=absent,
         )

@@ -13,13 +13,15 @@ from stins.control import JoinRequest, PrepareRequest, RecorderStatus, SeriesSta
 from stins.daemon.client import DaemonClient, Watch
 
 from .fold import dealt, fold, silence
-from .ledger import Ledger, Member
+from .ledger import Ledger, Member, Shown
 
 __all__ = ["GroupWatch", "RecorderGroup"]
 
 log = logging.getLogger(__name__)
 
 _JOIN_S = 90.0
+#: So long a series lasts at least whose parts are shown as one file before its end.
+_SHOWN_AFTER_S = 1.0
 #: What a recorder that is gone need not hear.
 _FOR_THE_LIVING = ("/stop",)
 
@@ -108,6 +110,7 @@ class GroupWatch:
         self._ledger = Ledger(members=tuple(Member() for _ in clients))
         self._silent_since: dict[int, float] = {}
         self._closed = False
+        self._began = 0.0
         # Reentrant: whoever is told may look again. It orders what is told, and wakes the joining thread.
         self._news = threading.Condition(threading.RLock())
         self._watches: list[Watch[RecorderStatus]] = [
@@ -118,7 +121,9 @@ class GroupWatch:
 
     def prepared(self, order: PrepareRequest) -> None:
         """The series that is to be joined at its end."""
-        self._update(lambda ledger: ledger.prepared(order))
+        with self._news:
+            self._began = time.monotonic()
+            self._update(lambda ledger: ledger.prepared(order))
 
     def forgive(self) -> None:
         """A series that could not be joined is no fault any more."""
@@ -163,24 +168,55 @@ class GroupWatch:
     # -- joining --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (request := self._await_end()) is not None:
-            self._join(request)
+        """One after the other: what is shown is in no way of what is joined."""
+        while (found := self._await_work()) is not None:
+            work, request = found
+            work(request)
 
-    def _await_end(self) -> JoinRequest | None:
-        """The series that is over next; None once closed."""
+    def _await_work(self) -> tuple[Callable[[JoinRequest], None], JoinRequest] | None:
+        """What is to be done next with the parts of a series, and how; None once closed."""
         with self._news:
-            while not self._closed and (request := self._ledger.to_join) is None:
-                self._news.wait(self._give_up())
-            if self._closed:
-                return None
-            self._ledger = self._ledger.trying()
-            return request
+            while not self._closed:
+                if request := self._ledger.to_join:
+                    self._ledger = self._ledger.trying()
+                    return self._join, request
+                if request := self._ledger.to_hide:
+                    self._ledger = self._ledger.showing(Shown.HIDDEN)
+                    return self._hide, request
+                waits = [self._give_up()]
+                if request := self._ledger.to_show:
+                    # A series that is over at once is not worth it.
+                    if (left := self._began + _SHOWN_AFTER_S - time.monotonic()) <= 0:
+                        self._ledger = self._ledger.showing(Shown.SHOWN)
+                        return self._show, request
+                    waits.append(left)
+                self._news.wait(min((each for each in waits if each is not None), default=None))
+            return None
 
     def _join(self, request: JoinRequest) -> None:
-        members = self._ledger.members
-        living = [client for client, member in zip(self._clients, members, strict=True) if member.status is not None]
-        joined, problem = _joined(living, request)
+        joined, problem = _joined(self._living, request)
         self._update(lambda ledger: ledger.tried(request, joined, problem))
+
+    def _show(self, request: JoinRequest) -> None:
+        self._try("/show", request)
+
+    def _hide(self, request: JoinRequest) -> None:
+        self._try("/hide", request)
+
+    def _try(self, path: str, request: JoinRequest) -> None:
+        """What the series does not need: where nobody can, it can be read when it is over."""
+        for client in self._living:
+            try:
+                client.post(path, request, timeout_s=_JOIN_S)
+            except RemoteError as error:
+                log.warning("%s", error)
+            else:
+                return
+
+    @property
+    def _living(self) -> list[DaemonClient[RecorderStatus]]:
+        members = self._ledger.members
+        return [client for client, member in zip(self._clients, members, strict=True) if member.status is not None]
 
     def _give_up(self) -> float | None:
         """Gives up those that have been silent for too long; seconds until the next one is."""

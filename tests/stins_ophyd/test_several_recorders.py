@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bluesky.utils import FailedStatus
 from ophyd.sim import SynAxis
 
 from stins import StinsError
-from stins.control import AcquirerStatus, RecorderStatus, SeriesState, SeriesStatus
+from stins.control import AcquirerStatus, NumbersRequest, RecorderStatus, SeriesState, SeriesStatus
 from stins.daemon.client import DaemonClient
 from stins_ophyd import Controller, Deadlines, StaticPathProvider, StinsDetector, fly_series, open_catalog, record_runs
 from stins_ophyd.beamline import DetectorConfig, DetectorProcesses
@@ -144,7 +145,8 @@ def test_a_scan_is_read_back_by_its_uid(engine: RunEngine, detector: StinsDetect
     (uid,) = engine(bp.scan([detector], SynAxis(name="motor"), 0, 1, 4))
     run, sent = catalog[uid]["primary"], trio.sent(8)
     assert np.array_equal(run["det_image"].read(), sent.reshape(4, 2, *SHAPE))
-    assert [float(x) for x in run["det_total"].read()] == [float(sent[frame].sum()) for frame in (1, 3, 5, 7)]
+    totals = [float(sent[frame].sum()) for frame in (1, 3, 5, 7)]
+    assert [float(x) for x in run["det_total"].read()] == [float(x) for x in run["det_sum"].read()] == totals
 
 
 @pytest.mark.usefixtures("recording")
@@ -161,6 +163,29 @@ def test_a_fly_series_is_read_back(
     parts = [file.with_name(f"{file.stem}_part{index}{file.suffix}") for index in range(3)]
     assert all(part.exists() for part in parts)
     assert [len(list(file.parent.glob(f"{part.stem}_data_*"))) for part in parts] == [3, 2, 0]  # 14, 13, 13 frames
+
+
+def test_a_series_is_read_while_it_runs(controller: Controller, trio: Trio) -> None:
+    asked = NumbersRequest(keys=("sum",))
+    series = controller.arm("live.nxs", trigger_mode="software", frames_per_trigger=3, triggers=None, numbers=asked)
+    path, frames, deadline = trio.root / "live.nxs", 0, time.monotonic() + DEADLINE_S
+    while not path.exists():
+        assert time.monotonic() < deadline
+        controller.wait_for(controller.trigger())
+        frames += 3
+        controller.wait_for_numbers(str(series.series_id), frames)
+    controller.wait_for(controller.trigger())
+    controller.wait_for_numbers(str(series.series_id), frames := frames + 3)
+    sent = trio.sent(frames)
+    with h5py.File(path, "r", swmr=True) as file:
+        assert np.array_equal(file["/entry/data/data"][:frames], sent)
+        assert file["/entry/data/frame_number"][:frames].tolist() == list(range(frames))
+        assert np.array_equal(file["/entry/frame_numbers/sum"][:frames], sent.sum(axis=(1, 2)))
+        assert "end_time" not in file["/entry"]
+    controller.disarm()
+    with h5py.File(path) as file:
+        assert np.array_equal(file["/entry/data/data"][()], sent)
+        assert file["/entry/series/outcome"].asstr()[()] == "complete"
 
 
 def test_a_point_that_is_taken_again_is_there_once(controller: Controller, trio: Trio) -> None:

@@ -10,6 +10,7 @@ from stins import StinsError
 from .by_hand import request_for
 from .master import join_parts
 from .process import Order, Outcome
+from .running import hide_parts, show_parts
 
 
 def main() -> None:
@@ -17,7 +18,12 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     try:
         roots = [Path(root) for root in order.roots]
-        outcome = Outcome(account=join_parts(roots, order.request or request_for(roots[0] / order.file)))
+        request = order.request or request_for(roots[0] / order.file)
+        if order.step == "join":
+            outcome = Outcome(account=join_parts(roots, request))
+        else:
+            (show_parts if order.step == "show" else hide_parts)(roots, request)
+            outcome = Outcome()
     except StinsError as error:
         outcome = Outcome(error=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(outcome))

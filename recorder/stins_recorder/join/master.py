@@ -28,7 +28,7 @@ from .part import UnreadablePartError, read_part
 from .rows import ranges
 from .tree import write_tree
 
-__all__ = ["join_parts"]
+__all__ = ["is_joined", "join_parts"]
 
 #: What a part says of itself and its own data files.
 _OF_THE_PARTS = {"frames_expected", "missing_frames", "share", "frames_per_file"}
@@ -101,13 +101,14 @@ def _publish(beside: Path, path: Path, series_id: str) -> None:
     try:
         os.link(beside, path)
     except FileExistsError:
-        if not _is_joined(path, series_id):
+        if not is_joined(path, series_id):
             raise
         beside.replace(path)
     sync_folder(path.parent)
 
 
-def _is_joined(path: Path, series_id: str) -> bool:
+def is_joined(path: Path, series_id: str) -> bool:
+    """Whether what stands there shows the parts of that series."""
     with h5py.File(path, "r", locking=False) as file:
         series = file.get(SERIES)
         return series is not None and "parts" in series and series["id"].asstr()[()] == series_id

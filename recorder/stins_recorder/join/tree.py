@@ -17,7 +17,7 @@ from ..numbers.asked import FRAME_NUMBERS, described, numbers_file, read_asked
 from .part import Numbers, PartFile
 from .rows import Run, runs
 
-__all__ = ["Frames", "write_tree"]
+__all__ = ["Frames", "copy_around", "link_plot", "per_frame", "pixels_of", "write_tree"]
 
 _SEQUENCE, _FREE = f"{DETECTOR}/sequence_number", f"{DETECTOR}/frame_specific"
 _NOTES = f"{_FREE}/notes"
@@ -60,7 +60,7 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
         sources = [_open(part, numbers, stack) for part in parts]
         # The one with the most frames knows best what there is.
         model = max(sources, key=lambda source: len(source.places)).file
-        pixels = [item.name for item in model[DETECTOR].values() if "part_names" in item.attrs]
+        pixels = pixels_of(model)
         columns = sorted({path for source in sources for path in _columns(source.file)})
         behind = {path for name in pixels for path in _behind(model[name])}
         axes = axis_columns(model)
@@ -79,8 +79,23 @@ def write_tree(file: h5py.File, parts: Sequence[PartFile], numbers: Numbers, ski
         if _NOTES in model:
             _notes(file, sources)
         _frame_numbers(file, model, sources, len(numbers))
-        _plot(file, model, [*pixels, *columns])
+        link_plot(file, model, [*pixels, *columns])
         return _frames(model)
+
+
+def pixels_of(file: h5py.File) -> list[str]:
+    """The datasets of frames."""
+    return [item.name for item in file[DETECTOR].values() if "part_names" in item.attrs]
+
+
+def per_frame(file: h5py.File) -> list[str]:
+    """The datasets with a number for each frame, axes that move among them."""
+    return [*_columns(file), *(axis.name for axis in axis_columns(file))]
+
+
+def copy_around(source: h5py.File, target: h5py.File, shown: Collection[str], skip: Collection[str]) -> None:
+    """Copies everything but what is `shown` otherwise, the plot of it, notes, and the keys `skip` of /entry/series."""
+    _copy(source["/"], target["/"], {*shown, _NOTES, DATA, *(f"{SERIES}/{key}" for key in skip)})
 
 
 def _open(part: PartFile, numbers: Numbers, stack: ExitStack) -> _Source:
@@ -186,7 +201,7 @@ def _notes(file: h5py.File, sources: Sequence[_Source]) -> None:
     dataset.attrs.update(next(source.file[_NOTES].attrs for source in sources if _NOTES in source.file))
 
 
-def _plot(file: h5py.File, model: h5py.File, paths: Sequence[str]) -> None:
+def link_plot(file: h5py.File, model: h5py.File, paths: Sequence[str]) -> None:
     """The default plot: links to the same datasets as in the part."""
     data = file.create_group(DATA)
     data.attrs.update(model[DATA].attrs)

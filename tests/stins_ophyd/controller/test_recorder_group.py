@@ -8,7 +8,7 @@ import pytest
 from stins import Share
 from stins.control import JoinRequest, PrepareRequest, Preview, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins_ophyd.controller.fold import dealt, fold, silence
-from stins_ophyd.controller.ledger import Ledger, Member, Standing
+from stins_ophyd.controller.ledger import Ledger, Member, Shown, Standing
 
 ORDER = PrepareRequest(series_id="s", filename="scan.h5", frames_expected=9)
 WHY = "recorder 1: no heartbeat"
@@ -251,3 +251,27 @@ def test_an_observer_learns_of_the_joined_file_from_the_recorder_that_wrote_it()
     joined = SeriesStatus(series_id="s", state=SeriesState.COMPLETE, file="/data/scan.h5")
     one = msgspec.structs.replace(at(0, STATES.COMPLETE), joined=joined)
     assert fold(heard(one, at(1, STATES.COMPLETE), order=None)).series == joined
+
+
+# -- what is shown of a series that runs ----------------------------------------------------------
+
+
+def growing(*rows: int, **counts: Any) -> Ledger:
+    parts = [at(index, rows=row, dataset="/d" if row else None, **counts) for index, row in enumerate(rows)]
+    return heard(*parts)
+
+
+def test_parts_are_shown_as_one_once_each_has_a_frame() -> None:
+    assert growing(1, 0).to_show is None
+    begun = growing(1, 1)
+    assert begun.to_show == JoinRequest(series_id="s", filename="scan.h5", count=2, frames_expected=9)
+    assert begun.showing(Shown.SHOWN).to_show is None
+
+
+def test_what_is_shown_is_hidden_once_a_frame_is_discarded() -> None:
+    assert growing(1, 1, discarded=1).to_show is None
+    shown = growing(1, 1).showing(Shown.SHOWN)
+    assert shown.to_hide is None
+    discarding = shown.heard(1, among(at(1, rows=1, dataset="/d", discarded=1), 2))
+    assert discarding.to_hide == JoinRequest(series_id="s", filename="scan.h5", count=2, frames_expected=9)
+    assert discarding.showing(Shown.HIDDEN).to_hide is None
