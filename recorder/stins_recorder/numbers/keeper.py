@@ -4,10 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
-from stins.control import SeriesStatus
+from stins.control import SeriesState, SeriesStatus
 
 from ..errors import RecorderError
 from .job import Job
@@ -57,6 +58,8 @@ class NumbersKeeper:
             return
         with self._news:
             job = self._jobs.get(series.file)
+            if job is None and series.state is not SeriesState.OPEN and not Path(series.file).exists():
+                return  # the last one of a recorder before, which somebody has moved since
             if job is None or job.status.series_id != series.series_id:
                 self._jobs.pop(series.file, None)
                 self._jobs[series.file] = Job(series)

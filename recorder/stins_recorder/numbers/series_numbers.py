@@ -11,7 +11,7 @@ from .asked import numbers_file
 from .frames import Frames
 from .messages import Done, Work, kept_rows
 from .reduce import reduce_frames
-from .sidecar import Sidecar
+from .sidecar import Sidecar, finished_rows
 
 __all__ = ["SeriesNumbers"]
 
@@ -24,18 +24,24 @@ class SeriesNumbers:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._frames = Frames(path)
-        self._sidecar = Sidecar(numbers_file(path), self._frames.asked)
         self._names = names_of(self._frames.asked.request)
+        self._sidecar: Sidecar | None = None
 
     def advance(self, work: Work) -> Done:
         """Computes a batch of what there is to compute."""
+        if self._sidecar is None:
+            path = numbers_file(self.path)
+            if work.over and finished_rows(path, self._frames.asked) == work.rows:
+                # A recorder that is started anew asks after the series that was its last.
+                return Done(file=str(self.path), rows=work.rows, generation=work.generation, complete=True)
+            self._sidecar = Sidecar(path, self._frames.asked)
         sidecar = self._sidecar
         kept = kept_rows(sidecar.rows, sidecar.generation, work.generation, work.rewound_to)
         sidecar.rewind(min(kept, work.rows) if work.over else kept, work.generation)
         values: dict[str, Numbers] = {}
         size = 0
         if sidecar.rows < work.rows:
-            values, size = self._batch(work)
+            values, size = self._batch(work, sidecar.rows)
             sidecar.put(values)
         complete = work.over and sidecar.rows == work.rows
         if complete:
@@ -50,9 +56,8 @@ class SeriesNumbers:
             size_bytes=size,
         )
 
-    def _batch(self, work: Work) -> tuple[dict[str, Numbers], int]:
-        """The numbers of the rows that follow, and how many bytes these are."""
-        first = self._sidecar.rows
+    def _batch(self, work: Work, first: int) -> tuple[dict[str, Numbers], int]:
+        """The numbers of some rows from the first on, and how many bytes these are."""
         last = min(work.rows, first + (work.most or _MOST_ROWS))
         if work.skip:
             return {name: np.full(last - first, np.nan) for name in self._names}, 0
@@ -64,4 +69,5 @@ class SeriesNumbers:
 
     def close(self) -> None:
         """Closes its file. Closing twice does no harm."""
-        self._sidecar.close()
+        if self._sidecar is not None:
+            self._sidecar.close()

@@ -20,7 +20,7 @@ from ..nexus import now_iso
 from ..storage import HDF5_ERRORS, change, claim, create_file, open_swmr, repair_open, settle
 from .asked import FRAME_NUMBERS, Asked, described
 
-__all__ = ["SERIES_MARK", "Sidecar"]
+__all__ = ["SERIES_MARK", "Sidecar", "finished_rows"]
 
 #: The attribute of the file that says of which series it is.
 SERIES_MARK = "series_mark"
@@ -99,6 +99,17 @@ class Sidecar:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def finished_rows(path: Path, asked: Asked) -> int | None:
+    """How many rows a file of numbers has that is finished; None where it is not, or is not there."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get(SERIES_MARK) != asked.mark or "end_time" not in file["/entry"]:
+                return None
+            return int(file[_PROGRESS][0])
+    except HDF5_ERRORS:
+        return None
 
 
 def _claimed(path: Path, asked: Asked) -> int:

@@ -49,3 +49,10 @@ def test_numbers_that_are_not_there_are_one_finding(
 ) -> None:
     damage(numbered[1])
     assert broken(numbered[0]) == {"numbers.beside"}
+
+
+def test_what_is_finished_is_left_as_it_is(numbered: tuple[Path, Path]) -> None:
+    path, beside = numbered
+    before = beside.stat().st_mtime_ns
+    done = SeriesNumbers(path).advance(Work(file=str(path), rows=3, over=True))
+    assert (done.complete, done.rows, beside.stat().st_mtime_ns) == (True, 3, before)

@@ -187,40 +187,31 @@ def test_a_process_that_is_stopped_keeps_no_recording_waiting(chain: Chain) -> N
     equal(columns(series.file or ""), expected(*range(200)))
 
 
-def test_a_series_in_data_files_whose_writer_is_killed_has_them_all(start_chain: Callable[..., Chain]) -> None:
+def test_a_series_in_data_files_whose_writer_and_recorder_are_killed_has_them_all(
+    start_chain: Callable[..., Chain],
+) -> None:
     chain = start_chain(replay=True, frames_per_file=3)
-    begin(chain, "pieces", frames_expected=8)
+    begin(chain, "pieces", frames_expected=10)
     chain.frames(0, 1, 2, 3)
     chain.flushed(4)
     numbered(chain, 4)
     writer = chain.recorder.status.writer_pid
     assert writer is not None
     os.kill(writer, signal.SIGKILL)
-    chain.frames(4, 5, 6, 7)
-    chain.end()
-    chain.serve_to_end()
-    series = done(chain)
-    assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
-    equal(columns(series.file or ""), expected(*range(8)))
-
-
-def test_a_recorder_that_is_killed_goes_on_with_them(start_chain: Callable[..., Chain]) -> None:
-    chain = start_chain(replay=True)
-    begin(chain, "revived")
-    chain.frames(0, 1)
-    chain.flushed(2)
-    numbered(chain, 2)
+    chain.frames(4, 5)
+    chain.flushed(6)
+    numbered(chain, 6)
     chain.recorder.process.kill()
     chain.recorder.process.wait()
     chain.recorder.close()
     wait_until(lambda: not process(chain))
     chain.restart()
-    chain.frames(2, 3)
+    chain.frames(6, 7, 8, 9)
     chain.end()
     chain.serve_to_end()
     series = done(chain)
     assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
-    equal(columns(series.file or ""), expected(*range(4)))
+    equal(columns(series.file or ""), expected(*range(10)))
 
 
 def test_what_cannot_be_asked_for_is_refused_before_the_series(chain: Chain) -> None:
