@@ -48,20 +48,22 @@ def main() -> int:
         sender(("recorder",)) as (sending, links),
         recorder(Path(root), *links["recorder"]) as recording,
     ):
+        # With numbers: the process that computes them is started once, and its libraries are not what is measured.
+        _ask_for_numbers(recording, "warm-up.h5")
         _series(sending, recording, case, frames, "warm-up.h5")
-        (recording.root / "warm-up.h5").unlink()
+        _wait_for_numbers(recording, frames)
+        _remove(recording, "warm-up")
         for number in tqdm(range(options.rounds), unit="round"):
             rates = {}
             for consumer in _CONSUMERS:
                 name = f"{consumer}-{number}.h5"
                 if consumer == "numbers":
-                    recording.client.post("/prepare", PrepareRequest(series_id=name, filename=name, numbers=_NUMBERS))
+                    _ask_for_numbers(recording, name)
                 with _consumer(consumer, recording):
                     rates[consumer], missing = _series(sending, recording, case, frames, name)
                 if consumer == "numbers":
                     behind.append(_wait_for_numbers(recording, frames))
-                for path in recording.root.glob(f"{consumer}-{number}*.h5"):
-                    path.unlink()
+                _remove(recording, f"{consumer}-{number}")
                 lost += missing
             rounds.append(rates)
     report = {"case": case.name, "frames": frames, "frames_lost": lost}
@@ -92,6 +94,15 @@ def _series(sending: Remote, recording: Recorder, case: Case, frames: int, name:
     closing.close()
     assert closing.series is not None
     return frames / seconds, frames - closing.series.written
+
+
+def _remove(recording: Recorder, stem: str) -> None:
+    for path in recording.root.glob(f"{stem}*.h5"):
+        path.unlink()
+
+
+def _ask_for_numbers(recording: Recorder, name: str) -> None:
+    recording.client.post("/prepare", PrepareRequest(series_id=name, filename=name, numbers=_NUMBERS))
 
 
 def _wait_for_numbers(recording: Recorder, frames: int) -> float:
