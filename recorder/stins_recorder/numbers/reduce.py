@@ -75,9 +75,12 @@ def _of_integers(pixels: Pixels, mask: Pixels | None, saturation: float | None) 
 
     def saturated() -> Numbers:
         pixels[:, left_out] = limits.min
+        found = np.zeros(len(pixels))
+        # Most frames have none, and a maximum is found thirty times as fast as they are counted.
+        for row in np.flatnonzero(pixels.max(axis=1) >= highest):
+            found[row] = np.count_nonzero(pixels[row] >= highest)
         # Where a limit is below all numbers there are, those that do not count must not reach it either.
-        reached = np.count_nonzero(pixels >= highest, axis=1)
-        return np.asarray(reached - (len(left_out) if limits.min >= highest else 0), float)
+        return found - (len(left_out) if limits.min >= highest else 0)
 
     return {
         "sum": total,
