@@ -1,6 +1,7 @@
 """The numbers of frames: arithmetic on pixels, and nothing else."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -63,18 +64,27 @@ def _of_integers(pixels: Pixels, mask: Pixels | None, saturation: float | None) 
     left_out = np.flatnonzero(~mask) if mask is not None else np.empty(0, np.intp)
     count = pixels.shape[1] - len(left_out)
     limits = np.iinfo(pixels.dtype)
+    now: int | None = None
+
+    def leave_out(value: int) -> None:
+        """Lets them be of no account: without a sign one value does for everything."""
+        nonlocal now
+        if now != value:
+            pixels[:, left_out] = now = value
+
     highest = limits.max if saturation is None else saturation
 
+    @cache
     def total() -> Numbers:
-        pixels[:, left_out] = 0
+        leave_out(0)
         return np.asarray(pixels.sum(axis=1, dtype="u8" if pixels.dtype.kind == "u" else "i8"), float)
 
     def largest() -> Numbers:
-        pixels[:, left_out] = limits.min
+        leave_out(int(limits.min))
         return np.asarray(pixels.max(axis=1), float) if count else np.full(len(pixels), np.nan)
 
     def saturated() -> Numbers:
-        pixels[:, left_out] = limits.min
+        leave_out(int(limits.min))
         found = np.zeros(len(pixels))
         # Most frames have none, and a maximum is found thirty times as fast as they are counted.
         for row in np.flatnonzero(pixels.max(axis=1) >= highest):
