@@ -111,6 +111,7 @@ class GroupWatch:
         self._silent_since: dict[int, float] = {}
         self._closed = False
         self._began = 0.0
+        self._showing: threading.Thread | None = None
         # Reentrant: whoever is told may look again. It orders what is told, and wakes the joining thread.
         self._news = threading.Condition(threading.RLock())
         self._watches: list[Watch[RecorderStatus]] = [
@@ -138,6 +139,8 @@ class GroupWatch:
             watch.close()
         if threading.current_thread() is not self._thread:
             self._thread.join(_JOIN_S)
+            if self._showing is not None:
+                self._showing.join(_JOIN_S)
 
     def _hears(self, index: int) -> Changed:
         def heard(status: RecorderStatus) -> None:
@@ -168,7 +171,7 @@ class GroupWatch:
     # -- joining --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """One after the other: what is shown is in no way of what is joined."""
+        """One after the other."""
         while (found := self._await_work()) is not None:
             work, request = found
             work(request)
@@ -198,9 +201,13 @@ class GroupWatch:
         self._update(lambda ledger: ledger.tried(request, joined, problem))
 
     def _show(self, request: JoinRequest) -> None:
-        self._try("/show", request)
+        """Beside: it has the time that is left, and a series that ends meanwhile must not wait for it."""
+        self._showing = threading.Thread(target=self._try, args=("/show", request), name="show", daemon=True)
+        self._showing.start()
 
     def _hide(self, request: JoinRequest) -> None:
+        if self._showing is not None:
+            self._showing.join(_JOIN_S)
         self._try("/hide", request)
 
     def _try(self, path: str, request: JoinRequest) -> None:
