@@ -1,11 +1,15 @@
 """Getting one run's documents into a catalogue: as they come, or all of them at once."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
+from stins import StinsError
+
+from .extent import extent_in, extent_of
 from .spool import SpooledRun
 
-__all__ = ["Delivery", "deliver_whole", "said"]
+__all__ = ["Delivery", "deliver_whole", "remove", "said"]
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +47,16 @@ class Delivery:
     def give_up(self, error: Exception) -> None:
         """Its documents cannot be kept any more."""
         self.over = True
-        self.run.close()
+        with suppress(OSError):
+            self.run.set_aside()
+        room = " Is there room, and may this user write there?" if isinstance(error, OSError) else ""
         log.error(
-            "catalogue: documents of run %s cannot be kept in %s: %s; the catalogue gets no more of this run, which is "
-            "not disturbed. Is there room, and may this user write there?",
+            "catalogue: documents of run %s cannot be kept: %s; the catalogue gets no more of this run, which is not "
+            "disturbed; those before stand in %s.%s",
             self.run.uid,
-            self.run.path,
             said(error),
+            self.run.path,
+            room,
         )
 
     def _write_new(self) -> None:
@@ -81,7 +88,7 @@ class Delivery:
     def _end(self, *, delivered: bool) -> None:
         self.over, self.delivered = True, delivered
         if delivered:
-            self.run.discard()
+            remove(self.run)
         else:
             self.run.close()
 
@@ -90,14 +97,46 @@ def deliver_whole(catalog: Any, run: SpooledRun) -> bool:
     """Writes all that there is of a run, instead of what the catalogue may have of it; whether that was needed.
 
     A run that is there with its end is left as it is.
+
+    Raises:
+        StinsError: the file is damaged, or has less than the catalogue: nothing is changed.
     """
     with_it = _find(catalog, run.uid)
+    if with_it is not None and with_it.metadata.get("stop"):
+        return False
+    extent = _extent_of(run)
     if with_it is not None:
-        if with_it.metadata.get("stop"):
-            return False
+        _check_less(extent_in(with_it), extent, run)
         with_it.delete(recursive=True, external_only=False)  # the detector's files are not the catalogue's, they stay
     _bursts().write_whole(catalog, run.everything())
     return True
+
+
+def remove(run: SpooledRun) -> None:
+    """The catalogue has it all: its file goes."""
+    try:
+        run.discard()
+    except OSError as error:
+        run.close()
+        log.warning("catalogue: it has run %s, whose file %s cannot be removed: %s", run.uid, run.path, error)
+
+
+def _extent_of(run: SpooledRun) -> dict[str, int]:
+    """Read through once, before anything is changed."""
+    documents = run.everything()
+    name, _ = next(documents, ("", {}))
+    if name != "start":
+        raise StinsError(f"{run.path}: got {name or 'no document'} as its first document, expected start")
+    return extent_of(documents)
+
+
+def _check_less(there: dict[str, int], here: dict[str, int], run: SpooledRun) -> None:
+    for stream, events in there.items():
+        if events > here.get(stream, 0):
+            raise StinsError(
+                f"{run.path}: got {here.get(stream, 0)} events of {stream}, expected at least the {events} that the "
+                "catalogue has: the file lacks its end, and the run is left as it is there; remove the file"
+            )
 
 
 def _bursts() -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from .delivery import deliver_whole, said
-from .spool import SpooledRun, left_in
+from .delivery import deliver_whole, remove, said
+from .spool import INCOMPLETE, SpooledRun, left_in
 
 __all__ = ["Leftovers", "Resent", "resend_runs"]
 
@@ -39,7 +39,7 @@ def resend_runs(catalog: Any, folder: Path) -> Iterator[Resent]:
 
     A run of a session that goes on is left to it. Doing this twice does no harm.
     """
-    yield from (_resend(catalog, path) for path in left_in(folder))
+    yield from (_resend(catalog, path) for path in left_in(folder, (".jsonl", INCOMPLETE)))
 
 
 def _resend(catalog: Any, path: Path) -> Resent:
@@ -54,23 +54,33 @@ def _resend(catalog: Any, path: Path) -> Resent:
         run.close()
         log.debug("this is how %s failed", run.path, exc_info=True)
         return Resent(run.uid, run.path, problem=said(error))
-    run.discard()
+    remove(run)
     return Resent(run.uid, run.path, written=written)
 
 
 class Leftovers:
-    """The runs in a folder that no session holds, one at a time; all of them again when the catalogue is well again."""
+    """The runs in a folder that no session holds, one at a time; all of them again when the catalogue is well again.
+
+    `failed` says that there is one that the catalogue may take then.
+    """
 
     def __init__(self, catalog: Any, folder: Path) -> None:
         self._catalog = catalog
         self._folder = folder
         self._attempts: Counter[Path] = Counter()
+        self.failed = False
         self._failures = 0
         self._files: Iterator[Path] | None = left_in(folder)
 
     def again(self) -> None:
-        """The catalogue took something: it may take these too."""
-        self._failures, self._files = 0, left_in(self._folder)
+        """The catalogue took something: it may take these too, if there are any."""
+        if self.failed:
+            self.failed = False
+            self._failures, self._files = 0, left_in(self._folder)
+
+    def leave(self) -> None:
+        """No more of them for now."""
+        self._files = None
 
     @property
     def some(self) -> bool:
@@ -89,6 +99,7 @@ class Leftovers:
         if not resent.problem:
             log.info("catalogue: it has run %s now, from %s", resent.uid, resent.file)
         elif resent.problem != _HELD:
+            self.failed = True
             self._failures += 1
             self._attempts[resent.file] += 1
             if self._attempts[resent.file] == 1:

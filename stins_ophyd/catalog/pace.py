@@ -29,6 +29,10 @@ class Pace:
             return None
         return max(min(self._last + _LULL_S, self._first + _PERIOD_S), self._rested) - now
 
+    def rested_in(self, now: float) -> float:
+        """In how many seconds something else may be written."""
+        return max(self._rested - now, 0.0)
+
     def begin(self) -> None:
         """What has gathered is being written."""
         self._first = None

@@ -7,6 +7,8 @@ from typing import Any
 from bluesky_tiled_plugins import CatalogOfBlueskyRuns
 from bluesky_tiled_plugins.clients.bluesky_run import BlueskyRunV2, BlueskyRunV3
 
+from stins import StinsError
+
 __all__ = ["RunsCatalog", "as_runs"]
 
 
@@ -19,11 +21,19 @@ class RunsCatalog(CatalogOfBlueskyRuns):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.catch_up: Callable[[], object] = lambda: None
+        self.catch_up: Callable[[], bool] = lambda: True
 
     def __getitem__(self, key: Any) -> Any:
-        """A run, by its uid or its beginning, its scan_id, or -1 for the latest."""
-        self.catch_up()
+        """A run, by its uid or its beginning, its scan_id, or -1 for the latest.
+
+        Raises:
+            StinsError: the latest is asked for, and what was recorded is not all written.
+        """
+        if not self.catch_up() and isinstance(key, int) and key < 0:
+            raise StinsError(
+                f"catalog[{key}]: the latest run here is not the latest that was taken: the catalogue is behind, or "
+                "does not answer; ask for a run by its uid"
+            )
         return super().__getitem__(key)
 
     def __iter__(self) -> Iterator[Any]:

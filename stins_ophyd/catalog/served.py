@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from stins import RemoteError
+from stins import RemoteError, StinsError
 
 from ..processes import DaemonProcess
 from .tiled import with_tiled
@@ -41,8 +42,12 @@ def connect_catalog(uri: str, api_key: str | None = None) -> Any:
 def _knock(uri: str) -> None:
     """Tiled's client would try for half a minute."""
     parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise StinsError("expected an address such as http://127.0.0.1:8000")
+    if getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname):
+        return  # the proxy knows the way, not we
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    socket.create_connection((parts.hostname or "", port), _KNOCK_S).close()
+    socket.create_connection((parts.hostname, port), _KNOCK_S).close()
 
 
 class ServedCatalog:

@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
@@ -12,9 +12,12 @@ import numpy as np
 
 from stins import StinsError
 
-__all__ = ["Document", "SpooledRun", "left_in"]
+__all__ = ["INCOMPLETE", "Document", "SpooledRun", "left_in"]
 
 Document = tuple[str, dict[str, Any]]
+#: The file of a run whose documents could not all be kept.
+INCOMPLETE = ".incomplete"
+_UNKEPT_BYTES = 10_000_000
 
 
 class SpooledRun:
@@ -25,10 +28,11 @@ class SpooledRun:
 
     def __init__(self, path: Path, file: IO[bytes], *, complete: bool = False) -> None:
         self.path = path
-        self.uid = path.stem
+        self.uid = path.name.partition(".")[0]
         self.complete = complete
         self._file = file
-        self._read = 0
+        self._read = self._size = 0
+        self._unkept = b""
 
     @classmethod
     def new(cls, folder: Path, uid: str) -> Self:
@@ -56,10 +60,26 @@ class SpooledRun:
         return cls(path, _locked(path, "rb+"), complete=True)
 
     def append(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Keeps one document. It is not forced to the disk: it survives this process, not the machine."""
-        line = json.dumps({"name": name, "doc": doc}, default=_plain).encode() + b"\n"
-        if (written := self._file.write(line)) != len(line):
-            raise OSError(errno.ENOSPC, f"got room for {written} bytes, expected {len(line)}")
+        """Keeps one document. It is not forced to the disk: it survives this process, not the machine.
+
+        What the disk has no room for waits for the next one, up to 10 MB, until the run ends.
+
+        Raises:
+            OSError: it cannot be kept; the file ends with the last document that could.
+        """
+        self._unkept += json.dumps({"name": name, "doc": _keyed(doc)}, default=_plain).encode() + b"\n"
+        try:
+            if (written := self._file.write(self._unkept)) != len(self._unkept):
+                raise OSError(errno.ENOSPC, f"got room for {written} bytes, expected {len(self._unkept)}")
+        except OSError:
+            with suppress(OSError):  # it is no file that could have grown
+                self._file.truncate(self._size)
+                self._file.seek(self._size)
+            if name == "stop" or len(self._unkept) > _UNKEPT_BYTES:
+                raise
+            return
+        self._size += len(self._unkept)
+        self._unkept = b""
         self.complete = self.complete or name == "stop"
 
     def take(self) -> list[Document]:
@@ -75,9 +95,25 @@ class SpooledRun:
         return documents
 
     def everything(self) -> Iterator[Document]:
-        """All documents that are there, whatever was taken."""
+        """All documents that are there, whatever was taken; of a file whose end is damaged, those before that.
+
+        Raises:
+            StinsError: it is damaged elsewhere.
+        """
         with self.path.open("rb") as file:
-            yield from (_parse(line, self.path) for line in file if line.endswith(b"\n"))
+            damaged: StinsError | None = None
+            for line in file:
+                if damaged is not None:
+                    raise damaged
+                try:
+                    yield _parse(line, self.path)
+                except StinsError as error:  # the last line, of a process or a machine that died
+                    damaged = error
+
+    def set_aside(self) -> None:
+        """It lacks documents: no session sends it by itself."""
+        self.path = self.path.rename(self.path.with_suffix(INCOMPLETE))
+        self.close()
 
     def close(self) -> None:
         """Leaves the file to others."""
@@ -89,11 +125,11 @@ class SpooledRun:
         self.close()
 
 
-def left_in(folder: Path) -> Iterator[Path]:
+def left_in(folder: Path, kinds: Collection[str] = (".jsonl",)) -> Iterator[Path]:
     """The files of runs in a folder, the oldest first, if they are there when their turn comes."""
     files, ages = list[Path](), list[tuple[float, Path]]()
     with suppress(FileNotFoundError):  # the folder has gone
-        files = list(folder.glob("*.jsonl"))
+        files = [path for path in folder.iterdir() if path.suffix in kinds]
     for path in files:
         with suppress(FileNotFoundError):  # it was sent meanwhile
             ages.append((path.stat().st_mtime, path))
@@ -124,3 +160,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return list(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _keyed(value: Any) -> Any:
+    """With keys that JSON has: text."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _keyed(item) for key, item in value.items()}
+    return [_keyed(item) for item in value] if isinstance(value, list | tuple) else value

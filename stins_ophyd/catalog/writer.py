@@ -42,7 +42,7 @@ def record_runs(engine: RunEngine, catalog: Any, spool: Path | str) -> "RunWrite
     token = engine.subscribe(writer)
     writer.on_stop = lambda: engine.unsubscribe(token)
     if hasattr(catalog, "catch_up"):
-        catalog.catch_up = lambda: writer.wait(_CATCH_UP_S)
+        catalog.catch_up = writer.catch_up
     return writer
 
 
@@ -63,7 +63,7 @@ class RunWriter:
         self._changed = threading.Condition()
         self._pace = Pace()
         self._taken = self._written = self._urgent = 0
-        self._stopping = False
+        self._stopping = self._behind = False
         self.on_stop: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._work, name="catalogue", daemon=True)
         self._thread.start()
@@ -77,13 +77,30 @@ class RunWriter:
             self._lose(name, doc, error)
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits until all that was taken so far is written, or kept because the catalogue failed; whether it is."""
+        """Waits until all that was taken so far is written, or kept because the catalogue failed; whether it is.
+
+        What earlier sessions left is waited for, too.
+        """
+        return self._wait(timeout_s, lambda: not self._left.some)
+
+    def catch_up(self) -> bool:
+        """Waits as who looks for a run does: up to 30 s, once; whether what was taken is there."""
+        caught_up = self._wait(0.0 if self._behind else _CATCH_UP_S, lambda: True)
+        self._behind = not caught_up
+        if not caught_up:
+            log.warning("catalogue: it is behind, or does not answer: the latest runs are not there yet")
+        return caught_up
+
+    def _wait(self, timeout_s: float, and_so: Callable[[], bool]) -> bool:
         with self._changed:
             taken = self._taken
             self._urgent += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: self._caught_up(taken), timeout_s)
+                self._changed.wait_for(
+                    lambda: not self._thread.is_alive() or (self._written >= taken and and_so()), timeout_s
+                )
+                return self._written >= taken and and_so()
             finally:
                 self._urgent -= 1
 
@@ -102,9 +119,6 @@ class RunWriter:
                 self._spool,
             )
         return not self._thread.is_alive()
-
-    def _caught_up(self, taken: int) -> bool:
-        return not self._thread.is_alive() or (self._written >= taken and not self._left.some)
 
     # -- in the RunEngine's thread --------------------------------------------------------------
 
@@ -139,25 +153,40 @@ class RunWriter:
     # -- in the writer's own --------------------------------------------------------------------
 
     def _work(self) -> None:
-        try:
-            while (work := self._await_work()) is not None:
+        while (work := self._await_work()) is not None:
+            try:
                 work()
-                with self._changed:
-                    self._changed.notify_all()
-        except Exception:
-            log.exception("catalogue: nothing more is written in this session; documents are kept in %s", self._spool)
-        finally:
-            for delivery in self._runs.values():
-                delivery.run.close()  # of a run that had no end yet
+            except Exception:  # a thread that died would leave all that follows unwritten
+                self._left.leave()
+                log.exception("catalogue: this went wrong here; documents are kept in %s", self._spool)
+            with self._changed:
+                self._changed.notify_all()
+        for delivery in self._runs.values():
+            delivery.run.close()  # of a run that had no end yet
 
     def _await_work(self) -> Callable[[], None] | None:
         """Waits until there is something to do; None once there will not be."""
         with self._changed:
-            while not (self._stopping or self._left.some or self._due()):
-                self._changed.wait(self._pace.due_in(time.monotonic()))
+            while not (self._stopping or self._due() or self._may_resend()):
+                self._changed.wait(self._next_in())
             if self._due() or (self._stopping and self._written < self._taken):
                 return self._write_burst
-            return None if self._stopping else self._left.send_one
+            return None if self._stopping else self._resend
+
+    def _next_in(self) -> float | None:
+        now = time.monotonic()
+        moments = [self._pace.due_in(now), self._pace.rested_in(now) if self._left.some else None]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _may_resend(self) -> bool:
+        """What was left has time: while a run goes on, it is no more than a burst."""
+        return self._left.some and (not self._runs or self._pace.rested_in(time.monotonic()) <= 0)
+
+    def _resend(self) -> None:
+        began = time.monotonic()
+        self._left.send_one()
+        now = time.monotonic()
+        self._pace.end(now, took=now - began)
 
     def _due(self) -> bool:
         due_in = self._pace.due_in(time.monotonic())
@@ -176,7 +205,9 @@ class RunWriter:
             now = time.monotonic()
             self._pace.end(now, took=now - began)
             self._runs = {uid: delivery for uid, delivery in self._runs.items() if not delivery.over}
-        if any(delivery.delivered for delivery in deliveries):
+        over = [delivery for delivery in deliveries if delivery.over]
+        self._left.failed |= any(not delivery.delivered for delivery in over)
+        if any(delivery.delivered for delivery in over):
             self._left.again()
 
 

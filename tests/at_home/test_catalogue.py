@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,10 +18,10 @@ import hdf5plugin  # noqa: F401  # registers the filters
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from ophyd.sim import SynAxis
+from ophyd.sim import SynAxis, det
 
 from stins.control import SeriesState
-from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs
+from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs, resend_runs
 from stins_ophyd.catalog import RunWriter
 from tests.at_home.catalogue_kit import DEADLINE_S, Reader, sent, when
 from tests.stins_ophyd.chain import SHAPE, Chain, Documents
@@ -198,7 +199,7 @@ def test_a_catalogue_that_hangs_does_not_hold_up_a_run(
     with closing(sqlite3.connect(folder / "catalog.db", isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")
         (uid,) = engine(bp.count([detector], 5))
-        assert not recording.wait(0)
+        assert not recording.wait(1.5)  # it takes a fifth of that where nothing hangs
         database.execute("ROLLBACK")
     assert documents.stop["exit_status"] == "success"
     assert recording.wait(DEADLINE_S)
@@ -237,6 +238,62 @@ def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
     assert np.array_equal(catalog[uid]["primary"]["det_image"].read(), sent(chain, 1))
     assert catalog[uid].metadata["stop"] == documents.stop
     assert list(spool.iterdir()) == []
+
+
+_KILLED = """
+import os, signal, sys
+from bluesky import RunEngine
+from bluesky.plans import count
+from ophyd.sim import det
+from stins_ophyd import record_runs
+
+class Nowhere:  # it has nothing to write to, and does not get to it
+    def new_variation(self):
+        return self
+
+engine = RunEngine({}, context_managers=[])
+record_runs(engine, Nowhere(), sys.argv[1])
+engine.subscribe(lambda name, doc: doc["seq_num"] == 2 and os.kill(os.getpid(), signal.SIGKILL), "event")
+engine(count([det], 3))
+"""
+
+
+def test_the_run_of_a_session_that_was_killed_is_sent_by_the_next_one(
+    engine: RunEngine, catalog: Any, spool: Path
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(spool)], timeout=DEADLINE_S, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (kept,) = spool.iterdir()
+    writer = record_runs(engine, catalog, spool)
+    assert writer.wait(DEADLINE_S)
+    assert writer.stop()
+    run = catalog[kept.stem]
+    assert (run.metadata.get("stop"), run["primary"]["det"].shape) == (None, (2,))
+    assert list(spool.iterdir()) == []
+
+
+def test_a_file_that_lacks_what_the_catalogue_has_changes_nothing_there(
+    engine: RunEngine, catalog: Any, spool: Path, recording: RunWriter
+) -> None:
+    files: list[bytes] = []
+    documents = Documents()
+    engine.subscribe(documents)
+
+    def keep() -> None:
+        (file,) = spool.glob("*.jsonl")
+        files.append(file.read_bytes())
+        assert recording.wait(DEADLINE_S)
+
+    when(engine, "event", lambda doc: doc["seq_num"] == 3, keep)
+    engine(bp.count([det], 3))
+    uid = documents.of("start")[0]["uid"]
+    catalog[uid].update_metadata({"stop": None})  # as one that a machine's death left
+    first, second, *_ = files[0].splitlines(keepends=True)
+    (spool / f"{uid}.jsonl").write_bytes(first + second + b"\0" * 500)
+    (resent,) = resend_runs(catalog, spool)
+    assert "got 0 events of primary, expected at least the 3 that the catalogue has" in resent.problem
+    assert catalog[uid]["primary"]["seq_num"].shape == (3,)
+    (spool / f"{uid}.jsonl").unlink()
 
 
 def test_a_run_that_becomes_another_while_it_is_written_is_written_anew(

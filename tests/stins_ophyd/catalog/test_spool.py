@@ -1,18 +1,20 @@
 """Documents on their way to a catalogue: kept on the disk, in order, by run."""
 
-import errno
 import json
 import os
+import resource
 import threading
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stins import StinsError
+from stins_ophyd.catalog.extent import extent_of
 from stins_ophyd.catalog.routes import Routes
-from stins_ophyd.catalog.spool import SpooledRun, left_in
+from stins_ophyd.catalog.spool import INCOMPLETE, SpooledRun, left_in
 
 
 def test_what_is_appended_is_taken_once_and_again_from_the_beginning(tmp_path: Path) -> None:
@@ -101,12 +103,61 @@ def test_a_line_that_is_no_document_is_named(tmp_path: Path) -> None:
         left.take()
 
 
-def test_a_full_disk_is_an_error_and_not_half_a_line(tmp_path: Path) -> None:
-    with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123  # no file of its own
-        run = SpooledRun(tmp_path / "a.jsonl", full)
-        with pytest.raises(OSError, match="No space left") as caught:
-            run.append("start", {})
-    assert caught.value.errno == errno.ENOSPC
+def test_a_disk_that_is_full_for_a_while_costs_no_document(tmp_path: Path) -> None:
+    with closing(SpooledRun.new(tmp_path, "a")) as run:
+        run.append("start", {"uid": "a"})
+        with room_for(run.path.stat().st_size + 10):
+            run.append("descriptor", {"uid": "d"})
+            assert run.take() == [("start", {"uid": "a"})]
+        run.append("stop", {"run_start": "a"})
+        assert (run.complete, [name for name, _ in run.take()]) == (True, ["descriptor", "stop"])
+
+
+def test_a_disk_that_stays_full_is_an_error_at_the_end_and_the_file_is_set_aside(tmp_path: Path) -> None:
+    run = SpooledRun.new(tmp_path, "a")
+    run.append("start", {"uid": "a"})
+    with room_for(run.path.stat().st_size + 10), pytest.raises(OSError, match=r"got room for 10 bytes|File too large"):
+        run.append("stop", {"run_start": "a"})
+    run.set_aside()
+    assert list(left_in(tmp_path)) == []
+    (aside,) = left_in(tmp_path, (INCOMPLETE,))
+    with closing(SpooledRun.left(aside)) as left:
+        assert (left.uid, list(left.everything())) == ("a", [("start", {"uid": "a"})])
+
+
+@pytest.mark.parametrize("tail", [b'{"name": "ev', b"\0" * 100, b"[]\n"])
+def test_a_file_with_a_damaged_end_is_read_up_to_there(tmp_path: Path, tail: bytes) -> None:
+    whole = json.dumps({"name": "start", "doc": {}}).encode() + b"\n"
+    (tmp_path / "a.jsonl").write_bytes(whole + tail)
+    with closing(SpooledRun.left(tmp_path / "a.jsonl")) as left:
+        assert list(left.everything()) == [("start", {})]
+    (tmp_path / "a.jsonl").write_bytes(whole + b"[]\n" + whole)
+    with closing(SpooledRun.left(tmp_path / "a.jsonl")) as left, pytest.raises(StinsError, match="expected a document"):
+        list(left.everything())
+
+
+def test_keys_that_json_has_not_are_text(tmp_path: Path) -> None:
+    with closing(SpooledRun.new(tmp_path, "a")) as run:
+        run.append("start", {"md": {np.int64(1): "a", (2, 3): {4: "b"}}})
+        assert run.take() == [("start", {"md": {"1": "a", "(2, 3)": {"4": "b"}}})]
+
+
+def test_how_far_documents_go_is_counted_by_stream() -> None:
+    descriptors = [("descriptor", {"uid": uid, "name": name}) for uid, name in (("1", "primary"), ("2", "baseline"))]
+    events = [("event", {"descriptor": "1"})] * 3 + [("event_page", {"descriptor": "2", "seq_num": [1, 2]})]
+    datum = ("stream_datum", {"descriptor": "1", "indices": {"start": 2, "stop": 5}})
+    assert extent_of([*descriptors, *events, datum]) == {"primary": 5, "baseline": 2}
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file can be longer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_each_document_goes_to_its_run_though_two_go_on_at_once() -> None:
