@@ -104,6 +104,26 @@ def test_a_fly_series_is_read_back(engine: RunEngine, detector: StinsDetector, c
 
 
 @pytest.mark.usefixtures("recording")
+@pytest.mark.parametrize("frames_per_event", [1, 4])
+def test_every_stream_that_a_descriptor_tells_of_is_read_back(
+    engine: RunEngine, detector: StinsDetector, catalog: Any, documents: Documents, frames_per_event: int
+) -> None:
+    """The image, and whatever else there is one of for each frame: as it stands in the file."""
+    (uid,) = engine(fly_series(detector, 12, frames_per_event=frames_per_event))
+    run, (descriptor,) = catalog[uid]["primary"], documents.of("descriptor")
+    told = {doc["data_key"]: doc for doc in documents.of("stream_resource")}
+    keys = [key for key, about in descriptor["data_keys"].items() if about.get("external") == "STREAM:"]
+    assert "det_image" in keys
+    for key in keys:
+        with h5py.File(told[key]["uri"].removeprefix("file://localhost"), swmr=True) as file:
+            recorded = file[told[key]["parameters"]["dataset"]][:12]
+        events = recorded.reshape(12 // frames_per_event, *descriptor["data_keys"][key]["shape"])
+        assert np.array_equal(run[key].read(), events), key
+        assert np.array_equal(run[key][2], events[2]), key
+        assert np.array_equal(run[key][1:3], events[1:3]), key
+
+
+@pytest.mark.usefixtures("recording")
 def test_each_threshold_of_an_eiger_is_read_back(engine: RunEngine, catalog: Any, chain: Chain) -> None:
     settings = {"threshold_2_enabled": True, "threshold_2_energy": 9000.0}
     with running("eiger", chain.root / "eiger", EIGER, **settings) as processes, device(processes) as eiger:
