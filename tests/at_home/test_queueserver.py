@@ -24,7 +24,6 @@ from bluesky_queueserver_api.zmq import REManagerAPI
 
 from stins_ophyd import Session, open_catalog, open_session
 from stins_ophyd.plans import __all__ as our_plans
-from stins_ophyd.plans import stubs
 from tests.at_home.services import PROFILE, copied_profile, queue_manager, redis_server
 
 # Tiled's own, and the queue server's: nothing that we could act on.
@@ -39,8 +38,6 @@ OPEN_S = 120.0
 PLAN_S, REPLY_S = 30.0, 10.0
 HOW_TO = PROFILE.parent / "docs" / "how-to" / "use-queueserver.md"
 TRIES = 3
-#: Parts of plans, which the profile has for the prompt.
-PARTS = {*stubs.__all__, "settings_wrapper"}
 BIN = Path(sys.executable).parent
 
 
@@ -186,7 +183,7 @@ def queue() -> Iterator[Queue]:
 
 def test_the_queue_offers_the_plans_and_devices_of_the_profile(queue):
     plans, devices = queue.api.plans_allowed()["plans_allowed"], queue.api.devices_allowed()["devices_allowed"]
-    assert plans.keys() == {"count", "scan", "rel_scan", "grid_scan", "list_scan", "mv", *our_plans} - PARTS
+    assert plans.keys() == {"count", "scan", "rel_scan", "grid_scan", "list_scan", "mv", *our_plans}
     assert devices.keys() == {"sim", "motor", "axis"}
     assert devices["sim"]["is_flyable"]
     assert "exposure_s" in devices["sim"]["components"]
