@@ -21,7 +21,7 @@ from bluesky import RunEngine
 from ophyd.sim import SynAxis, det
 
 from stins.control import SeriesState
-from stins_ophyd import StinsDetector, fly_series, open_catalog, record_runs, resend_runs
+from stins_ophyd import Controller, StinsDetector, fly_series, open_catalog, record_runs, resend_runs
 from stins_ophyd.catalog import RunWriter
 from tests.at_home.catalogue_kit import DEADLINE_S, Reader, sent, when
 from tests.stins_ophyd.chain import SHAPE, Chain, Documents
@@ -197,6 +197,33 @@ def test_another_process_reads_along_while_a_series_flies(
     assert 10 <= rows < 60
     assert recording.wait(DEADLINE_S)
     assert reader.ask(uid=uid, key="det_image", index=59)["values"] == frames[59].tolist()
+
+
+def test_another_process_reads_the_numbers_of_each_frame_along(
+    *,
+    engine: RunEngine,
+    controller: Controller,
+    documents: Documents,
+    chain: Chain,
+    recording: RunWriter,
+    reader: Reader,
+) -> None:
+    detector = StinsDetector(name="det", controller=controller, numbers=("sum", "max"))
+    detector.frames.put(2)
+
+    def look() -> Any:
+        assert recording.wait(DEADLINE_S)
+        uid = documents.of("start")[0]["uid"]
+        asked = (("det_frame_number", None), ("det_frame_sum", None), ("det_frame_max", [1, 2]))
+        return [reader.ask(uid=uid, key=key, index=index)["values"] for key, index in asked]
+
+    said = when(engine, "event", lambda doc: doc["seq_num"] == 2, look)
+    (uid,) = engine(bp.count([detector], 3))
+    frames = sent(chain, 6).reshape(3, 2, *SHAPE)
+    sums, highest = frames.sum(axis=(2, 3)), frames.max(axis=(2, 3))
+    assert said == [[[[0, 1], [2, 3]], sums[:2].tolist(), highest[1:2].tolist()]]
+    assert recording.wait(DEADLINE_S)
+    assert reader.ask(uid=uid, key="det_frame_sum", index=2)["values"] == sums[2].tolist()
 
 
 def test_a_session_that_ends_writes_its_last_run(catalog: Any, reader: Reader, tmp_path: Path) -> None:
