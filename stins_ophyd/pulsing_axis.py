@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,10 +66,9 @@ class PulsingAxis(Device):
         self.readback.name = name
         self._pulses = tuple(pulses)
         self._worker = Worker(f"{name}-worker", _JOIN_S)
-        self._flight: AxisFlight | None = None
+        self._course: AxisFlight | None = None
+        self._flight = _Flight()
         self._kicked_off = False
-        self._stopped = threading.Event()
-        self._reached: list[dict[str, Any]] = []
 
     @property
     def position(self) -> float:
@@ -76,26 +76,22 @@ class PulsingAxis(Device):
         return float(self.readback.get())
 
     def set(self, value: float, **_: Any) -> ProgressStatus:
-        """Goes there at once."""
-        status = ProgressStatus(self, target=1, unit="points", what="set")
-        self.readback.put(value)
-        status.set_finished()
-        return status
+        """Goes there at once; a flight that is under way is stopped first."""
+        self._end_flight()
+        return self._go(value, "set")
 
     def prepare(self, value: AxisFlight) -> ProgressStatus:
         """Goes to where the flight begins; one that is under way still, of a plan that was broken off, is stopped."""
         if not isinstance(value, AxisFlight):
             raise StinsError(f"{self.name}: prepare: got {value!r}, expected an AxisFlight")
-        self.stop()
-        self._worker.join()
-        self._flight, self._kicked_off, self._reached = value, False, []
-        return self.set(value.start)
+        self._end_flight()
+        self._course, self._flight, self._kicked_off = value, _Flight(), False
+        return self._go(value.start, "prepare")
 
     def kickoff(self) -> ProgressStatus:
         """Ready to fly: `complete` does."""
-        if self._flight is None:
+        if self._course is None:
             raise StinsError(f"{self.name}: kickoff: not prepared; prepare it with an AxisFlight first")
-        self._stopped.clear()
         self._kicked_off = True
         status = ProgressStatus(self, target=1, unit="points", what="kickoff")
         status.set_finished()
@@ -103,17 +99,23 @@ class PulsingAxis(Device):
 
     def complete(self) -> ProgressStatus:
         """Done at the last point, behind its pulse; fails with what a pulse failed with."""
-        flight = self._flight
-        if flight is None or not self._kicked_off:
+        course, flight = self._course, self._flight
+        if course is None or not self._kicked_off:
             raise StinsError(f"{self.name}: complete: not kicked off; kick it off first")
-        self._flight = None
-        status = ProgressStatus(self, target=flight.points, unit="points", what="complete")
-        self._worker.run(status, lambda: self._fly(flight, status.progress))
+        self._course = None
+        status = ProgressStatus(self, target=course.points, unit="points", what="complete")
+        self._worker.run(status, lambda: self._fly(course, flight, status.progress))
         return status
 
     def stop(self, success: bool = False) -> None:  # noqa: ARG002  # the RunEngine says it by name
         """Stays where it is; a flight that is under way fails."""
-        self._stopped.set()
+        self._flight.stopped.set()
+
+    def unstage(self) -> list[object]:
+        """However the run ended, nothing moves or pulses any more."""
+        self._end_flight()
+        unstaged: list[object] = super().unstage()
+        return unstaged
 
     def pause(self) -> None:
         """A flight cannot go on after a pause: its pulses would come at other times than its points."""
@@ -129,20 +131,39 @@ class PulsingAxis(Device):
 
     def collect(self) -> Iterator[dict[str, Any]]:
         """An event for each point that was reached and not told yet."""
-        reached, self._reached = self._reached, []
-        yield from reached
+        reached = self._flight.reached
+        while reached:
+            yield reached.popleft()
 
-    def _fly(self, flight: AxisFlight, progress: Callable[[int], None]) -> None:
+    def _go(self, position: float, what: str) -> ProgressStatus:
+        status = ProgressStatus(self, target=1, unit="points", what=what)
+        self.readback.put(position)
+        status.set_finished()
+        return status
+
+    def _end_flight(self) -> None:
+        self.stop()
+        self._worker.join()
+
+    def _fly(self, course: AxisFlight, flight: "_Flight", progress: Callable[[int], None]) -> None:
         began = time.monotonic()
-        for point in range(flight.points):
-            if self._stopped.wait(max(began + flight.due_s(point) - time.monotonic(), 0.0)):
-                raise StinsError(f"stopped at point {point} of {flight.points}, at {self.position:g}")
-            self._arrive(flight.position(point), flight.pulse_s)
+        for point in range(course.points):
+            if flight.stopped.wait(max(began + course.due_s(point) - time.monotonic(), 0.0)):
+                raise StinsError(f"stopped at point {point} of {course.points}, at {self.position:g}")
+            self._arrive(course.position(point), course.pulse_s, flight)
             progress(point + 1)
 
-    def _arrive(self, position: float, pulse_s: float) -> None:
+    def _arrive(self, position: float, pulse_s: float, flight: "_Flight") -> None:
         now = time.time()
         self.readback.put(position)
         for pulse in self._pulses:
             pulse(pulse_s)
-        self._reached.append({"data": {self.name: position}, "timestamps": {self.name: now}, "time": now})
+        flight.reached.append({"data": {self.name: position}, "timestamps": {self.name: now}, "time": now})
+
+
+class _Flight:
+    """What one flight has of its own: one that is late must not end, or be told as, the next."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.reached: deque[dict[str, Any]] = deque()

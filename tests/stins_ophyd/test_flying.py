@@ -1,5 +1,6 @@
 """Several detectors in one stream, several kickoffs, pulses, and an axis that gives them."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,21 @@ def test_an_axis_that_is_stopped_fails_its_flight_and_says_where() -> None:
     assert "axis complete failed: stopped at point" in str(status)
 
 
+def test_an_axis_that_is_unstaged_stands_still_and_pulses_no_more() -> None:
+    pulses: list[float] = []
+    axis = PulsingAxis(name="axis", pulses=[pulses.append])
+    axis.stage()
+    axis.prepare(AxisFlight(0.0, 10.0, 1000, time_s=20.0)).wait(5)
+    axis.kickoff().wait(5)
+    status = axis.complete()
+    axis.unstage()
+    with pytest.raises(StinsError, match="stopped at point"):
+        status.wait(5)
+    given, position = len(pulses), axis.position
+    threading.Event().wait(0.05)
+    assert (len(pulses), axis.position, len(list(axis.collect()))) == (given, position, given)
+
+
 def test_a_flight_that_nobody_waits_for_any_more_is_stopped_by_the_next() -> None:
     axis = PulsingAxis(name="axis")
     flown = []
@@ -285,10 +301,13 @@ def test_a_flight_that_nobody_waits_for_any_more_is_stopped_by_the_next() -> Non
         assert axis.position == start
         axis.kickoff().wait(5)
         flown.append(axis.complete())
+    assert flown[0].done
+    assert not flown[1].done
     axis.stop()
     for status in flown:
         with pytest.raises(StinsError, match="stopped at point"):
             status.wait(5)
+    assert all(event["data"]["axis"] >= 5.0 for event in axis.collect())
 
 
 @pytest.mark.parametrize(
