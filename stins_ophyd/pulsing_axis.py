@@ -113,6 +113,8 @@ class PulsingAxis(Device):
 
     def unstage(self) -> list[object]:
         """However the run ended, nothing moves or pulses any more."""
+        # Its Status must not fail now: that would be thrown into the plan's cleaning up, and break it off.
+        self._worker.abandon()
         self._end_flight()
         unstaged: list[object] = super().unstage()
         return unstaged
@@ -142,6 +144,7 @@ class PulsingAxis(Device):
         return status
 
     def _end_flight(self) -> None:
+        self._worker.settle()
         self.stop()
         self._worker.join()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import short_uid
+from bluesky.utils import FailedPause, short_uid
 
 from ..trigger_info import TriggerInfo
 from .support import Detectors, Messages, listed, settings_wrapper
@@ -56,11 +56,23 @@ def fly_run(
     def run() -> Messages:
         for axis, course in flights.items():
             yield from bps.prepare(axis, course, group=group)
-        yield from prepare_flight(flyers, info)
+        # First: an axis that passes points on its way to the start gives pulses, and they would be taken for frames.
         yield from bps.wait(group=group)
-        yield from fly_prepared(flyers, axes=list(flights), stream_name=stream_name, flush_period_s=flush_period_s)
+        yield from prepare_flight(flyers, info)
+        yield from _with_a_reason(
+            fly_prepared(flyers, axes=list(flights), stream_name=stream_name, flush_period_s=flush_period_s)
+        )
 
-    return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), flyers))
+    # The axes too: unstaging ends their flight, however the run ends. The RunEngine stops only what was set.
+    return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), [*flyers, *flights]))
+
+
+def _with_a_reason(flight: Messages) -> Messages:
+    """bluesky ends a run that cannot be paused by an error without a text, and the stop document would have none."""
+    try:
+        return (yield from flight)
+    except FailedPause as error:
+        raise FailedPause("paused in the middle of a fly series, which cannot be resumed; take it again") from error
 
 
 def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:

@@ -18,6 +18,7 @@ from stins import StinsError
 from stins.control import SeriesState
 from stins_ophyd import AxisFlight, Beamline, DetectorTrigger, PulsingAxis, StinsDetector, TriggerInfo
 from stins_ophyd.beamline import BeamlineConfig
+from stins_ophyd.plans import fly_scan
 from tests.stins_ophyd.chain import QUICK, SETTINGS, Documents, reference
 from tests.stins_ophyd.interruptions import Row, Stand, account, compare, told
 
@@ -278,6 +279,20 @@ def test_an_axis_that_is_stopped_fails_its_flight_and_says_where() -> None:
     assert "axis complete failed: stopped at point" in str(status)
 
 
+def test_a_fly_scan_that_is_paused_leaves_its_axis_at_rest(
+    engine: RunEngine, detectors: list[StinsDetector], documents: Documents, run_until: Callable[..., None]
+) -> None:
+    axis, passed = PulsingAxis(name="axis", pulses=[detectors[0].controller.pulse]), threading.Event()
+    axis.readback.subscribe(lambda value, **_: passed.set() if value > 0.02 else None, run=False)
+    run_until(fly_scan(detectors[0], axis, 0.0, 1.0, 200, time_s=20.0, exposure_s=0.001), passed)
+    assert engine.state == "idle"
+    assert (documents.stop["exit_status"], account(detectors[0]).state) == ("fail", SeriesState.INCOMPLETE)
+    assert "paused in the middle of a fly series" in documents.stop["reason"]
+    position = axis.position
+    threading.Event().wait(0.25)
+    assert 0.0 < axis.position == position < 1.0
+
+
 def test_an_axis_that_is_unstaged_stands_still_and_pulses_no_more() -> None:
     pulses: list[float] = []
     axis = PulsingAxis(name="axis", pulses=[pulses.append])
@@ -286,11 +301,13 @@ def test_an_axis_that_is_unstaged_stands_still_and_pulses_no_more() -> None:
     axis.kickoff().wait(5)
     status = axis.complete()
     axis.unstage()
-    with pytest.raises(StinsError, match="stopped at point"):
-        status.wait(5)
+    assert not status.done  # nobody waits for it who should be disturbed
     given, position = len(pulses), axis.position
     threading.Event().wait(0.05)
     assert (len(pulses), axis.position, len(list(axis.collect()))) == (given, position, given)
+    axis.set(0.0).wait(5)
+    with pytest.raises(StinsError, match="stopped at point"):
+        status.wait(5)
 
 
 def test_a_flight_that_nobody_waits_for_any_more_is_stopped_by_the_next() -> None:

@@ -108,6 +108,8 @@ def test_documents_counts_and_file_agree_after_an_interruption(stand: Stand, poo
     assert stand.engine.state == "idle"
     assert stand.documents.stop["exit_status"] == row.exit_status
     assert row.raises in stand.documents.stop["reason"]
+    if row.plan == "fly" and row.exit_status == "fail":
+        assert _PAUSED in stand.documents.stop["reason"]
     compare(stand, row, pool)
 
 
