@@ -56,7 +56,7 @@ class StinsDetector(Device):
     frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
     trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
     recorded = Cpt(
-        OwnSignal, value=True, kind=Kind.config, doc="false: the next series is for looking at, without a file"
+        OwnSignal, value=True, kind=Kind.config, doc="false: the next staging is for looking at, without a file"
     )
     events_to_kickoff = Cpt(OwnSignal, value=0, kind=Kind.omitted, doc="of the next prepare; 0: all at once")
     exposure_s = Cpt(SettingSignal, value=math.nan, kind=Kind.config)
@@ -91,6 +91,7 @@ class StinsDetector(Device):
         self._summed: dict[str, Any] = {}
         self._paused = False
         self._refusal = ""
+        self._recorded = True
         self._reported = Reported(self, self.controller)
 
     @property
@@ -116,7 +117,10 @@ class StinsDetector(Device):
     def _begin(self) -> None:
         # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
         name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
-        self._staging = Staging(self.controller, lambda: self._filename(name), self.numbers.request)
+        # As it is now: what is put back while the series is being armed gives it no file.
+        recorded = self._recorded = bool(self.recorded.get())
+        name_file = lambda: (name or self._name_file("arm")) if recorded else None  # noqa: E731
+        self._staging = Staging(self.controller, name_file, self.numbers.request)
         self._worker.settle()
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
@@ -125,7 +129,10 @@ class StinsDetector(Device):
         self._show("software")
 
     def unstage(self) -> list[object]:
-        """Ends the series and waits until its file is closed: aborted if something was under way, or paused."""
+        """Ends the series and waits until its file is closed: aborted if something was under way, or paused.
+
+        The next one is recorded again, whatever this one was.
+        """
         staging, self._staging = self._staging, None
         self.events_to_kickoff.put(0)
         self._worker.abandon()
@@ -136,6 +143,8 @@ class StinsDetector(Device):
         finally:
             # After the series has ended: the settings that are put back here can't be changed while armed.
             unstaged: list[object] = super().unstage()
+            # Whatever ended the plan that did not want a file: the next one would be a success without one.
+            self.recorded.put(True)
             self._put_back()
         return unstaged
 
@@ -274,12 +283,18 @@ class StinsDetector(Device):
                 "stream in each staging; unstage and stage in between"
             )
         self._flight_described = False
+        self._warn_of_no_file()
         return {**super().describe(), **self.numbers.describe(), **self._describe_keys()}
 
     def describe_collect(self) -> dict[str, Any]:
         """The image of one event, or the images, where each frame has several."""
         self._flight_described = True
+        self._warn_of_no_file()
         return self._describe_keys()
+
+    def _warn_of_no_file(self) -> None:
+        if self._staging is not None and not self._recorded:
+            log.warning("%s: these events have no images: %s was False at stage", self.name, self.recorded.name)
 
     def _describe_keys(self) -> dict[str, Any]:
         return {key.name: dict(key.data_key) for key in self._keys()}
@@ -302,13 +317,18 @@ class StinsDetector(Device):
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
-        known = self._reported.ask().settings
+        # What is the device's own can be set also while the acquirer is away.
+        known = {} if d and all(self._is_own(name) for name in d) else self._reported.ask().settings
         old = self.read_configuration()
         settings = {name: value for name, value in d.items() if name in known}
         if settings:
             self.apply(settings)
         super().configure({name: value for name, value in d.items() if name not in settings})
         return old, self.read_configuration()
+
+    def _is_own(self, name: str) -> bool:
+        signal = getattr(self, name) if name in self.component_names else None
+        return isinstance(signal, OwnSignal) and not isinstance(signal, SettingSignal)
 
     def read_configuration(self) -> dict[str, Any]:
         """The signals, and whatever else the acquirer has set."""
@@ -372,10 +392,6 @@ class StinsDetector(Device):
                 "detector is armed for frames of one number in each kickoff"
             )
 
-    def _filename(self, named: str | None) -> str | None:
-        """The file of the series that is being armed; None for one that is not to be recorded."""
-        return (named or self._name_file("arm")) if self.recorded.get() else None
-
     def _name_file(self, step: str) -> str:
         recorder = self.controller.snapshot.recorder
         try:
@@ -401,7 +417,7 @@ class StinsDetector(Device):
 
     def _keys(self) -> list[StreamKey]:
         staging = self._staging
-        if not self.recorded.get():
+        if not (self.recorded.get() if staging is None else self._recorded):
             return []
         flown = staging is not None and staging.flown
         frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()

@@ -42,6 +42,8 @@ def settings_wrapper(
 ) -> Messages:
     """The plan, with these settings of its detectors meanwhile; afterwards, however it ends, they are what they were.
 
+    After RE.halt(), which ends a plan without its end, exposure and period stay; frames and recorded do not.
+
     0 leaves what is set; a period that is shorter than the exposure becomes as long. Only detectors of ours are set.
 
     Parameters
@@ -74,18 +76,38 @@ def settings_wrapper(
             keys = {name: f"{detector.name}_{name}" for name in _NAMES}
             present = {name: configuration[key]["value"] for name, key in keys.items() if key in configuration}
             changes = wanted.changes(present)
-            before.append((detector, {name: present[name] for name in changes if name in present}))
+            # Nothing puts recorded back to False, which is for one staging: for this one.
+            was = present | {"recorded": True}
+            before.append((detector, {name: was[name] for name in changes if name in was}))
             yield from bps.configure(detector, changes)
         return (yield from plan)
 
-    def put_back() -> Messages:
+    try:
+        return (yield from bpp.finalize_wrapper(run(), lambda: _put_back(before)))
+    finally:
+        # Without messages, so that they are what they were also after RE.halt() and without the acquirer.
         for detector, settings in before:
-            yield from bps.configure(detector, settings)
+            for name in settings.keys() & _OWN:
+                getattr(detector, name).put(settings[name])
 
-    return (yield from bpp.finalize_wrapper(run(), put_back))
+
+def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]]) -> Messages:
+    """Each detector, also where another one can't be; then raises what was in the way first."""
+    failed: Exception | None = None
+    for detector, settings in before:
+        for part in (settings.keys() & _OWN, settings.keys() - _OWN):
+            try:
+                if part:
+                    yield from bps.configure(detector, {name: settings[name] for name in settings if name in part})
+            except Exception as error:  # whatever it is, it is raised
+                failed = failed or error
+    if failed:
+        raise failed
 
 
-_NAMES = ("exposure_s", "period_s", "frames", "recorded")
+#: What the device keeps itself; the others are the acquirer's settings.
+_OWN = frozenset({"frames", "recorded"})
+_NAMES = ("exposure_s", "period_s", *sorted(_OWN))
 
 
 @dataclass(frozen=True)

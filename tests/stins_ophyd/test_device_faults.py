@@ -13,9 +13,11 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
 
+from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
 from stins_ophyd.controller import Snapshot
+from stins_ophyd.plans import take_live
 from tests.stins_ophyd.chain import QUICK, Chain, Documents
 
 
@@ -234,3 +236,22 @@ def test_a_recorder_that_comes_back_when_the_detector_is_long_done_loses_no_fram
     assert documents.stop["exit_status"] == "success"
     series = account(detector)
     assert (series.state, series.written) == (SeriesState.COMPLETE, 200)
+
+
+def test_live_frames_whose_first_acquirer_dies_leave_the_settings_of_each_detector(
+    fragile: Chain, engine: RunEngine, detector: StinsDetector, controller: Controller, documents: Documents
+) -> None:
+    both = [detector, StinsDetector(name="second", controller=controller)]
+    for one in both:
+        one.configure({"exposure_s": 0.001, "period_s": 0.02})
+    forget = detector.controller.subscribe(
+        lambda now: fragile.acquirer.send_signal(signal.SIGKILL) if now.state is CombinedState.ACQUIRING else None
+    )
+    with pytest.raises((FailedStatus, StinsError)):
+        engine(take_live(both, 50, exposure_s=0.002))
+    forget()
+    assert [[one.recorded.get(), one.frames.get()] for one in both] == [[True, 1]] * 2
+    assert [both[1].exposure_s.get(), both[1].period_s.get()] == [0.001, 0.02]
+    fragile.revive()
+    engine(bp.count(both, 1))
+    assert {doc["data_key"] for doc in documents.images} == {"det_image", "second_image"}
