@@ -75,6 +75,11 @@ class PulsingAxis(Device):
         """Where it is."""
         return float(self.readback.get())
 
+    @property
+    def flies(self) -> bool:
+        """Whether it moves and gives pulses."""
+        return self._flight.flies.is_set()
+
     def set(self, value: float, **_: Any) -> ProgressStatus:
         """Goes there at once; a flight that is under way is stopped first."""
         self._end_flight()
@@ -104,6 +109,7 @@ class PulsingAxis(Device):
             raise StinsError(f"{self.name}: complete: not kicked off; kick it off first")
         self._course = None
         status = ProgressStatus(self, target=course.points, unit="points", what="complete")
+        flight.flies.set()
         self._worker.run(status, lambda: self._fly(course, flight, status.progress))
         return status
 
@@ -150,11 +156,14 @@ class PulsingAxis(Device):
 
     def _fly(self, course: AxisFlight, flight: "_Flight", progress: Callable[[int], None]) -> None:
         began = time.monotonic()
-        for point in range(course.points):
-            if flight.stopped.wait(max(began + course.due_s(point) - time.monotonic(), 0.0)):
-                raise StinsError(f"stopped at point {point} of {course.points}, at {self.position:g}")
-            self._arrive(course.position(point), course.pulse_s, flight)
-            progress(point + 1)
+        try:
+            for point in range(course.points):
+                if flight.stopped.wait(max(began + course.due_s(point) - time.monotonic(), 0.0)):
+                    raise StinsError(f"stopped at point {point} of {course.points}, at {self.position:g}")
+                self._arrive(course.position(point), course.pulse_s, flight)
+                progress(point + 1)
+        finally:
+            flight.flies.clear()
 
     def _arrive(self, position: float, pulse_s: float, flight: "_Flight") -> None:
         now = time.time()
@@ -169,4 +178,5 @@ class _Flight:
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
+        self.flies = threading.Event()
         self.reached: deque[dict[str, Any]] = deque()

@@ -4,12 +4,12 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from bluesky import Msg
-from bluesky.protocols import Flyable, Movable, Preparable, Readable
+from bluesky.protocols import Movable, Readable
 
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
 from .stubs import fly_run
-from .support import settings_wrapper
+from .support import flying, settings_wrapper
 
 __all__ = ["fly_scan", "fly_series"]
 
@@ -78,7 +78,7 @@ def fly_scan(
 
     The frames are events of the stream primary, the places of the stream AXIS_positions; they belong together by their
     number. The axis is a PulsingAxis, or a device that can be prepared with an AxisFlight as it can. A pause ends the
-    run.
+    run; the axis is stopped then, as with whatever else ends it.
 
     Parameters
     ----------
@@ -103,17 +103,10 @@ def fly_scan(
     md : dict
         Meta data of the run.
     """
-    if not (isinstance(axis, Flyable) and isinstance(axis, Preparable)):
-        name = getattr(axis, "name", axis)
-        raise TypeError(
-            f"axis: got {name}, which cannot fly; expected a PulsingAxis, or what can be prepared as it can"
-        )
     if level and not exposure_s:
         raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
-    course = AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)
-    about = {"plan_name": "fly_scan", "motors": [axis.name]} | (md or {})
-    plan = fly_run(
-        detectors, TriggerInfo(points, trigger), axes={axis: course}, flush_period_s=flush_period_s, md=about
-    )
+    axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
+    about = {"plan_name": "fly_scan", "motors": [each.name for each in axes]} | (md or {})
+    plan = fly_run(detectors, TriggerInfo(points, trigger), axes=axes, flush_period_s=flush_period_s, md=about)
     return (yield from settings_wrapper(plan, detectors, exposure_s=0.0 if level else exposure_s))

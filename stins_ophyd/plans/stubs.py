@@ -1,14 +1,16 @@
 """What plans for detectors that run by themselves are made of: for plans of your own, not for a queue."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import FailedPause, short_uid
+from bluesky.protocols import Stoppable
+from bluesky.utils import FailedPause, FailedStatus, short_uid
 
 from ..trigger_info import TriggerInfo
-from .support import Detectors, Messages, listed, settings_wrapper
+from .support import Detectors, Messages, flying, listed, settings_wrapper
 
 __all__ = [
     "collect_rest",
@@ -19,6 +21,9 @@ __all__ = [
     "prepare_flight",
     "settings_wrapper",
 ]
+
+#: How long an axis that is told to stop may take.
+_STOP_S = 10.0
 
 
 def fly_run(
@@ -32,7 +37,8 @@ def fly_run(
 ) -> Messages:
     """One staging, one run, one flight.
 
-    What flies beside the detectors has events of its own in a stream AXIS_positions.
+    What flies beside the detectors has events of its own in a stream AXIS_positions. It is where it begins before the
+    detectors are armed, it is staged with them, and stopped if the flight fails.
 
     Parameters
     ----------
@@ -41,7 +47,8 @@ def fly_run(
     info : TriggerInfo or int
         What each is to take; or a number of frames.
     axes : dict
-        What flies beside them, each with what it is prepared with.
+        What flies beside them, each with what it is prepared with. One that moves by itself from its kickoff on is to
+        stop when it is unstaged, for nothing else stops it after RE.halt().
     stream_name : str
         Name of the stream of events.
     flush_period_s : float
@@ -49,16 +56,20 @@ def fly_run(
     md : dict
         Meta data of the run.
     """
-    flyers, flights, group = listed(detectors), axes or {}, short_uid("axes")
+    flyers, flights, group = listed(detectors), flying(axes or {}), short_uid("axes")
     events = TriggerInfo.of(info).number_of_events
     about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
 
-    def run() -> Messages:
+    def ready() -> Messages:
         for axis, course in flights.items():
-            yield from bps.prepare(axis, course, group=group)
+            yield from bps.prepare(axis, course, group=_of(axis, group))
         # First: an axis that passes points on its way to the start gives pulses, and they would be taken for frames.
-        yield from bps.wait(group=group)
+        for axis in flights:
+            yield from bps.wait(group=_of(axis, group))
         yield from prepare_flight(flyers, info)
+
+    def run() -> Messages:
+        yield from bpp.contingency_wrapper(ready(), except_plan=lambda _: _stop(list(flights), group))
         yield from _with_a_reason(
             fly_prepared(flyers, axes=list(flights), stream_name=stream_name, flush_period_s=flush_period_s)
         )
@@ -138,7 +149,7 @@ def fly_once(
 ) -> Messages:
     """Kicks the detectors off and tells of their frames until all of them are done with what this kickoff has.
 
-    Where one fails, what all had flushed is still told.
+    Where one fails, the axes are stopped, and what all had flushed is still told.
 
     Parameters
     ----------
@@ -151,28 +162,49 @@ def fly_once(
     flush_period_s : float
         How often the documents are brought up to date, in seconds.
     """
-    flyers = listed(detectors)
-    yield from bps.kickoff_all(*flyers, *axes, wait=True)
+    flyers, group = listed(detectors), short_uid("complete")
+
+    def flight() -> Messages:
+        yield from bps.kickoff_all(*flyers, *axes, wait=True)
+        yield from bps.complete_all(*flyers, group=group, wait=False)
+        for axis in axes:
+            yield from bps.complete(axis, group=_of(axis, group), wait=False)
+        yield from _collect_until_done(group, flyers, stream_name, flush_period_s)
+        for axis in axes:
+            yield from bps.wait(group=_of(axis, group))
+
+    def broken_off(_: Exception) -> Messages:
+        yield from _stop(axes, group)
+        yield from collect_rest(flyers, stream_name=stream_name)
 
     def tell_of_axes() -> Messages:
         for axis in axes:
             yield from bps.collect(axis, name=_positions_of(axis))
 
-    yield from bpp.contingency_wrapper(
-        _collect_until_done([*flyers, *axes], flyers, stream_name, flush_period_s),
-        except_plan=lambda _: collect_rest(flyers, stream_name=stream_name),
-        final_plan=tell_of_axes,
-    )
+    yield from bpp.contingency_wrapper(flight(), except_plan=broken_off, final_plan=tell_of_axes)
 
 
-def _collect_until_done(flyers: list[Any], detectors: list[Any], stream_name: str, period_s: float) -> Messages:
+def _collect_until_done(group: str, detectors: list[Any], stream_name: str, period_s: float) -> Messages:
     """As bluesky's collect_while_completing, which never ends where nobody answers: in `summarize_plan`."""
-    group = short_uid("complete")
-    yield from bps.complete_all(*flyers, group=group, wait=False)
     done: bool | None = False
     while done is False:
         done = yield from bps.wait(group=group, timeout=period_s, error_on_timeout=False)
         yield from bps.collect(*detectors, name=stream_name)
+
+
+def _stop(axes: Sequence[Any], group: str) -> Messages:
+    """Stops them and waits until they stand; that a flight failed by that is no news."""
+    for axis in axes:
+        # Its failure comes here, and not into what is to be told yet.
+        with suppress(FailedStatus):
+            if isinstance(axis, Stoppable):
+                yield from bps.stop(axis)
+            yield from bps.wait(group=_of(axis, group), timeout=_STOP_S, error_on_timeout=False)
+
+
+def _of(axis: Any, group: str) -> str:
+    """Each axis has a group of its own: a wait is over with the first one in it that fails."""
+    return f"{group}-{axis.name}"
 
 
 def _positions_of(axis: Any) -> str:

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky import Msg
-from bluesky.protocols import Readable
+from bluesky.protocols import Flyable, Preparable, Readable
 
 from ..device import StinsDetector
 
-__all__ = ["Detectors", "Messages", "listed", "settings_wrapper"]
+__all__ = ["Detectors", "Messages", "flying", "listed", "settings_wrapper"]
 
 #: One detector, or several.
 Detectors: TypeAlias = Readable[Any] | Sequence[Readable[Any]]
@@ -29,6 +29,21 @@ def listed(detectors: Detectors) -> list[Any]:
     if not several:
         raise ValueError("detectors: got none, expected at least one")
     return several
+
+
+def flying(axes: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """What flies beside detectors, each with what it is prepared with, before a run is open.
+
+    Raises:
+        TypeError: one of them cannot fly.
+    """
+    for axis in axes:
+        if not (isinstance(axis, Flyable) and isinstance(axis, Preparable)):
+            name = getattr(axis, "name", axis)
+            raise TypeError(
+                f"axis: got {name}, which cannot fly; expected a PulsingAxis, or what can be prepared as it can"
+            )
+    return axes
 
 
 def settings_wrapper(

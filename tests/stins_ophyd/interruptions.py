@@ -18,14 +18,14 @@ from ophyd import Signal
 from ophyd.sim import SynAxis
 
 from stins.control import SeriesState, SeriesStatus
-from stins_ophyd import CombinedState, Snapshot, StinsDetector, TriggerInfo, fly_series
+from stins_ophyd import CombinedState, PulsingAxis, Snapshot, StinsDetector, TriggerInfo, fly_scan, fly_series
 from tests.stins_ophyd.chain import Documents
 
 __all__ = ["PLANS", "Row", "Stand", "account", "compare"]
 
 #: Long enough that an interruption comes before it is over, on a busy machine too.
 EXPOSURE_S = 0.12
-Moment = Literal["arming", "exposing", "saved"]
+Moment = Literal["arming", "exposing", "saved", "told"]
 How = Literal["immediate", "deferred", "suspended"]
 Then = Literal["resume", "abort", "stop", "halt", ""]
 
@@ -60,6 +60,10 @@ class Stand:
     detectors: list[StinsDetector]
     documents: Documents
     motors: list[SynAxis] = field(default_factory=lambda: [SynAxis(name="x"), SynAxis(name="y")])
+    axis: PulsingAxis = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.axis = PulsingAxis(name="axis", pulses=[detector.controller.pulse for detector in self.detectors])
 
     def interrupt(self, row: Row) -> Exception | None:
         """Runs the row's plan, interrupts it and does then what the row says; what it raised, if it did."""
@@ -109,7 +113,7 @@ def _moment(stand: Stand, moment: Moment, frames: int) -> Iterator[threading.Eve
         yield come
         forget()
         return
-    document = "start" if moment == "arming" else "event"
+    document = {"arming": "start", "saved": "event", "told": "stream_datum"}[moment]
     token = stand.engine.subscribe(lambda _, doc: come.set(), document)
     yield come
     stand.engine.unsubscribe(token)
@@ -159,8 +163,11 @@ def account(detector: StinsDetector) -> SeriesStatus:
 
 
 def compare(stand: Stand, row: Row, pool: list[np.ndarray]) -> None:
-    """Whether documents, counts and file of each detector are as the row says, and agree."""
+    """Whether documents, counts and file of each detector are as the row says, and agree; the rest is as it was."""
+    assert not stand.axis.flies
+    settings = [[each.exposure_s.get(), each.frames.get(), each.recorded.get()] for each in stand.detectors]
     frames = PLANS[row.plan](stand)[1]
+    assert settings == [[EXPOSURE_S / frames, frames, True]] * len(stand.detectors)
     # Of points, the events: an event that is repeated has its number again, so that bluesky counts it once.
     events = len(stand.documents.of("event")) or stand.documents.stop["num_events"].get("primary", 0)
     assert row.events in (None, events)
@@ -268,6 +275,12 @@ def _fly(stand: Stand) -> tuple[Any, int]:
     return fly_series(stand.detectors[0], 5, flush_period_s=0.1), 1
 
 
+def _fly_scan(stand: Stand) -> tuple[Any, int]:
+    """Slow, so that an axis that is not stopped flies on behind the end of its run."""
+    _slow(stand, 1)
+    return fly_scan(stand.detectors, stand.axis, 0, 1, 9, time_s=2.4, exposure_s=0.01), 1
+
+
 def _kickoffs(stand: Stand) -> tuple[Any, int]:
     """Three kickoffs of two frames."""
     _slow(stand, 1)
@@ -335,6 +348,7 @@ PLANS: dict[str, Callable[[Stand], tuple[Any, int]]] = {
     "scan": _scan,
     "grid_scan": _grid_scan,
     "fly": _fly,
+    "fly_scan": _fly_scan,
     "kickoffs": _kickoffs,
     "replayed": _replayed,
     "checkpoint": _replayed_from_a_checkpoint,

@@ -57,6 +57,8 @@ TABLE = [
     Row("fly", "exposing", "immediate", "", "fail", _HALF),
     Row("fly", "exposing", "suspended", "", "fail", _HALF),
     Row("fly", "exposing", "deferred", "", "success", events=5),
+    Row("fly_scan", "told", "immediate", "", "fail", _HALF),
+    Row("fly_scan", "told", "suspended", "", "fail", _HALF),
     Row("kickoffs", "exposing", "immediate", "", "fail", _HALF),
     Row("kickoffs", "exposing", "suspended", "", "fail", _HALF),
     Row("kickoffs", "exposing", "deferred", "", "success", events=6),
@@ -70,6 +72,8 @@ TABLE = [
 
 #: The same, with other plans and ends: with `pytest --long`.
 MORE = [
+    Row("fly_scan", "told", "deferred", "", "success", events=9),
+    Row("fly_scan", "arming", "immediate", "abort", "abort", None, events=0),
     Row("grid_scan", "exposing", "immediate", "resume", "success", events=4, retaken=1),
     Row("scan", "exposing", "suspended", "resume", "success", events=3, retaken=1),
     Row("count of 3", "exposing", "deferred", "resume", "success", events=3),
@@ -108,7 +112,7 @@ def test_documents_counts_and_file_agree_after_an_interruption(stand: Stand, poo
     assert stand.engine.state == "idle"
     assert stand.documents.stop["exit_status"] == row.exit_status
     assert row.raises in stand.documents.stop["reason"]
-    if row.plan == "fly" and row.exit_status == "fail":
+    if row.plan.startswith("fly") and row.exit_status == "fail":
         assert _PAUSED in stand.documents.stop["reason"]
     compare(stand, row, pool)
 

@@ -1,6 +1,7 @@
 """The plans for series: several detectors, settings for one run, and parameters that a queue server can fill in."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_f
 from ophyd import Signal
 from ophyd.sim import SynAxis
 
-from stins_ophyd import PulsingAxis, StinsDetector, plans
+from stins_ophyd import AxisFlight, CombinedState, PulsingAxis, StinsDetector, plans
 from stins_ophyd.plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
+from stins_ophyd.status import ProgressStatus
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
 PLANS = tuple(plans.__all__)
@@ -122,6 +124,57 @@ def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(
     # The frame of the last pulse may still be on its way.
     assert {stop for _, stop in documents.indices} <= {1, 2}
     assert documents.stop["exit_status"] == "fail"
+
+
+def test_a_fly_scan_whose_detector_fails_has_stopped_its_axis_before_the_run_ends(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    pulses: list[float] = []
+    axis = PulsingAxis(name="axis", pulses=[detector.controller.pulse, pulses.append])
+    detector.configure({"faults": [{"kind": "drop", "frame": 1}]})
+    at_the_end: list[tuple[bool, int]] = []
+    engine.subscribe(lambda *_: at_the_end.append((axis.flies, len(pulses))), "stop")
+    with pytest.raises(FailedStatus, match="1 frames are missing: 1"):
+        engine(fly_scan(detector, axis, 0, 1, 21, time_s=5))
+    assert at_the_end == [(False, len(pulses))]
+    assert len(places(documents)) == len(pulses) < 21
+    assert documents.indices == [(0, 1)]
+    # The next one has its own pulses, and no others.
+    detector.configure({"faults": []})
+    documents.all.clear()
+    engine(fly_scan(detector, axis, 2, 3, 3, time_s=0.1))
+    assert places(documents) == [2, 2.5, 3]
+    assert widths(documents) == {"det_image": 3}
+
+
+class FarAxis(PulsingAxis):
+    """One that is on its way for a while, and sees what the detector is armed for when it arrives."""
+
+    def __init__(self, detector: StinsDetector) -> None:
+        super().__init__(name="far", pulses=[detector.controller.pulse])
+        self.detector = detector
+        self.met: list[CombinedState] = []
+
+    def prepare(self, value: AxisFlight) -> ProgressStatus:
+        """Goes there, not at once."""
+        status = ProgressStatus(self, target=1, what="prepare")
+        super().prepare(value)
+
+        def arrive() -> None:
+            self.met.append(self.detector.controller.snapshot.state)
+            status.set_finished()
+
+        threading.Timer(0.3, arrive).start()
+        return status
+
+
+def test_what_takes_the_pulses_is_armed_once_the_axis_is_where_it_begins(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    axis = FarAxis(detector)
+    engine(fly_scan(detector, axis, 0, 1, 3, time_s=0.1))
+    assert axis.met == [CombinedState.IDLE]
+    assert documents.stop["num_events"] == {"primary": 3, "far_positions": 3}
 
 
 class Shutter(Signal):
