@@ -95,7 +95,7 @@ def fly_scan(
     time_s : float
         Time from the first to the last point in seconds.
     exposure_s : float
-        Exposure of a frame in seconds, for this scan; 0 leaves what is set.
+        Exposure of a frame in seconds, for this scan, less than the time between two points; 0 leaves what is set.
     level : bool
         Whether a pulse lasts as long as the exposure and is taken as such; else its edge begins an exposure.
     flush_period_s : float
@@ -105,6 +105,9 @@ def fly_scan(
     """
     if level and not exposure_s:
         raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
+    if points > 1 and exposure_s >= (between_s := time_s / (points - 1)):
+        expected = f"less than time_s / (points - 1) = {between_s:g}: the next pulse would come meanwhile"
+        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {expected}")
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
     about = {"plan_name": "fly_scan", "motors": [each.name for each in axes]} | (md or {})

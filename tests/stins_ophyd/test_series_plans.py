@@ -243,6 +243,10 @@ def test_live_frames_leave_no_run_and_no_file(
         (fly_series([]), "detectors: got none, expected at least one"),
         (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
         (fly_scan([], PulsingAxis(name="x"), 0, 1, level=True), "exposure_s: got 0 with level, expected how long"),
+        (
+            fly_scan([], PulsingAxis(name="x"), 0, 1, 11, time_s=1, exposure_s=0.2),
+            r"exposure_s: got 0.2, expected less than time_s / \(points - 1\) = 0.1",
+        ),
         (fly_scan([], SynAxis(name="x"), 0, 1), "axis: got x, which cannot fly; expected a PulsingAxis"),
         (count_series([], 1), "detectors: got none, expected at least one"),
         (dark_series([SynAxis(name="x")], 0), "frames: got 0, expected at least 1"),
