@@ -63,7 +63,7 @@ def dark_series(
 ) -> Generator[Msg, Any, Any]:
     """Takes dark frames at the detectors' own pace, as a run of their own with `purpose` "dark" in its start document.
 
-    However it ends, the shutter is put back.
+    However it ends, the shutter is put back; except after RE.halt(), which ends a plan without its end.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def dark_series(
     closed : str or float
         What the shutter is set to.
     opened : str or float
-        What it is set to afterwards; None: to what it was before.
+        What it is set to afterwards; None: to what it read before. A shutter that is set by a word and reads as a
+        number, say, is not opened by that: give the word.
     exposure_s : float
         Exposure of a frame in seconds, for this series; 0 leaves what is set.
     md : dict
@@ -98,7 +99,7 @@ def flat_series(
 ) -> Generator[Msg, Any, Any]:
     """Takes flat frames at the detectors' own pace, as a run of their own with `purpose` "flat" in its start document.
 
-    However it ends, the sample is where it was before.
+    However it ends, the sample is where it was before; except after RE.halt(), which ends a plan without its end.
 
     Parameters
     ----------

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 import pytest
-from bluesky import RunEngine
+from bluesky import Msg, RunEngine
 from bluesky.simulators import summarize_plan
-from bluesky.utils import FailedStatus
+from bluesky.utils import FailedStatus, RunEngineInterrupted, single_gen
 from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_from_nspace, validate_plan
 from ophyd import Signal
 from ophyd.sim import SynAxis
@@ -208,6 +210,21 @@ def test_the_shutter_is_opened_also_if_the_dark_frames_fail(
     with pytest.raises(FailedStatus):
         engine(dark_series(detector, 5, shutter=shutter, closed=2, opened=1))
     assert shutter.history == [0, 2, 1]
+
+
+@pytest.mark.parametrize(("then", "left"), [("abort", ["open", "closed", "open"]), ("halt", ["open", "closed"])])
+def test_only_a_halt_leaves_the_shutter_closed(
+    engine: RunEngine, detector: StinsDetector, then: str, left: list[str]
+) -> None:
+    shutter = Shutter("shutter", "open")
+
+    def pause_at_open_run(message: Msg) -> tuple[Any, None]:
+        return (bpp.pchain(bps.pause(), single_gen(message)) if message.command == "open_run" else None), None
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(bpp.plan_mutator(dark_series(detector, 5, shutter=shutter), pause_at_open_run))
+    getattr(engine, then)()
+    assert shutter.history == left
 
 
 def test_flat_frames_are_taken_with_the_sample_away_and_then_it_is_back(
