@@ -218,8 +218,7 @@ class Preview(_Value, frozen=True, kw_only=True):
     """Small numbers of one frame, computed beside the recording.
 
     `total`, `maximum` and `mean` are those of the pixels that the series' pixel mask leaves; of all pixels where there
-    is no mask, or one that does not have the frame's shape (a frame in several parts, a region). `values` are the
-    numbers of that frame that were asked for, by name.
+    is no mask, or one that does not have the frame's shape (a frame in several parts, a region).
     """
 
     frame_number: int
@@ -227,7 +226,6 @@ class Preview(_Value, frozen=True, kw_only=True):
     total: float
     maximum: float
     mean: float
-    values: Mapping[str, float] = {}
 
 
 class SeriesStatus(_Value, frozen=True, kw_only=True):
@@ -241,7 +239,8 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     `frames_total` is the number of frames of the whole series, once its end has said so.
 
     `generation` grows each time when rows that were written are taken again, those from `rewound_to` on; who missed one
-    of these changes reads from the beginning. `numbers_rows` is `rows` of the numbers that were asked for.
+    of these changes reads from the beginning. `numbers_rows` is `rows` of the numbers that were asked for, and
+    `numbers_values` are those of the last of these rows, by name, without any that it has not.
     """
 
     series_id: str | None
@@ -268,6 +267,7 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     generation: int = 0
     rewound_to: int = 0
     numbers_rows: int | None = None
+    numbers_values: Mapping[str, float] = {}
     numbers_state: NumbersState = "none"
 
 

@@ -191,11 +191,12 @@ class StinsDetector(Device):
 
         def work() -> None:
             # Asked again: what was prepared may have been under way.
-            preview = staging.take(event, self._frames_per_point(), status.progress)
+            taken = staging.take(event, self._frames_per_point(), status.progress)
+            preview = taken.preview
             self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
-            self.numbers.show(preview)
+            self.numbers.show(taken.numbers)
             self._show("software")
             self._published = event + 1
 

@@ -7,7 +7,7 @@ import msgspec
 from ophyd import Device, Kind, Staged
 
 from stins import StinsError
-from stins.control import FrameDescription, NumbersRequest, Preview
+from stins.control import FrameDescription, NumbersRequest
 from stins.numbers import names_of, problem_with
 
 from .settings import OwnSignal
@@ -72,9 +72,8 @@ class FrameNumbers:
                 )
         return number_keys(self._prefix, source, frame, self.request, frames_per_event)
 
-    def show(self, preview: Preview | None) -> None:
-        """A point was taken: its last frame has these numbers."""
-        values = preview.values if preview else {}
+    def show(self, values: Mapping[str, float]) -> None:
+        """A point was taken: its last frame has these numbers; NaN are those that it has not."""
         for name, signal in self.signals.items():
             signal.put(values.get(name, float("nan")))
 

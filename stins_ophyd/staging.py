@@ -2,8 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+
+import msgspec
 
 from stins import StinsError
 from stins.control import NumbersRequest, Preview, SeriesState, SeriesStatus
@@ -12,7 +14,7 @@ from .controller import Controller, FramesLostError, Goal, Snapshot
 from .controller.numbers import numbered_rows
 from .trigger_info import DetectorTrigger, TriggerInfo
 
-__all__ = ["Staging", "Step"]
+__all__ = ["Staging", "Step", "Taken"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,13 @@ class Step(Enum):
     FLYING = "flying"
     FLOWN = "flown"
     ENDED = "ended"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What is known of a point's last frame: its preview, if one came, and the numbers that were asked for."""
+
+    preview: Preview | None
+    numbers: Mapping[str, float]
 
 
 class Staging:
@@ -59,8 +68,8 @@ class Staging:
 
     # -- step by step ---------------------------------------------------------------------------
 
-    def take(self, event: int, frames: int, progress: Callable[[int], None]) -> Preview | None:
-        """Takes the frames of one event, again if it was taken before; returns the last frame's preview.
+    def take(self, event: int, frames: int, progress: Callable[[int], None]) -> Taken:
+        """Takes the frames of one event, again if it was taken before; returns what is known of the last one.
 
         Arms the detector with the first event.
         """
@@ -78,8 +87,9 @@ class Staging:
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
             account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)
-            self._await_numbers(goal.first + goal.frames - account.discarded)
-        return self._preview_of(goal.first + goal.frames - account.discarded - 1, stale)
+            rows = goal.first + goal.frames - account.discarded
+            values = self._numbers_of(rows)
+        return Taken(self._preview_of(rows - 1, stale), values)
 
     def _points_of(self, frames: int) -> TriggerInfo:
         silence_s = self.planned.exposure_timeout if self.planned else 0.0
@@ -241,6 +251,12 @@ class Staging:
         """Where numbers are asked for, those of so many rows; None: of all, once the series is over."""
         if self._numbers is not None and self._filename is not None:
             self.account = self._controller.wait_for_numbers(self._series_id, rows) or self.account
+
+    def _numbers_of(self, rows: int) -> Mapping[str, float]:
+        """Waits for the numbers of so many rows; those of the last one."""
+        self._await_numbers(rows)
+        account = self.account
+        return account.numbers_values if account is not None and account.numbers_rows == rows else {}
 
     def _await_last_numbers(self) -> None:
         """Every event has its own by now; what is left is the end of their file."""

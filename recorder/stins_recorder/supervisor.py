@@ -343,8 +343,6 @@ class Supervisor:
             series_id, preview = self._preview_of
             if series is None or preview is None or series.series_id != series_id:
                 preview = None
-            elif values := self._numbers.values(series, preview.row):
-                preview = msgspec.structs.replace(preview, values=values)
             self.board.publish(msgspec.structs.replace(status, preview=preview))
 
     def shut_down(self) -> None:

@@ -63,7 +63,19 @@ def with_numbers(series: SeriesStatus, ledger: Ledger) -> SeriesStatus:
         if account.numbers_state == "open"
     ]
     rows = min([series.rows, *(max(0, number - series.discarded) for number in following)])
-    return msgspec.structs.replace(series, numbers_rows=rows, numbers_state=_state([each for _, each, _ in asked]))
+    # Of whoever has the last of these rows, if it is the one that it computed last.
+    last = rows - 1 + series.discarded
+    values = [
+        account.numbers_values
+        for share, _, account in asked
+        if account.numbers_rows and share.frame(account.numbers_rows - 1 + account.discarded) == last
+    ]
+    return msgspec.structs.replace(
+        series,
+        numbers_rows=rows,
+        numbers_values=values[0] if values else {},
+        numbers_state=_state([each for _, each, _ in asked]),
+    )
 
 
 def _state(members: Sequence[Member]) -> NumbersState:

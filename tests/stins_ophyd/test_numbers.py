@@ -144,10 +144,14 @@ def test_a_point_that_is_taken_again_has_the_numbers_of_its_last_take(
         numbered = controller.wait_for_numbers(series.series_id, first + 1)
     assert numbered is not None
     assert (numbered.numbers_rows, numbered.retaken) == (2, 1)
+    last = numbered.numbers_values
     controller.disarm()
     closed = controller.wait_for_numbers(series.series_id, None)
     assert closed is not None
     assert closed.numbers_state == "complete"
+    # What only closed their file takes nothing away: whoever asks last hears them too.
+    assert closed.numbers_values == last
     with h5py.File(closed.file) as file:
         sums = file["/entry/data/data"][()].sum(axis=(1, 2))
+        assert last["sum"] == sums[1]
         assert np.array_equal(file["/entry/frame_numbers/sum"][()], sums)

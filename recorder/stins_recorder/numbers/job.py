@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from stins.control import NumbersState, SeriesState, SeriesStatus
 
 from .messages import Done, Work, kept_rows
@@ -48,11 +50,11 @@ class Job:
             return "open"
         return "failed" if self._skipped else "complete"
 
-    def values(self, row: int) -> Mapping[str, float]:
-        """The numbers of that row, if it is the one that was computed last."""
+    @property
+    def values(self) -> Mapping[str, float]:
+        """The numbers of the last of `rows`, if it is the one that was computed last, by name."""
         done = self._done
-        there = done is not None and done.rows == row + 1 and done.generation == self.status.generation
-        return done.values if there and done is not None else {}
+        return done.values if done is not None and done.rows == self.rows else {}
 
     # -- what is to be done ---------------------------------------------------------------------
 
@@ -85,8 +87,15 @@ class Job:
         else:
             if work.skip:
                 self._skipped += max(0, done.rows - (self._done.rows if self._done else 0))
-            self._done, self._tries = done, 0
+            self._done, self._tries = self._with_values(done), 0
             self.pause_s = 0.0 if work.over else done.size_bytes / bytes_per_s
+
+    def _with_values(self, done: Done) -> Done:
+        """An order that only closes the file computes none: those of the last row are what they were."""
+        before = self._done
+        if before is None or done.values or (done.rows, done.generation) != (before.rows, before.generation):
+            return done
+        return msgspec.structs.replace(done, values=before.values)
 
     def _failed(self, problem: str) -> None:
         self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {problem}"

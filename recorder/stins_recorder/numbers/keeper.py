@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -70,18 +70,14 @@ class NumbersKeeper:
             self._news.notify_all()
 
     def shown(self, series: SeriesStatus) -> SeriesStatus:
-        """The status with how far its numbers are."""
+        """The status with how far its numbers are, and the last of them."""
         with self._news:
             job = self._jobs.get(series.file or "")
             if job is None or series.numbers_state == "none":
                 return series
-            return msgspec.structs.replace(series, numbers_rows=job.rows, numbers_state=job.state)
-
-    def values(self, series: SeriesStatus, row: int) -> Mapping[str, float]:
-        """The numbers of that row of the series, as long as none was computed after them."""
-        with self._news:
-            job = self._jobs.get(series.file or "")
-            return {} if job is None else job.values(row)
+            return msgspec.structs.replace(
+                series, numbers_rows=job.rows, numbers_values=job.values, numbers_state=job.state
+            )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of the first `rows` rows of that `generation` can be read.
 
-    `values` are those of the last of these, where it has any. `complete`: the file of numbers is closed. `size_bytes`
-    is how many bytes of pixels were looked at. `problem` is why nothing came of it; `again`: nothing could yet, the
-    file was being closed.
+    `values` are those of the last of these, where it has any, and the order was for it. `complete`: the file of numbers
+    is closed. `size_bytes` is how many bytes of pixels were looked at. `problem` is why nothing came of it; `again`:
+    nothing could yet, the file was being closed.
     """
 
     file: str

@@ -1,5 +1,6 @@
 """When rows that were told of are written again, and what of their numbers still counts; without any process."""
 
+import msgspec
 import pytest
 from recorder_kit import Desk
 from stins_recorder.numbers.job import Job
@@ -49,7 +50,7 @@ class Story:
         done = (
             Done(file="a.h5", problem="torn")
             if fails and not work.skip
-            else Done(file="a.h5", rows=rows, complete=complete)
+            else Done(file="a.h5", rows=rows, complete=complete, values={"sum": rows} if rows > self.job.rows else {})
         )
         self.job.answered(work, done, 1e9)
         return self.job.rows
@@ -62,6 +63,18 @@ def test_a_row_that_cannot_be_read_goes_without_after_three_tries() -> None:
     assert story.step() == 10
     assert story.job.state == "failed"
     assert "torn" in story.job.trouble
+
+
+def test_the_numbers_of_the_last_row_stay_until_it_is_taken_again() -> None:
+    story = Story(3)
+    story.step()
+    assert story.job.values == {"sum": 3}
+    retaken = msgspec.structs.replace(story.job.status, generation=1, rewound_to=2)
+    story.job.heard(msgspec.structs.replace(story.job.status, state=SeriesState.COMPLETE))
+    story.step()  # there is nothing but the file to close
+    assert (story.job.state, story.job.rows, story.job.values) == ("complete", 3, {"sum": 3})
+    story.job.heard(retaken)
+    assert (story.job.rows, story.job.values) == (2, {})
 
 
 def test_nothing_is_done_before_the_first_row_or_after_the_end() -> None:

@@ -60,6 +60,14 @@ def test_who_has_failed_is_not_waited_for() -> None:
     assert numbered_rows(gone) == 8
 
 
+def test_those_of_the_last_row_are_those_of_whoever_has_it() -> None:
+    parts = ({"numbers_rows": 4, "numbers_values": {"sum": 9.0}}, {"numbers_rows": 3, "numbers_values": {"sum": 5.0}})
+    series = whole(*parts)
+    assert (series.numbers_rows, series.numbers_values) == (7, {"sum": 9.0})  # row 6 is row 3 of the first
+    series = whole(parts[0], {**parts[1], "numbers_rows": 2})
+    assert (series.numbers_rows, series.numbers_values) == (5, {})  # row 4 is not the one it computed last
+
+
 def test_one_that_is_gone_for_good_takes_its_numbers_along() -> None:
     ledger = Ledger(members=(Member(), Member())).prepared(ORDER)
     for index in (0, 1):
