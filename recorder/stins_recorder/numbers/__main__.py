@@ -15,8 +15,8 @@ import msgspec
 from stins import StinsError
 
 from ..storage import HDF5_ERRORS
-from .frames import NotNowError
 from .messages import Done, Work
+from .reading import NotNowError
 from .series_numbers import SeriesNumbers
 
 log = logging.getLogger("stins_recorder.numbers")

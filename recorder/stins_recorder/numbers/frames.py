@@ -1,36 +1,27 @@
 """The frames of a series that may still be recorded, read from its file."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  # registers the filters that compressed chunks name
 import msgspec
 import numpy as np
 
 from ..errors import RecorderError
 from ..frame_numbers import NO_FRAME
 from ..nexus import DETECTOR, SERIES
-from ..storage import read_superblock
+from ..segment_views import read_segments
 from ..storage.datasets import fill_value
 from .asked import Asked, read_asked
-from .reduce import Counted, Pixels
+from .data_files import read_data_file, require_sources
+from .reading import NotNowError, flags_of, opened
+from .reduce import Counted, Pixels, Rows
 
-__all__ = ["Batch", "Frames", "NotNowError"]
+__all__ = ["Batch", "Frames"]
 
 #: What the superblock of a file says that is open for writing, with others beside it.
 _RUNNING = 5
-_SUPERBLOCK_BYTES = 64
 #: So many bytes of pixels are read at once: 10 to 50 ms.
 _BATCH_BYTES = 16 << 20
-Rows = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-class NotNowError(RecorderError):
-    """The file is being closed, or opened again: read it in a moment."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -54,7 +45,7 @@ class Frames:
         self._path = path
         self._buffer: Pixels | None = None
         self._counted: Counted | None = None
-        with self._open() as file:
+        with opened(path) as file:
             asked = read_asked(file)
         if asked is None:
             raise RecorderError(f"{path}: nobody asked for numbers of its frames")
@@ -65,10 +56,10 @@ class Frames:
 
         Raises:
             NotNowError: the file was being closed or opened meanwhile, or is another one by now.
-            RecorderError: it has no images.
+            RecorderError: it has no images, or a data file is not the one with these rows.
         """
-        before = self._flags()
-        with self._open() as file:
+        before = flags_of(self._path)
+        with opened(self._path) as file:
             if read_asked(file) != self.asked:
                 raise NotNowError(f"{self._path}: it is another file by now")
             data, sequence = file.get(f"{DETECTOR}/data"), file.get(f"{DETECTOR}/sequence_number")
@@ -76,24 +67,26 @@ class Frames:
                 raise RecorderError(f"{self._path}: it has no images")
             frame_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
             last = min(last, first + max(1, _BATCH_BYTES // frame_bytes))
+            if (segments := read_segments(file)) is not None:
+                # One data file at a time.
+                last = min(last, segments.first(segments.index(first) + 1))
             pixels = self._room(last - first, data)
-            data.read_direct(pixels, np.s_[first:last])
-            empty = _empty(sequence[first:last], first) | _missing(file, sequence[first:last], pixels)
+            empty = _empty(sequence[first:last], first) | _missing(file, sequence[first:last])
+            if _is_doubtful(file):
+                data.read_direct(pixels, np.s_[first:last])
+                empty |= _is_fill(pixels)
+                if segments is not None:
+                    require_sources(data, first, last, self._path, segments)
+            elif segments is not None:
+                read_data_file(pixels, first, empty, self._path, segments)
+            else:
+                data.read_direct(pixels, np.s_[first:last])
             counted = self._counted or _counted(file[DETECTOR])
-        if self._flags() != before or not (over or before == _RUNNING):
+        if flags_of(self._path) != before or not (over or before == _RUNNING):
             # What was read while it was being closed may be anything.
             raise NotNowError(f"{self._path}: it is being closed")
         self._counted = counted
         return Batch(pixels, ~empty, counted)
-
-    @contextmanager
-    def _open(self) -> Iterator[h5py.File]:
-        with h5py.File(self._path, "r", swmr=True, locking=False) as file:
-            yield file
-
-    def _flags(self) -> int:
-        with self._path.open("rb", buffering=0) as file:
-            return read_superblock(os.pread(file.fileno(), _SUPERBLOCK_BYTES, 0), self._path).flags
 
     def _room(self, rows: int, data: h5py.Dataset) -> Pixels:
         if self._buffer is None or len(self._buffer) < rows or self._buffer.shape[1:] != data.shape[1:]:
@@ -115,20 +108,20 @@ def _empty(numbers: Pixels, first: int) -> Rows:
     return np.asarray(numbers == np.where(rows > 0, 0, np.uint64(NO_FRAME)))
 
 
-def _missing(file: h5py.File, numbers: Pixels, pixels: Pixels) -> Rows:
-    """In a file that is closed, rows without a frame have a number too: that of the missing one.
-
-    Or that of a discarded one, where these were among them: then such a row is known by its pixels.
-    """
+def _missing(file: h5py.File, numbers: Pixels) -> Rows:
+    """In a file that is closed, rows without a frame have a number too: that of the missing one."""
     series = file[SERIES]
     found = np.zeros(len(numbers), np.bool_)
-    if "missing_frames" not in series:
-        return found
-    for first, last in series["missing_frames"][()]:
-        found |= (numbers >= first) & (numbers <= last)
-    if len(series["missing_frames"]) and series["discarded"][()]:
-        found |= _is_fill(pixels)
+    if "missing_frames" in series:
+        for first, last in series["missing_frames"][()]:
+            found |= (numbers >= first) & (numbers <= last)
     return found
+
+
+def _is_doubtful(file: h5py.File) -> bool:
+    """Whether such a row may have the number of a discarded frame: then it is known by its pixels."""
+    series = file[SERIES]
+    return bool("missing_frames" in series and len(series["missing_frames"]) and series["discarded"][()])
 
 
 def _is_fill(pixels: Pixels) -> Rows:

@@ -10,9 +10,11 @@ import numpy as np
 from stins.control import NumbersRequest, Region
 from stins.numbers import areas, name_of, names_of
 
-__all__ = ["Counted", "Pixels", "reduce_frames"]
+__all__ = ["Counted", "Pixels", "Rows", "reduce_frames"]
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
+#: Of which rows something is so.
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
