@@ -10,7 +10,8 @@ import msgspec
 from stins import StinsError
 from stins.control import NumbersRequest, Preview, SeriesState, SeriesStatus
 
-from .controller import Controller, FramesLostError, Goal, Snapshot
+from .controller import Controller, ControllerError, FramesLostError, Goal, Snapshot
+from .controller.errors import InterruptedWaitError
 from .controller.numbers import numbered_rows
 from .trigger_info import DetectorTrigger, TriggerInfo
 
@@ -19,6 +20,8 @@ __all__ = ["Staging", "Step", "Taken"]
 log = logging.getLogger(__name__)
 
 _PREVIEW_S = 1.0
+#: Numbers that did not come are waited for so many times shorter with the next point.
+_LATE = 60
 
 
 class Step(Enum):
@@ -58,6 +61,7 @@ class Staging:
         self.planned: TriggerInfo | None = None
         self._preview_s = _PREVIEW_S
         self._flown = False
+        self._numbers_late = False
         self._silence_s: float | None = None
         self._stepping = threading.Lock()  # the worker takes steps, and the RunEngine ends them
         self.step = Step.STAGED
@@ -160,10 +164,12 @@ class Staging:
 
     @property
     def events(self) -> int:
-        """How many whole events are flushed, with their numbers, up to the first missing frame."""
+        """How many whole events are flushed, with their numbers if these come, up to the first missing frame."""
         if self.account is None:
             return 0
         rows, missing = numbered_rows(self.account), self.account.missing_frames
+        if self._numbers_late:
+            rows = self.account.rows
         if missing:
             # An empty row must not become an event; rows beyond it would shift.
             rows = min(rows, max(missing[0][0] - self.account.discarded, 0))
@@ -248,9 +254,22 @@ class Staging:
             self.account = account
 
     def _await_numbers(self, rows: int | None) -> None:
-        """Where numbers are asked for, those of so many rows; None: of all, once the series is over."""
-        if self._numbers is not None and self._filename is not None:
-            self.account = self._controller.wait_for_numbers(self._series_id, rows) or self.account
+        """Where numbers are asked for, those of so many rows; None: of all, once the series is over.
+
+        The frames are safe by now: numbers that do not come are done without, and hardly waited for again.
+        """
+        if self._numbers is None or self._filename is None:
+            return
+        limit_s = self._controller.deadlines.numbers_s / (_LATE if self._numbers_late else 1)
+        try:
+            account = self._controller.wait_for_numbers(self._series_id, rows, timeout_s=limit_s)
+        except InterruptedWaitError:
+            raise
+        except ControllerError as error:
+            log.warning("%s: the run goes on without them: %s", self._filename, error)
+            self._numbers_late = True
+        else:
+            self.account, self._numbers_late = account or self.account, False
 
     def _numbers_of(self, rows: int) -> Mapping[str, float]:
         """Waits for the numbers of so many rows; those of the last one."""

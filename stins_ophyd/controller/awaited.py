@@ -35,7 +35,8 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout_s` begins anew whenever `progress` changes, and is longer by what `patience` says of the moment. A FAULT
     ends the wait unless `despite_fault`, a process that stays away unless `despite_offline`, and an interruption unless
-    `despite_interruption`. `journaled`: a recorder that comes back says it, even if the acquirer keeps nothing for it.
+    `despite_interruption`. `recorder_only`: the acquirer may go. `journaled`: a recorder that comes back says it, even
+    if the acquirer keeps nothing for it.
     """
 
     step: str
@@ -47,7 +48,12 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     despite_fault: bool = False
     despite_offline: bool = False
     despite_interruption: bool = False
+    recorder_only: bool = False
     journaled: bool = False
+
+    def is_away(self, snapshot: Snapshot) -> bool:
+        """Whether a process is out of hearing that it needs."""
+        return snapshot.recorder is None if self.recorder_only else snapshot.state is CombinedState.OFFLINE
 
     def is_coming_back(self, snapshot: Snapshot) -> bool:
         """Whether the recorder is being started again, or may be, and this wait with it."""

@@ -56,8 +56,6 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 0.25
 #: What an acquirer pushes may be so much older than the frames that it tells of.
 _NEWS_S = 1.0
-#: A process that computes numbers and hangs is given up after 20 s, and another one goes on.
-_NUMBERS_S = 60.0
 
 
 class Controller:
@@ -275,14 +273,18 @@ class Controller:
             log.debug("%s", error)
         return next((preview for preview in self.snapshot.previews if preview.row == row), None)
 
-    def wait_for_numbers(self, series_id: str, rows: int | None) -> SeriesStatus | None:
+    def wait_for_numbers(
+        self, series_id: str, rows: int | None, *, timeout_s: float | None = None
+    ) -> SeriesStatus | None:
         """Waits until so many rows have their numbers, or will not get them; the recorder's account of the series.
 
         None: of a series that is over, until all have theirs, and the file of numbers is closed.
 
-        What is limited is how long no further one comes.
+        What is limited is how long no further one comes: `timeout_s`, or the deadline `numbers_s`. Neither a FAULT nor
+        what becomes of the acquirer ends the wait.
         """
-        return self._observer.wait(until_numbers(series_id, rows, _NUMBERS_S)).series(series_id)
+        limit_s = self.deadlines.numbers_s if timeout_s is None else timeout_s
+        return self._observer.wait(until_numbers(series_id, rows, limit_s)).series(series_id)
 
     # -- arming ---------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     """Until a series that was told to end is closed in the recorder."""
     offline_s: float = 1.0
     """How long a process may be out of hearing before what is awaited has failed."""
+    numbers_s: float = 60.0
+    """How long no further frame may get the numbers that were asked for before they are done without. A process that
+    computes them and hangs with a row is given up three times, and the row skipped, in less."""
     away_s: float = 15.0
     """How long a recorder may be, whose frames the acquirer keeps meanwhile (replay): one that is started again goes on
     with its series. Among several recorders, how long the others wait for it before they are joined without it."""

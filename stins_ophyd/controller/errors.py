@@ -2,7 +2,7 @@
 
 from stins.errors import RemoteError
 
-__all__ = ["ControllerError", "FramesLostError"]
+__all__ = ["ControllerError", "FramesLostError", "InterruptedWaitError"]
 
 
 class ControllerError(RemoteError):
@@ -14,3 +14,7 @@ class ControllerError(RemoteError):
 
 class FramesLostError(ControllerError):
     """Frames of a series are missing, and nothing else is wrong: the detector may still have others of it."""
+
+
+class InterruptedWaitError(ControllerError):
+    """Somebody ended the wait: an abort, a reset."""

@@ -13,7 +13,7 @@ from stins.daemon.client import DaemonClient, Watch
 
 from .awaited import Awaited
 from .deadlines import Deadlines
-from .errors import ControllerError, FramesLostError
+from .errors import ControllerError, FramesLostError, InterruptedWaitError
 from .goal import SeriesProblem
 from .recorder_group import GroupWatch, RecorderGroup
 from .remedies import Cause, Debt
@@ -105,7 +105,7 @@ class Observer:
                 snapshot, now = self.snapshot, time.monotonic()
                 if (latest := awaited.progress(snapshot)) != progress or awaited.is_coming_back(snapshot):
                     progress, moved = latest, now
-                offline = (offline or now) if snapshot.state is CombinedState.OFFLINE else None
+                offline = (offline or now) if awaited.is_away(snapshot) else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
                 self._changed.wait(self._patience(awaited, now, moved, offline))
 
@@ -121,7 +121,7 @@ class Observer:
 
     def _interrupted(self, step: str, why: str) -> ControllerError:
         # No remedy: whoever ended it knows why.
-        return ControllerError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
+        return InterruptedWaitError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
 
     def _is_done(self, awaited: Awaited) -> bool:
         try:

@@ -8,13 +8,13 @@ from stins.control import NumbersState, SeriesState, SeriesStatus
 
 from .messages import Done, Work, kept_rows
 
-__all__ = ["Job"]
+__all__ = ["AFTER_FAILURE_S", "TRIES", "Job"]
 
 #: What fails so often is not tried again: a row that cannot be read goes without its numbers.
-_TRIES = 3
+TRIES = 3
 #: So many rows that cannot be read are tried one by one; behind these all go without.
 _MOST_SKIPPED = 100
-_AGAIN_S, _AFTER_FAILURE_S = 0.05, 0.3
+_AGAIN_S, AFTER_FAILURE_S = 0.05, 0.3
 
 
 class Job:
@@ -75,7 +75,7 @@ class Job:
             over=over,
             # One by one, once there was a failure: it is that of one row, mostly.
             most=1 if self._tries and not hopeless else None,
-            skip=hopeless or self._tries >= _TRIES,
+            skip=hopeless or self._tries >= TRIES,
         )
 
     def answered(self, work: Work, done: Done, bytes_per_s: float) -> None:
@@ -100,9 +100,9 @@ class Job:
     def _failed(self, problem: str) -> None:
         self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {problem}"
         self._tries += 1
-        self.pause_s = _AFTER_FAILURE_S
+        self.pause_s = AFTER_FAILURE_S
         # Not even the rows that nobody looks at any more can be kept.
-        self._given_up = self._tries >= 2 * _TRIES
+        self._given_up = self._tries >= 2 * TRIES
 
     def heard(self, status: SeriesStatus) -> None:
         """The series has got further."""

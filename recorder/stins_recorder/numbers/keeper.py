@@ -11,16 +11,18 @@ import msgspec
 from stins.control import SeriesState, SeriesStatus
 
 from ..errors import RecorderError
-from .job import Job
+from .job import AFTER_FAILURE_S, TRIES, Job
 from .messages import Done, Work
-from .process import NumbersProcess
+from .process import END_LIMIT_S, NumbersProcess
 
-__all__ = ["NumbersKeeper"]
+__all__ = ["ROW_LIMIT_S", "NumbersKeeper"]
 
 log = logging.getLogger(__name__)
 
 #: A batch takes 50 ms; one that is not done after so long hangs.
-_PATIENCE_S = 20.0
+_PATIENCE_S = 15.0
+#: After so long at most a row whose reading hangs is skipped; a controller waits longer (its deadline `numbers_s`).
+ROW_LIMIT_S = TRIES * (_PATIENCE_S + END_LIMIT_S + AFTER_FAILURE_S)
 #: While there is more to do, others are told now and then only.
 _TELL_S = 0.1
 #: Series whose numbers are not done yet when others begin.

@@ -13,12 +13,14 @@ import msgspec
 from ..errors import RecorderError
 from .messages import Done, Work
 
-__all__ = ["NumbersProcess"]
+__all__ = ["END_LIMIT_S", "NumbersProcess"]
 
 log = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 1 << 16
-_END_DEADLINE_S = 2.0
+#: How long it may take to go by itself, and once it was killed.
+_GOES_S, _KILLED_S = 0.5, 2.0
+END_LIMIT_S = _GOES_S + _KILLED_S
 #: It has the time that everybody else leaves.
 _NICE = 19
 
@@ -71,11 +73,11 @@ class NumbersProcess:
         """
         self._socket.close()
         try:
-            code = self._process.wait(_END_DEADLINE_S / 4)
+            code = self._process.wait(_GOES_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             try:
-                code = self._process.wait(_END_DEADLINE_S)
+                code = self._process.wait(_KILLED_S)
             except subprocess.TimeoutExpired:
                 return "not at all, not even killed: it hangs in the kernel"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
