@@ -75,6 +75,11 @@ def settings_wrapper(
         Frames of a point.
     recorded : bool
         Whether there is a file; True leaves what is set.
+
+    Raises
+    ------
+    ValueError
+        A detector has no setting of that name; it is raised in the plan, before anything of that detector is set.
     """
     if deadtime_s and not exposure_s:
         raise ValueError(f"deadtime_s: got {deadtime_s:g} without an exposure_s, expected both")
@@ -91,6 +96,7 @@ def settings_wrapper(
             keys = {name: f"{detector.name}_{name}" for name in _NAMES}
             present = {name: configuration[key]["value"] for name, key in keys.items() if key in configuration}
             changes = wanted.changes(present)
+            _check_known(detector, changes)
             # Nothing puts recorded back to False, which is for one staging: for this one.
             was = present | {"recorded": True}
             before.append((detector, {name: was[name] for name in changes if name in was}))
@@ -104,6 +110,16 @@ def settings_wrapper(
         for detector, settings in before:
             for name in settings.keys() & _OWN:
                 getattr(detector, name).put(settings[name])
+
+
+def _check_known(detector: StinsDetector, changes: Mapping[str, Any]) -> None:
+    acquirer = detector.controller.snapshot.acquirer
+    if acquirer is None:  # in summarize_plan nobody has asked it
+        return
+    for name in changes:
+        if name not in _OWN and name not in acquirer.settings:
+            has = ", ".join(sorted(acquirer.settings)) or "none"
+            raise ValueError(f"{detector.name}: {name}: backend {acquirer.backend} has no such setting; it has: {has}")
 
 
 def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]]) -> Messages:

@@ -17,6 +17,7 @@ from bluesky.plans import count
 from stins.daemon import load_config
 from stins_ophyd import Beamline
 from stins_ophyd.beamline import BeamlineConfig
+from stins_ophyd.plans import count_series, fly_series
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "add-a-detector.md").read_text()
 
@@ -66,3 +67,10 @@ def test_it_counts_with_a_setting_that_a_plan_has_set(beamline: Beamline, reques
     assert stops[0]["exit_status"] == "success"
     with h5py.File(ramp.controller.snapshot.recorder.series.file) as written:
         assert np.array_equal(written["/entry/data/data"][:, 0, :3], [[0, 3, 6]] * 2)
+    # A plan's settings: those that it has, although it has no period; one that it has not is refused by name.
+    engine(count_series(ramp, 1, frames=2, exposure_s=0.01), {"stop": lambda _, doc: stops.append(doc)})
+    assert stops[1]["exit_status"] == "success"
+    assert [ramp.frames.get(), ramp.exposure_s.get()] == [1, 0.02]
+    with pytest.raises(ValueError, match="ramp: period_s: backend ramp has no such setting; it has: exposure_s, gain"):
+        engine(fly_series(ramp, 2, exposure_s=0.01, deadtime_s=0.01))
+    assert ramp.exposure_s.get() == 0.02
