@@ -95,11 +95,25 @@ class Frames:
 
 
 def _counted(detector: h5py.Group) -> Counted:
-    mask, saturation, data = detector.get("pixel_mask"), detector.get("saturation_value"), detector["data"]
+    mask, data = detector.get("pixel_mask"), detector["data"]
+    saturation, lowest = _number(detector, "saturation_value"), _number(detector, "underload_value")
     # A mask is of a whole image; one of another shape says nothing of this frame.
     fits = mask is not None and mask.shape == data.shape[1:]
-    plain = saturation is not None and saturation.shape == () and saturation.dtype.kind in "iuf"
-    return Counted(mask=mask[()] == 0 if fits else None, saturation=float(saturation[()]) if plain else None)
+    # Of a detector whose counts end below the type's highest number, that one is the mark of a bad pixel.
+    ends = data.dtype.kind == "u" and saturation is not None and saturation < np.iinfo(data.dtype).max
+    return Counted(
+        mask=mask[()] == 0 if fits else None,
+        saturation=saturation,
+        # A detector that counts says so (0): below that there are only marks (-1 in gaps, -2 of bad pixels).
+        lowest=lowest if data.dtype.kind == "i" else None,
+        marks=ends and not fits,
+    )
+
+
+def _number(detector: h5py.Group, name: str) -> float | None:
+    found = detector.get(name)
+    plain = found is not None and found.shape == () and found.dtype.kind in "iuf"
+    return float(found[()]) if plain else None
 
 
 def _empty(numbers: Pixels, first: int) -> Rows:

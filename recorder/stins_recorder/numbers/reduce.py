@@ -21,11 +21,14 @@ Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 class Counted(msgspec.Struct, frozen=True):
     """Which pixels count (`mask`, of a frame's shape; None: all), and from which value on one is saturated.
 
-    Where nobody says, that is the highest number that a whole number of that type can be.
+    Where nobody says, that is the highest number that a whole number of that type can be. Whole numbers below `lowest`
+    do not count: they mark gaps and bad pixels. `marks`: nor does the highest number of the type, but as saturated.
     """
 
     mask: Pixels | None = None
     saturation: float | None = None
+    lowest: float | None = None
+    marks: bool = False
 
 
 def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted) -> dict[str, Numbers]:
@@ -41,7 +44,7 @@ def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted) -> 
             continue
         pixels = frames[(slice(None), *place)].reshape(len(frames), -1)
         mask = None if counted.mask is None else counted.mask[place].ravel()
-        for key, values in _numbers(pixels, mask, counted.saturation).items():
+        for key, values in _numbers(pixels, mask, counted).items():
             if key in request.keys:
                 found[name_of(area, key)] = values()
     return found
@@ -56,10 +59,20 @@ def _place(area: Region | None, shape: tuple[int, ...]) -> tuple[slice, ...] | N
     return slice(area.row, bottom), slice(area.column, right)
 
 
-def _numbers(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
-    if pixels.dtype.kind == "f":
-        return _of_floats(pixels, mask, saturation)
-    return _of_integers(pixels, mask, saturation)
+def _numbers(pixels: Pixels, mask: Pixels | None, counted: Counted) -> Mapping[str, Callable[[], Numbers]]:
+    floats = pixels.dtype.kind == "f"
+    if not floats and counted.lowest is None and not counted.marks:
+        return _of_integers(pixels, mask, counted.saturation)
+    counts: Pixels = np.ones(pixels.shape, np.bool_) if mask is None else np.broadcast_to(mask, pixels.shape)
+    if floats:
+        counts = counts & np.isfinite(pixels)
+        limit = np.inf if counted.saturation is None else counted.saturation
+        return _of_some(pixels, counts, counts & (pixels >= limit))
+    highest = np.iinfo(pixels.dtype).max
+    if counted.lowest is not None:
+        counts = counts & (pixels >= counted.lowest)
+    saturated = counts & (pixels >= (highest if counted.saturation is None else counted.saturation))
+    return _of_some(pixels, counts & (pixels < highest) if counted.marks else counts, saturated)
 
 
 def _of_integers(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
@@ -102,21 +115,22 @@ def _of_integers(pixels: Pixels, mask: Pixels | None, saturation: float | None) 
     }
 
 
-def _of_floats(pixels: Pixels, mask: Pixels | None, saturation: float | None) -> Mapping[str, Callable[[], Numbers]]:
-    counts = np.isfinite(pixels)
-    if mask is not None:
-        counts &= mask
+def _of_some(pixels: Pixels, counts: Pixels, saturated: Pixels) -> Mapping[str, Callable[[], Numbers]]:
+    """Where in each frame other pixels count."""
+    kind = pixels.dtype.kind
+    lowest = -np.inf if kind == "f" else np.iinfo(pixels.dtype).min
     # A frame without a pixel that counts has no mean and no maximum.
     count = np.where(counts.any(axis=1), counts.sum(axis=1), np.nan)
 
     def total() -> Numbers:
-        return np.asarray(np.where(counts, pixels, 0).sum(axis=1, dtype=float))
+        return np.asarray(np.where(counts, pixels, 0).sum(axis=1, dtype={"f": "f8", "u": "u8", "i": "i8"}[kind]), float)
 
     def largest() -> Numbers:
-        return np.where(np.isnan(count), np.nan, np.where(counts, pixels, -np.inf).max(axis=1))
+        return np.where(np.isnan(count), np.nan, np.where(counts, pixels, lowest).max(axis=1))
 
-    def saturated() -> Numbers:
-        limit = np.inf if saturation is None else saturation
-        return np.asarray(np.count_nonzero(counts & (pixels >= limit), axis=1), float)
-
-    return {"sum": total, "mean": lambda: total() / count, "max": largest, "saturated": saturated}
+    return {
+        "sum": total,
+        "mean": lambda: total() / count,
+        "max": largest,
+        "saturated": lambda: np.asarray(np.count_nonzero(saturated, axis=1), float),
+    }
