@@ -304,12 +304,13 @@ class Supervisor:
         if series and series.state is SeriesState.COMPLETE and series != self._account:
             # The disk works: what it refused before may be tried again.
             self._salvager.again()
-        self._account = series
+        # Before it is shown: with it come its numbers.
         self._numbers.look(series)
         # Both outlive the death as long as the series does.
         ours = series is not None and series.series_id == self._died_in
         death = (self._death,) if self._death and ours else ()
         self._publish(
+            series,
             state=RecorderState.FAULT if self._fault else status.state,
             reason=self._fault or (f"{self._beside}; {_GOES_ON}" if self._beside else status.reason),
             step="sync" if self._beside else "",
@@ -334,8 +335,10 @@ class Supervisor:
         self._preview_of = (series_id, preview)
         self._publish()
 
-    def _publish(self, **changes: object) -> None:
+    def _publish(self, account: SeriesStatus | None = None, /, **changes: object) -> None:
+        """Shows all that has changed at once: an account never comes with the state of the one before."""
         with self._publishing:
+            self._account = account or self._account
             # Inside the lock: a preview published beside a status would put the older account back.
             series = None if self._account is None else self._numbers.shown(self._account)
             status = msgspec.structs.replace(self.board.status, series=series, **changes)

@@ -36,7 +36,11 @@ class Job:
     @property
     def rows(self) -> int:
         """How many leading rows have their numbers, as the series stands now."""
-        done, status = self._done, self.status
+        return self.rows_in(self.status)
+
+    def rows_in(self, status: SeriesStatus) -> int:
+        """The same of another account of the series: whoever tells of it may have heard an older or newer one."""
+        done = self._done
         if done is None:
             return 0
         return min(kept_rows(done.rows, done.generation, status.generation, status.rewound_to), status.rows)
@@ -50,11 +54,10 @@ class Job:
             return "open"
         return "failed" if self._skipped else "complete"
 
-    @property
-    def values(self) -> Mapping[str, float]:
-        """The numbers of the last of `rows`, if it is the one that was computed last, by name."""
+    def values_in(self, status: SeriesStatus) -> Mapping[str, float]:
+        """The numbers of the last of these rows, if it is the one that was computed last, by name."""
         done = self._done
-        return done.values if done is not None and done.rows == self.rows else {}
+        return done.values if done is not None and done.rows == self.rows_in(status) else {}
 
     # -- what is to be done ---------------------------------------------------------------------
 

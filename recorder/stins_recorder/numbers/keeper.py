@@ -75,10 +75,13 @@ class NumbersKeeper:
         """The status with how far its numbers are, and the last of them."""
         with self._news:
             job = self._jobs.get(series.file or "")
-            if job is None or series.numbers_state == "none":
+            if job is None or job.status.series_id != series.series_id or series.numbers_state == "none":
                 return series
             return msgspec.structs.replace(
-                series, numbers_rows=job.rows, numbers_values=job.values, numbers_state=job.state
+                series,
+                numbers_rows=job.rows_in(series),
+                numbers_values=job.values_in(series),
+                numbers_state=job.state,
             )
 
     @property

@@ -68,13 +68,16 @@ def test_a_row_that_cannot_be_read_goes_without_after_three_tries() -> None:
 def test_the_numbers_of_the_last_row_stay_until_it_is_taken_again() -> None:
     story = Story(3)
     story.step()
-    assert story.job.values == {"sum": 3}
+    assert story.job.values_in(story.job.status) == {"sum": 3}
     retaken = msgspec.structs.replace(story.job.status, generation=1, rewound_to=2)
     story.job.heard(msgspec.structs.replace(story.job.status, state=SeriesState.COMPLETE))
     story.step()  # there is nothing but the file to close
-    assert (story.job.state, story.job.rows, story.job.values) == ("complete", 3, {"sum": 3})
+    assert (story.job.state, story.job.rows) == ("complete", 3)
+    assert story.job.values_in(story.job.status) == {"sum": 3}
+    # Even of an account that the job has not heard of yet.
+    assert (story.job.rows_in(retaken), story.job.values_in(retaken)) == (2, {})
     story.job.heard(retaken)
-    assert (story.job.rows, story.job.values) == (2, {})
+    assert (story.job.rows, story.job.values_in(retaken)) == (2, {})
 
 
 def test_nothing_is_done_before_the_first_row_or_after_the_end() -> None:
