@@ -54,8 +54,10 @@ class _Desk:
 
 def main(argv: list[str]) -> None:
     """Until the supervisor is gone."""
-    # Ctrl-C goes to the whole group; the supervisor decides when this one ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both go to the whole group (Ctrl-C; a service manager's stop); the supervisor's end of the socket ends this one,
+    # not in the middle of a write.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=argv[1], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     decoder, desk = msgspec.json.Decoder(Work), _Desk()
     # A supervisor that is killed cannot hear the answer.
