@@ -17,7 +17,7 @@ from stins.numbers import names_of
 from ..columns import Column, Numbers
 from ..errors import RecorderError
 from ..nexus import now_iso
-from ..storage import HDF5_ERRORS, change, claim, create_file, open_swmr, repair_open, settle
+from ..storage import HDF5_ERRORS, change, claim, create_file, glance, open_swmr, repair_open, settle
 from .asked import FRAME_NUMBERS, Asked, described
 
 __all__ = ["SERIES_MARK", "Sidecar", "finished_rows"]
@@ -44,8 +44,7 @@ class Sidecar:
         try:
             repair_open(self._descriptor, path)
             self._file = file = open_swmr(path)
-            if file.attrs.get(SERIES_MARK) != asked.mark:
-                raise RecorderError(f"{path}: it is of another series; move it away, and the numbers will be computed")
+            _require_ours(file, path, asked)
             self.rows, self.generation = map(int, file[_PROGRESS][()])
             group = file[FRAME_NUMBERS]
             self._columns = {name: Column(group[name], self.rows) for name in names_of(asked.request)}
@@ -115,11 +114,28 @@ def finished_rows(path: Path, asked: Asked) -> int | None:
 def _claimed(path: Path, asked: Asked) -> int:
     """The descriptor of what stands there; a new file where nothing does."""
     try:
+        _look(path, asked)
         return claim(path)
     except FileNotFoundError:
         descriptor = create_file(path, lambda file: _build(file, path, asked))
         settle(path)
         return descriptor
+
+
+def _look(path: Path, asked: Asked) -> None:
+    """Before anything is done to it: another program may have it open, and what is another's is not touched."""
+    if path.is_symlink():
+        raise RecorderError(
+            f"{path}: got a symbolic link, expected a file; move it away, and the numbers will be computed"
+        )
+    with glance(path) as file:
+        if file is not None:
+            _require_ours(file, path, asked)
+
+
+def _require_ours(file: h5py.File, path: Path, asked: Asked) -> None:
+    if file.attrs.get(SERIES_MARK) != asked.mark:
+        raise RecorderError(f"{path}: it is of another series; move it away, and the numbers will be computed")
 
 
 def _build(file: h5py.File, path: Path, asked: Asked) -> None:
