@@ -16,7 +16,7 @@ from stins import StinsError
 
 from ..storage import HDF5_ERRORS
 from .messages import Done, Work
-from .reading import NotNowError
+from .reading import NotNowError, UnreadableError
 from .series_numbers import SeriesNumbers
 
 log = logging.getLogger("stins_recorder.numbers")
@@ -41,7 +41,8 @@ class _Desk:
             return Done(file=work.file, again=True)
         except (*HDF5_ERRORS, StinsError) as error:
             self.clear()
-            return Done(file=work.file, problem=" ".join(str(error).split()) or repr(error))
+            problem = " ".join(str(error).split()) or repr(error)
+            return Done(file=work.file, problem=problem, unreadable=isinstance(error, UnreadableError))
         if done.complete:
             self.clear()
         return done

@@ -12,6 +12,9 @@ __all__ = ["AFTER_FAILURE_S", "TRIES", "Job"]
 
 #: What fails so often is not tried again: a row that cannot be read goes without its numbers.
 TRIES = 3
+#: What else hinders it may pass (a full disk, no room for a process, one before that still has the file): it is tried
+#: again, more and more seldom, and given up after ten minutes.
+_MOST_HINDERED, _SELDOM_S = 25, 30.0
 #: So many rows that cannot be read are tried one by one; behind these all go without.
 _MOST_SKIPPED = 100
 _AGAIN_S, AFTER_FAILURE_S = 0.05, 0.3
@@ -28,7 +31,7 @@ class Job:
         self.pause_s = 0.0
         self.trouble = ""
         self._done: Done | None = None
-        self._tries = self._skipped = 0
+        self._tries = self._hindered = self._skipped = 0
         self._given_up = False
 
     # -- what is known --------------------------------------------------------------------------
@@ -86,11 +89,11 @@ class Job:
         if done.again:
             self.pause_s = _AGAIN_S
         elif done.problem:
-            self._failed(done.problem)
+            self._failed(done)
         else:
             if work.skip:
                 self._skipped += max(0, done.rows - (self._done.rows if self._done else 0))
-            self._done, self._tries = self._with_values(done), 0
+            self._done, self._tries, self._hindered = self._with_values(done), 0, 0
             self.pause_s = 0.0 if work.over else done.size_bytes / bytes_per_s
 
     def _with_values(self, done: Done) -> Done:
@@ -100,12 +103,15 @@ class Job:
             return done
         return msgspec.structs.replace(done, values=before.values)
 
-    def _failed(self, problem: str) -> None:
-        self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {problem}"
-        self._tries += 1
-        self.pause_s = AFTER_FAILURE_S
-        # Not even the rows that nobody looks at any more can be kept.
-        self._given_up = self._tries >= 2 * TRIES
+    def _failed(self, done: Done) -> None:
+        self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {done.problem}"
+        if done.unreadable:
+            self._tries += 1
+            self.pause_s = AFTER_FAILURE_S
+            return
+        self.pause_s = min(AFTER_FAILURE_S * 2**self._hindered, _SELDOM_S)
+        self._hindered += 1
+        self._given_up = self._hindered >= _MOST_HINDERED
 
     def heard(self, status: SeriesStatus) -> None:
         """The series has got further."""

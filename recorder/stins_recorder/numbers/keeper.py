@@ -160,7 +160,8 @@ class NumbersKeeper:
             if self._process is not None:
                 self._process.end()
                 self._process = None
-            return Done(file=work.file, problem=str(error))
+            # Frames that HDF5 dies of, or hangs with, are as good as unreadable.
+            return Done(file=work.file, problem=str(error), unreadable=True)
 
     def _start_process(self) -> NumbersProcess | None:
         with self._news:

@@ -27,8 +27,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of the first `rows` rows of that `generation` can be read.
 
     `values` are those of the last of these, where it has any, and the order was for it. `complete`: the file of numbers
-    is closed. `size_bytes` is how many bytes of pixels were looked at. `problem` is why nothing came of it; `again`:
-    nothing could yet, the file was being closed.
+    is closed. `size_bytes` is how many bytes of pixels were looked at. `problem` is why nothing came of it;
+    `unreadable`: because of the frames that it was to read. `again`: nothing could yet, the file was being closed.
     """
 
     file: str
@@ -38,6 +38,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     size_bytes: int = 0
     problem: str = ""
+    unreadable: bool = False
     again: bool = False
 
 

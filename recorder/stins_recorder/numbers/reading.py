@@ -11,13 +11,17 @@ import hdf5plugin  # noqa: F401  # registers the filters that compressed chunks 
 from ..errors import RecorderError
 from ..storage import read_superblock
 
-__all__ = ["NotNowError", "flags_of", "opened"]
+__all__ = ["NotNowError", "UnreadableError", "flags_of", "opened"]
 
 _SUPERBLOCK_BYTES = 64
 
 
 class NotNowError(RecorderError):
     """The file is being closed, or opened again: read it in a moment."""
+
+
+class UnreadableError(RecorderError):
+    """Frames could not be read."""
 
 
 @contextmanager

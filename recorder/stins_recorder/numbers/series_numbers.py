@@ -7,9 +7,12 @@ import numpy as np
 from stins.numbers import names_of
 
 from ..columns import Numbers
+from ..errors import RecorderError
+from ..storage import HDF5_ERRORS
 from .asked import numbers_file
 from .frames import Frames
 from .messages import Done, Work, kept_rows
+from .reading import NotNowError, UnreadableError
 from .reduce import reduce_frames
 from .sidecar import Sidecar, finished_rows
 
@@ -61,7 +64,12 @@ class SeriesNumbers:
         last = min(work.rows, first + (work.most or _MOST_ROWS))
         if work.skip:
             return {name: np.full(last - first, np.nan) for name in self._names}, 0
-        batch = self._frames.read(first, last, over=work.over)
+        try:
+            batch = self._frames.read(first, last, over=work.over)
+        except NotNowError:
+            raise
+        except (*HDF5_ERRORS, RecorderError) as error:
+            raise UnreadableError(str(error) or repr(error)) from error
         values = reduce_frames(batch.pixels, self._frames.asked.request, batch.counted)
         for column in values.values():
             column[~batch.holds_frame] = np.nan

@@ -115,11 +115,21 @@ def _claimed(path: Path, asked: Asked) -> int:
     """The descriptor of what stands there; a new file where nothing does."""
     try:
         _look(path, asked)
-        return claim(path)
+        return _claim(path)
     except FileNotFoundError:
         descriptor = create_file(path, lambda file: _build(file, path, asked))
         settle(path)
         return descriptor
+
+
+def _claim(path: Path) -> int:
+    try:
+        return claim(path)
+    except RecorderError as error:
+        raise RecorderError(
+            f"{path}: the process that computed them before still has it (`fuser {path.name}` says which one); it ends "
+            "with its batch, or kill it"
+        ) from error
 
 
 def _look(path: Path, asked: Asked) -> None:

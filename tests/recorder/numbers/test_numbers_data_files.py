@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 from recorder_kit import Desk, image
-from stins_recorder.errors import RecorderError
 from stins_recorder.nexus import SERIES
 from stins_recorder.numbers.asked import write_asked
 from stins_recorder.numbers.messages import Done, Work
+from stins_recorder.numbers.reading import UnreadableError
 from stins_recorder.numbers.series_numbers import SeriesNumbers
 
 from stins.control import NumbersRequest
@@ -53,7 +53,7 @@ def test_they_are_those_of_the_frames_in_all_of_them(series: Path) -> None:
 
 def test_one_that_is_away_is_never_taken_for_frames(series: Path) -> None:
     series.with_name("pieces_data_000002.h5").rename(series.with_name("elsewhere.h5"))
-    with pytest.raises(FileNotFoundError, match="pieces_data_000002"):
+    with pytest.raises(UnreadableError, match="pieces_data_000002"):
         compute(series)
     series.with_name("elsewhere.h5").rename(series.with_name("pieces_data_000002.h5"))
     assert compute(series).rows == 6
@@ -62,7 +62,7 @@ def test_one_that_is_away_is_never_taken_for_frames(series: Path) -> None:
 def test_one_of_another_series_is_refused(series: Path) -> None:
     with h5py.File(series.with_name("pieces_data_000001.h5"), "r+") as file:
         file.attrs["series_mark"] = "another"
-    with pytest.raises(RecorderError, match="no data file of this series"):
+    with pytest.raises(UnreadableError, match="no data file of this series"):
         compute(series)
 
 
@@ -70,5 +70,5 @@ def test_one_away_is_noticed_beside_frames_that_were_discarded_too(series: Path)
     with h5py.File(series, "r+") as file:
         file[f"{SERIES}/discarded"][...] = 1
     series.with_name("pieces_data_000003.h5").rename(series.with_name("elsewhere.h5"))
-    with pytest.raises(FileNotFoundError, match="pieces_data_000003"):
+    with pytest.raises(UnreadableError, match="pieces_data_000003"):
         compute(series)

@@ -48,7 +48,7 @@ class Story:
         rows = self.job.rows + min(work.rows - self.job.rows, work.most or work.rows)
         complete = work.over and rows == work.rows
         done = (
-            Done(file="a.h5", problem="torn")
+            Done(file="a.h5", problem="torn", unreadable=True)
             if fails and not work.skip
             else Done(file="a.h5", rows=rows, complete=complete, values={"sum": rows} if rows > self.job.rows else {})
         )
@@ -63,6 +63,30 @@ def test_a_row_that_cannot_be_read_goes_without_after_three_tries() -> None:
     assert story.step() == 10
     assert story.job.state == "failed"
     assert "torn" in story.job.trouble
+
+
+def test_what_may_pass_is_waited_for_and_costs_no_row() -> None:
+    story = Story(10, SeriesState.COMPLETE)
+    pauses = []
+    for _ in range(12):
+        work = story.job.work
+        assert work is not None
+        assert not work.skip
+        story.job.answered(work, Done(file="a.h5", problem="No space left on device"), 1e9)
+        pauses.append(story.job.pause_s)
+    assert (pauses[:3], pauses[-1]) == ([0.3, 0.6, 1.2], 30)
+    assert story.step() == 10
+    assert story.job.state == "complete"
+
+
+def test_what_does_not_pass_is_given_up() -> None:
+    story = Story(10, SeriesState.COMPLETE)
+    waited_s = 0.0
+    while (work := story.job.work) is not None:
+        story.job.answered(work, Done(file="a.h5", problem="no process can be started for them"), 1e9)
+        waited_s += story.job.pause_s
+    assert story.job.state == "failed"
+    assert 300 < waited_s < 900
 
 
 def test_the_numbers_of_the_last_row_stay_until_it_is_taken_again() -> None:

@@ -27,6 +27,15 @@ def test_a_file_that_another_program_writes_is_not_touched(tmp_path: Path) -> No
         assert path.read_bytes() == before
 
 
+def test_one_that_a_process_before_still_has_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "scan_numbers.h5"
+    before = Sidecar(path, ASKED)
+    with pytest.raises(RecorderError, match="the process that computed them before still has it"):
+        Sidecar(path, ASKED)
+    before.close()
+    Sidecar(path, ASKED).close()
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     elsewhere, path = tmp_path / "elsewhere.h5", tmp_path / "scan_numbers.h5"
     ours = Sidecar(elsewhere, ASKED)
