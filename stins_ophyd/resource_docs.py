@@ -48,9 +48,8 @@ class ResourceDocuments(StinsDetector):
         names = {key.name: self._stream.datum_id(key.name, self._published - 1) for key in self._keys()}
         return own | {key: {"value": name, "timestamp": at} for key, name in names.items()}
 
-    def describe_collect(self) -> dict[str, Any]:
-        """The images of one event."""
-        return {key: about | {"external": "FILESTORE:"} for key, about in super().describe_collect().items()}
+    def _describe_keys(self) -> dict[str, Any]:
+        return {key: about | {"external": "FILESTORE:"} for key, about in super()._describe_keys().items()}
 
     def collect_asset_docs(self, _index: int | None = None) -> Iterator[tuple[str, Any]]:
         """Says where the points' images are that were not told yet."""

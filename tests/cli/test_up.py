@@ -126,7 +126,7 @@ def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
         ("detector: 3", "detector: unknown field; allowed: data, detectors, name"),
         (
             "detectors: {sim: {acquirer: {backend: simulated}, recorderz: 2}}",
-            "detectors.sim.recorderz: unknown field; allowed: acquirer, recorder, recorders",
+            "detectors.sim.recorderz: unknown field; allowed: acquirer, numbers, recorder, recorders, simulator",
         ),
         ("detectors: {a/b: {acquirer: {backend: simulated}}}", "detectors.a/b.[key]: got 'a/b'"),
         ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
