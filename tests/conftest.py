@@ -23,13 +23,21 @@ _DEADLINE_S = 5.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="sweeps at full length: some ten minutes more")
+    parser.addoption("--long", action="store_true", help="full sweeps, and the slowest tests: some ten minutes more")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Test modules read it when they are imported, in the workers too."""
     if config.getoption("--long"):
         os.environ[LONG] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long and differs little from a test beside it waits for `--long`."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="only with --long"))
 
 
 def pytest_collection_finish() -> None:

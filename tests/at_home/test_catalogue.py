@@ -104,7 +104,7 @@ def test_a_fly_series_is_read_back(engine: RunEngine, detector: StinsDetector, c
 
 
 @pytest.mark.usefixtures("recording")
-@pytest.mark.parametrize("frames_per_event", [1, 4])
+@pytest.mark.parametrize("frames_per_event", [pytest.param(1, marks=pytest.mark.long), 4])
 def test_every_stream_that_a_descriptor_tells_of_is_read_back(
     engine: RunEngine, detector: StinsDetector, catalog: Any, documents: Documents, frames_per_event: int
 ) -> None:
@@ -136,7 +136,7 @@ def test_each_threshold_of_an_eiger_is_read_back(engine: RunEngine, catalog: Any
         assert np.array_equal(run["eiger_threshold_2"].read(), recorded["threshold_2"])
 
 
-@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_another_process_reads_along_while_points_are_taken(
     *,
     frames: int,
@@ -226,6 +226,7 @@ def test_another_process_reads_the_numbers_of_each_frame_along(
     assert reader.ask(uid=uid, key="det_frame_sum", index=2)["values"] == sums[2].tolist()
 
 
+@pytest.mark.long
 def test_a_session_that_ends_writes_its_last_run(catalog: Any, reader: Reader, tmp_path: Path) -> None:
     uid = reader.ask(spool=str(tmp_path / "theirs"))["uid"]
     reader.end()
@@ -343,6 +344,7 @@ def test_a_file_that_lacks_what_the_catalogue_has_changes_nothing_there(
     (spool / f"{uid}.jsonl").unlink()
 
 
+@pytest.mark.long
 def test_a_run_that_becomes_another_while_it_is_written_is_written_anew(
     engine: RunEngine, catalog: Any, recording: RunWriter, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -191,7 +191,7 @@ def test_a_series_of_two_recorders_is_read_afterwards(
     assert np.array_equal(images[2:12:3], frames[2:12:3])
 
 
-@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_resource_and_datum_are_the_same_pixels(
     *, engine: RunEngine, detector: StinsDetector, catalog: Any, chain: Chain, recording: RunWriter, frames: int
 ) -> None:

@@ -42,11 +42,13 @@ def test_a_live_consumer_costs_no_frame(tmp_path):
     assert min(report[key] for key in rates) > 0
 
 
+@pytest.mark.long
 def test_latencies_are_measured(tmp_path):
     report = run("latency", "--rounds", 1, "--folder", tmp_path)
     assert all(report[key] > 0 for key in ("first_frame_readable_ms", "close_ms", "arm_ms"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(compiler() is None, reason="no C compiler here to build the fault shim with")
 def test_memory_of_a_recorder_that_cannot_keep_up_is_measured(tmp_path):
     report = run("memory", "--frames", 500, "--series", 25, "--folder", tmp_path)
@@ -56,6 +58,7 @@ def test_memory_of_a_recorder_that_cannot_keep_up_is_measured(tmp_path):
     assert 0 < report["peak_rss_mb"] < report["budget_mb"] + 200
 
 
+@pytest.mark.long
 def test_a_stream_of_dectris_is_compared_with_a_bare_relay(tmp_path):
     report = run("dectris", "--rounds", 1, "--seconds", 0.3, "--rate", 100, "--frames", 10, "--folder", tmp_path)
     assert report["frames_lost"] == 0

@@ -10,7 +10,7 @@ from short_series import SERIES
 from tests.sweeps import sweep
 
 #: With a different place to begin for each way of storing, so that together they come by every phase of a series.
-STRIDE, TORN_STRIDE = sweep(97, 11), sweep(131, 17)
+STRIDE, TORN_STRIDE = sweep(151, 11), sweep(197, 17)
 #: In the middle of the first life.
 RESUMED_AT = 100
 
