@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import hdf5plugin  # noqa: F401  # registers the filters
 import psutil
+import pytest
 
 
 def result_of(done):
@@ -47,6 +48,7 @@ def test_a_captured_eiger_stream_goes_through_the_chain_and_ends_incomplete(stin
     assert len(list((tmp_path / "demo" / "data").rglob("*_data_*"))) == 3
 
 
+@pytest.mark.long
 def test_frames_that_were_lost_are_not_called_identical(tmp_path):
     code = f"""
 from pathlib import Path

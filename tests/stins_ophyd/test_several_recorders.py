@@ -139,6 +139,7 @@ def strike_at(reached: threading.Event, strike: Any) -> threading.Thread:
     return thread
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("recording")
 def test_a_scan_is_read_back_by_its_uid(engine: RunEngine, detector: StinsDetector, catalog: Any, trio: Trio) -> None:
     detector.frames.put(2)

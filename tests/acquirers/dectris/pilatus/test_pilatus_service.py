@@ -122,4 +122,5 @@ def test_an_acquirer_that_stops_lets_the_detector_go(
     result = consumer.series()[2].result
     assert (result.end.status, result.missing) == ("aborted", ((0, 2),))
     assert any("the acquirer was stopped" in reason for reason in result.reasons)
+    running.stop()  # its connection to camserver is closed behind the end of the series
     assert len(make(camserver).arm(ArmRequest(series_id="next")).header.data) == 1
