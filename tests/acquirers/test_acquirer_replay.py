@@ -107,7 +107,7 @@ def test_the_status_says_that_replay_is_off_for_a_peer_that_never_acks(
 def test_a_recorder_that_dies_in_mid_series_and_comes_back_has_every_frame(
     pair: Callable[..., Any], consume: Callable[..., Any]
 ) -> None:
-    det, consumer = pair(shape=(SIDE, SIDE), exposure_s=0.001, period_s=0.001)
+    det, consumer = pair(shape=(SIDE, SIDE), exposure_s=0.001, period_s=0.004)
     det.service.arm(series(300))
     det.service.trigger(TriggerRequest())
     (opened,) = [done for done in consumer.until(OpenSeries) if isinstance(done, OpenSeries)]

@@ -114,7 +114,7 @@ def test_they_are_there_while_the_series_runs_and_afterwards(chain: Chain, compr
 
 
 def test_a_frame_that_is_taken_again_gets_the_numbers_of_its_last_take(chain: Chain) -> None:
-    begin(chain, "again")
+    begin(chain, "numbers-again")
     chain.frames(0, 1, 2)
     numbered(chain, 3)
     chain.frame(1, image(8).tobytes(), retake=True)
@@ -129,8 +129,8 @@ def test_a_missing_frame_has_no_numbers_and_a_mask_leaves_pixels_out(chain: Chai
     mask = np.zeros(image(0).shape, "<u4")
     mask[:, :6] = 1
     arrays = (Part(name="pixel_mask", shape=mask.shape, dtype="uint32"),)
-    prepare(chain, "masked")
-    chain.start("masked.h5", [mask.tobytes()], id="masked", data=arrays)
+    prepare(chain, "numbers-masked")
+    chain.start("numbers-masked.h5", [mask.tobytes()], id="numbers-masked", data=arrays)
     chain.frame(0)
     chain.lose(1)
     chain.frame(2)
@@ -144,7 +144,7 @@ def test_a_missing_frame_has_no_numbers_and_a_mask_leaves_pixels_out(chain: Chai
 
 
 def test_another_process_goes_on_where_one_was_killed(chain: Chain) -> None:
-    begin(chain, "killed")
+    begin(chain, "numbers-killed")
     chain.frames(0, 1, 2)
     numbered(chain, 3)
     os.kill(process(chain), signal.SIGKILL)
@@ -158,19 +158,19 @@ def test_another_process_goes_on_where_one_was_killed(chain: Chain) -> None:
 
 
 def test_a_writer_that_dies_before_the_series_begins_takes_no_wish_along(chain: Chain) -> None:
-    prepare(chain, "early")
+    prepare(chain, "numbers-early")
     writer = chain.recorder.status.writer_pid
     assert writer is not None
     os.kill(writer, signal.SIGKILL)
     chain.recorder.wait_for(lambda s: s.writer_pid != writer and s.state is RecorderState.IDLE)
-    chain.series("early.h5", range(3), id="early")
+    chain.series("numbers-early.h5", range(3), id="numbers-early")
     series = done(chain)
     assert (series.state, series.numbers_state) == (SeriesState.COMPLETE, "complete")
     equal(columns(series.file or ""), expected(*range(3)))
 
 
 def test_a_process_that_is_stopped_keeps_no_recording_waiting(chain: Chain) -> None:
-    begin(chain, "stopped")
+    begin(chain, "numbers-stopped")
     chain.frame(0)
     numbered(chain, 1)
     stopped = process(chain)
@@ -178,7 +178,7 @@ def test_a_process_that_is_stopped_keeps_no_recording_waiting(chain: Chain) -> N
     try:
         chain.frames(*range(1, 200))
         chain.end()
-        series = chain.recorder.wait_for_end("stopped")
+        series = chain.recorder.wait_for_end("numbers-stopped")
         assert (series.state, series.written) == (SeriesState.COMPLETE, 200)
         assert (series.numbers_state, series.numbers_rows) == ("open", 1)
     finally:
