@@ -60,21 +60,6 @@ def catalog(chain: Chain, folder: Path, reader: Reader) -> Iterator[Any]:
     gc.freeze()
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    """Where documents wait for the catalogue."""
-    return tmp_path / "unsent"
-
-
-@pytest.fixture
-def recording(engine: RunEngine, catalog: Any, spool: Path) -> Iterator[RunWriter]:
-    """While it lives, runs are kept in the catalogue."""
-    writer = record_runs(engine, catalog, spool)
-    yield writer
-    assert writer.stop()
-    assert list(spool.iterdir()) == []
-
-
 @pytest.mark.usefixtures("recording")
 def test_a_scan_is_read_back_by_its_uid(engine: RunEngine, detector: StinsDetector, catalog: Any, chain: Chain) -> None:
     (uid,) = engine(bp.scan([detector], SynAxis(name="motor"), 0, 1, 4))

@@ -75,21 +75,6 @@ def elsewhere(served: ServedCatalog) -> Iterator[Any]:
     client.context.close()
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    """Where documents wait for the catalogue."""
-    return tmp_path / "unsent"
-
-
-@pytest.fixture
-def recording(engine: RunEngine, catalog: Any, spool: Path) -> Iterator[RunWriter]:
-    """While it lives, runs are kept in the catalogue."""
-    writer = record_runs(engine, catalog, spool)
-    yield writer
-    assert writer.stop()
-    assert list(spool.iterdir()) == []
-
-
 @pytest.fixture(scope="module")
 def segmenting(folder: Path) -> Iterator[Chain]:
     """A chain whose recorder makes data files."""
