@@ -35,7 +35,7 @@ import zmq
 from harness import DEADLINE_S, Closing, Recorder, Remote, recorder, remote
 from stand_in import IMAGES, stand_in
 from stins_acquirers.backend import Frame, Opening
-from stins_acquirers.dectris import EigerBackend
+from stins_acquirers.dectris import EigerBackend, EigerSettings
 from stins_acquirers.service import Service
 from stins_acquirers.streams import Streams
 from tqdm import tqdm
@@ -267,39 +267,37 @@ def _acquirer(root: Path, port: int, stream_port: int) -> Iterator[Acquirer]:
 # -- the cost of an image -----------------------------------------------------------------------
 
 
-class _Timed:
-    """A backend whose loop is timed: CPU time of each turn that has brought images, from one `read` to the next.
+class _Timed(EigerBackend):
+    """The backend, whose loop is timed: CPU time of each turn that has brought images, from one `read` to the next.
 
     The turn with the last image is left out: what comes behind it is the end of the series, and all that is done until
     the next one is armed.
     """
 
-    def __init__(self, backend: EigerBackend) -> None:
-        self._backend, self._began, self._brought = backend, 0.0, 0
+    def __init__(self, settings: EigerSettings) -> None:
+        super().__init__(settings)
+        self._began, self._brought = 0.0, 0
         self.images, self.cpu_s = 0, 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
 
     def arm(self, request: ArmRequest) -> Opening:
         """As the backend does."""
         self._brought = 0
-        return self._backend.arm(request)
+        return super().arm(request)
 
     def read(self, timeout_s: float) -> Sequence[Frame]:
         """As the backend does."""
         now = time.thread_time()
         if self._brought:
             self.images, self.cpu_s = self.images + self._brought, self.cpu_s + now - self._began
-        frames = self._backend.read(timeout_s)
+        frames = super().read(timeout_s)
         self._began, self._brought = now, len(frames)
         return frames
 
 
 def _take_images(pipe: Connection, port: int, stream_port: int) -> None:
     """Its own process: an acquirer whose loop is timed. Says where its stream is; at last what the images have cost."""
-    settings = EigerBackend.Settings(host="127.0.0.1", http_port=port, stream_port=stream_port, compression=None)
-    backend: Any = _Timed(EigerBackend(settings))
+    settings = EigerSettings(host="127.0.0.1", http_port=port, stream_port=stream_port, compression=None)
+    backend = _Timed(settings)
     publisher = Publisher("tcp://127.0.0.1:0", acks="tcp://127.0.0.1:0", max_message_bytes=16 << 20)
     service = Service("eiger", "eiger", backend, Streams([publisher]), peer_timeout_s=DEADLINE_S)
     threading.Thread(target=service.run, daemon=True).start()

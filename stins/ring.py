@@ -73,9 +73,14 @@ class ReplayRing:
         if len(self._series) > _SERIES_REMEMBERED:
             del self._series[next(iter(self._series))]
 
-    def append(self, message_id: int, parts: Sequence[Payload], size: int, *, is_frame: bool = True) -> None:
-        """Keeps a message, to be pushed after those that wait. Whether it fits is the caller's question."""
-        self._waiting.append(Kept(message_id, parts, size, is_frame))
+    def append(
+        self, message_id: int, parts: Sequence[Payload], size: int, *, is_frame: bool = True, pushed: bool = False
+    ) -> None:
+        """Keeps a message, to be pushed after those that wait, or `pushed` already where none does.
+
+        Whether it fits is the caller's question.
+        """
+        (self._pushed if pushed else self._waiting).append(Kept(message_id, parts, size, is_frame))
         self.size_bytes += size
         self._frames += is_frame
         self._last_id = max(self._last_id, message_id)

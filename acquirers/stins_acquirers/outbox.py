@@ -79,7 +79,7 @@ class Outbox:
         if self._offered is None or self._offered.frame is not frame:
             self._offered = self._make(frame)
             self._check_header(self._offered)
-        if not self._link.send(self._offered.parts):
+        if not self._link.send(self._offered.parts, header=self._offered.message):
             return False
         self._offered = None
         self._retake = False

@@ -41,15 +41,17 @@ class Report:
         self._published = 0.0
         self.board = StatusBoard(self._status(Standing(AcquirerState.IDLE), look))
 
-    def publish(self, standing: Standing, look: Look, *, now: bool = False) -> None:
-        """Says how things are, if they have changed or it is time; `now`: whatever was said when."""
-        moment, told = time.monotonic(), self.board.status
+    def is_due(self, state: AcquirerState, look: Look) -> bool:
+        """Whether there is news, or it is time to say how things are."""
+        told = self.board.status
         # That frames are dropped is known here before the recorder tells that they are missing.
-        lost = self._outbox.dropped + standing.lost and not told.frames_dropped
-        news = standing.state is not told.state or look.busy != told.busy or lost
-        if now or news or moment - self._published > _STATUS_S:
-            self._published = moment
-            self.board.publish(self._status(standing, look))
+        news = state is not told.state or look.busy != told.busy or (not told.frames_dropped and self._outbox.dropped)
+        return bool(news) or time.monotonic() - self._published > _STATUS_S
+
+    def publish(self, standing: Standing, look: Look) -> None:
+        """Says how things are."""
+        self._published = time.monotonic()
+        self.board.publish(self._status(standing, look))
 
     def _status(self, standing: Standing, look: Look) -> AcquirerStatus:
         return AcquirerStatus(

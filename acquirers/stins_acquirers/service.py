@@ -119,11 +119,13 @@ class Service:
         """Until `stop`: commands as they come, frames as the detector has them."""
         try:
             while not self._stopping:
-                if (call := self._calls.next(self._pause_s())) is not None:
+                reads = self._reads
+                if (call := self._calls.next(0.0 if reads else self._pause_s())) is not None:
                     self._answer(call)
+                    reads = self._reads
                 if self._state not in _OPEN:
                     self._guarded(self._look_whether_busy)
-                if self._reads:
+                if reads:
                     self._guarded(self._step)
                 elif self._streams.waiting:
                     self._streams.wait_for_room(_READ_S)
@@ -139,12 +141,14 @@ class Service:
     @property
     def _reads(self) -> bool:
         """Whether frames may come: those of an external trigger come without a command."""
+        if self._state is AcquirerState.ACQUIRING:
+            return True
         external = self._request is not None and self._request.trigger_mode == "external"
-        return self._state is AcquirerState.ACQUIRING or (self._state is AcquirerState.ARMED and external)
+        return self._state is AcquirerState.ARMED and external
 
     def _pause_s(self) -> float:
         """For how long there is nothing to do but to wait for a command."""
-        if self._reads or self._streams.waiting:
+        if self._streams.waiting:
             return 0.0
         if self._streams.unacked:
             return _UNACKED_S
@@ -333,7 +337,8 @@ class Service:
     # -- status ---------------------------------------------------------------------------------
 
     def _publish(self, *, now: bool = False) -> None:
-        self._report.publish(self._standing, self._look, now=now)
+        if now or self._report.is_due(self._state, self._look):
+            self._report.publish(self._standing, self._look)
 
     @property
     def _standing(self) -> Standing:

@@ -25,6 +25,7 @@ from stins import (
     StinsError,
     StoreFrame,
 )
+from stins.messages import Header
 
 HEADER = SeriesHeader(series=SeriesInfo(id="s1", filename="a/scan.h5", frames_expected=7))
 #: What the source does, and what becomes of the message of a frame.
@@ -53,7 +54,7 @@ class End:
     def __post_init__(self) -> None:
         self._receiver, self._decoder = SeriesReceiver(), Decoder(strict=True)
 
-    def send(self, parts: Sequence[Any], timeout_s: float = 0.0) -> bool:
+    def send(self, parts: Sequence[Any], timeout_s: float = 0.0, header: Header | None = None) -> bool:
         packet = self._decoder.decode(parts)
         fate = self.fate if isinstance(packet.header, Data) else "comes" if self.takes else "no room"
         if fate == "comes":

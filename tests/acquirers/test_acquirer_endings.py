@@ -10,7 +10,7 @@ from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
 
 from stins import EndSeries, Outcome, StinsError, StoreFrame
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, FrameDescription, TriggerRequest
-from stins.messages import Payload
+from stins.messages import Header, Payload
 from stins.transport import Link
 
 INTERNAL = ArmRequest(series_id="s", frames_per_trigger=1)
@@ -103,8 +103,8 @@ class Unheard(Recording):
         self._link = link
         return self
 
-    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
-        return not (self.deaf and b'"series-end"' in bytes(parts[0])) and self._link.send(parts, timeout_s)
+    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0, header: Header | None = None) -> bool:
+        return not (self.deaf and b'"series-end"' in bytes(parts[0])) and self._link.send(parts, timeout_s, header)
 
 
 # -- in good order ------------------------------------------------------------------------------------

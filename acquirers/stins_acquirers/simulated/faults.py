@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from stins.messages import Payload
+from stins.messages import Header, Payload
 from stins.transport import Link
 
 from .settings import Fault
@@ -35,10 +35,10 @@ class FaultyLink:
         self._owed: list[tuple[float, Sequence[Payload]]] = []
         self._head = msgspec.json.Decoder(_Head)
 
-    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
+    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0, header: Header | None = None) -> bool:
         """Like the link's own `send`, except for the faults."""
         if not self._faults():
-            return self._link.send(parts, timeout_s)
+            return self._link.send(parts, timeout_s, header)
         head = self._head.decode(parts[0])
         if head.message_type == "series-start":
             self._done.clear()

@@ -102,7 +102,7 @@ class Narrow:
         self.room = list(room)
         self.sent: list[int] = []
 
-    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0) -> bool:
+    def send(self, parts: Sequence[Payload], timeout_s: float = 0.0, header: Header | None = None) -> bool:
         if not self.room.pop(0):
             return False
         self.sent.append(msgspec.json.decode(parts[0])["message_id"])
