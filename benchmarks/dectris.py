@@ -9,8 +9,9 @@ that the recorder has to keep pace.
 The cost of an image is that of one of 10 MB: CPU time of the acquirer's loop, of its turns that bring one (what waits
 in vain is no part of it), and of its whole process with ZeroMQ's copies to and from the network. A short series before
 makes everything warm that is used for the first time. The receiver acks as a recorder does, so that keeping images and
-letting go of them is part of it. It takes a quiet machine: with others at work, each turn finds
-its code and data gone from the caches, and costs twice or three times as much.
+letting go of them is part of it. It takes a quiet machine: with others at work, each turn finds its code and data gone
+from the caches, and costs twice or three times as much. What the same images cost the loop of the bare relay stands
+beside it: no acquirer in Python can be below that.
 
     uv run python benchmarks/dectris.py [--json] [--rounds 3] [--seconds 4] [--rate 2000]
 """
@@ -115,9 +116,11 @@ class Chain:
     def limit(self) -> float:
         """Images per second through the bare relay."""
         self._sink.tell(_FLOOD_FRAMES)
-        self._detector.tell("flood", _FLOOD_FRAMES)
+        self._relay.tell(_FLOOD_FRAMES)
+        self._detector.tell("flood", _FLOOD_FRAMES, 0.0)
         began = float(self._detector.hear())
         ended, _ = self._sink.hear()
+        self._relay.hear()
         return float(_FLOOD_FRAMES / (ended - began))
 
     def series(self, rate: float, seconds: float) -> dict[str, float]:
@@ -158,7 +161,7 @@ def _chain(root: Path) -> Iterator[Chain]:
 
 
 def _relay(pipe: Connection, endpoint: str) -> None:
-    """Its own process: hands on what comes, uncopied; says where."""
+    """Its own process: says where it hands on as many messages as it is told, uncopied; and its loop's CPU time."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     source, target = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     source.rcvhwm = target.sndhwm = _QUEUE
@@ -166,7 +169,11 @@ def _relay(pipe: Connection, endpoint: str) -> None:
     source.connect(endpoint)
     pipe.send(target.getsockopt_string(zmq.LAST_ENDPOINT))
     while True:
-        target.send(source.recv(copy=False), copy=False)
+        (count,) = pipe.recv()
+        began = time.thread_time()
+        for _ in range(count):
+            target.send(source.recv(copy=False), copy=False)
+        pipe.send(time.thread_time() - began)
 
 
 def _throw_away(pipe: Connection, endpoint: str, acks: str | None) -> None:
@@ -316,7 +323,8 @@ def _cost_of_an_image(frames: int) -> dict[str, float]:
     # As `stins up` starts an acquirer.
     os.environ.update(keeping_memory(os.environ))
     with remote("detector", stand_in, "10MB") as detector:
-        port, stream_port, _ = detector.hear()
+        port, stream_port, bare = detector.hear()
+        relay_s = _cost_of_relaying(detector, bare, frames)
         with (
             remote("acquirer", _take_images, port, stream_port) as acquirer,
             remote("receiver", _throw_away, *acquirer.hear()) as sink,
@@ -331,7 +339,28 @@ def _cost_of_an_image(frames: int) -> dict[str, float]:
                 acquirer.tell("enough")
                 images, loop_s, whole_s = acquirer.hear()
     loop, whole = 1000 * loop_s / images, 1000 * whole_s / images
-    return {"acquirer_cpu_ms_per_image": round(loop, 4), "acquirer_process_cpu_ms_per_image": round(whole, 3)}
+    return {
+        "acquirer_cpu_ms_per_image": round(loop, 4),
+        "relay_cpu_ms_per_image": round(1000 * relay_s / frames, 4),
+        "acquirer_process_cpu_ms_per_image": round(whole, 3),
+    }
+
+
+def _cost_of_relaying(detector: Remote, endpoint: str, frames: int) -> float:
+    """CPU time of the bare relay's loop for as many of the same images at the same rate, in s."""
+    with (
+        remote("relay", _relay, endpoint) as relay,
+        remote("receiver", _throw_away, relay.hear(), None) as sink,
+    ):
+        sink.hear()
+        for count in (_WARM_FRAMES, frames):
+            sink.tell(count)
+            relay.tell(count)
+            detector.tell("flood", count, _LARGE_RATE)
+            detector.hear()
+            sink.hear()
+            spent = float(relay.hear())
+        return spent
 
 
 def _arguments() -> argparse.Namespace:

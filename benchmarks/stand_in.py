@@ -120,9 +120,9 @@ class _Detector:
         self.state = "idle"
         self.done.set()
 
-    def flood(self, socket: zmq.Socket[bytes], count: int) -> float:
-        """So many images without a series, as fast as they are taken; when it began."""
-        return send_images(socket, self._messages, count, 0.0)[0]
+    def flood(self, socket: zmq.Socket[bytes], count: int, rate: float) -> float:
+        """So many images without a series; when it began. `rate` 0: as fast as they are taken."""
+        return send_images(socket, self._messages, count, rate)[0]
 
 
 def send_images(socket: zmq.Socket[bytes], messages: _Messages, count: int, rate: float) -> tuple[float, float]:
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
 def stand_in(pipe: Connection, kind: str) -> None:
     """Says where it is: HTTP port, stream port, endpoint without a series. Then it does what it is told.
 
-    ("rate", r): for the next series, which it reports when it is over; ("flood", n): images without a series.
+    ("rate", r): for the next series, which it reports when it is over; ("flood", n, r): images without a series.
     """
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     stream, bare = _bound(context), _bound(context)
@@ -185,11 +185,11 @@ def stand_in(pipe: Connection, kind: str) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ports = [int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2]) for socket in (stream, bare)]
     pipe.send((server.server_port, ports[0], f"tcp://127.0.0.1:{ports[1]}"))
-    for what, value in _told(pipe):
+    for what, *values in _told(pipe):
         if what == "flood":
-            pipe.send(detector.flood(bare, value))
+            pipe.send(detector.flood(bare, *values))
             continue
-        detector.rate = value
+        (detector.rate,) = values
         detector.triggered.wait()
         detector.take()
         pipe.send((detector.began, detector.ended))
@@ -202,6 +202,6 @@ def _bound(context: "zmq.Context[zmq.Socket[bytes]]") -> zmq.Socket[bytes]:
     return socket
 
 
-def _told(pipe: Connection) -> Iterator[tuple[str, Any]]:
+def _told(pipe: Connection) -> Iterator[tuple[Any, ...]]:
     while True:
         yield pipe.recv()
