@@ -117,9 +117,10 @@ class Staging:
     def start(self) -> None:
         """Starts it, or its next part."""
         self.check("kickoff", Step.PREPARED)
+        in_parts = self.planned is not None and self.planned.kickoffs > 1
         with _EndOnFailure(self):
             self._flown = True
-            self._goal = self._controller.trigger()
+            self._goal = self._controller.trigger(pulses_take=self.frames if in_parts else None)
             self._advance(Step.FLYING)
 
     def finish(self, progress: Callable[[int], None]) -> None:
@@ -170,6 +171,9 @@ class Staging:
         rows, missing = numbered_rows(self.account), self.account.missing_frames
         if self._numbers_late:
             rows = self.account.rows
+        if self._goal is not None:
+            # What a pulse took beyond that is of no kickoff.
+            rows = min(rows, self._goal.first + self._goal.frames - self.account.discarded)
         if missing:
             # An empty row must not become an event; rows beyond it would shift.
             rows = min(rows, max(missing[0][0] - self.account.discarded, 0))

@@ -55,7 +55,7 @@ class TriggerInfo:
     seconds, but at least a second more than twice the time between two frames; 0: the controller's deadlines.
 
     `events_per_kickoff`: each kickoff takes so many of the events, and the series ends with the last one; 0: all at
-    once.
+    once. Pulses are to come between a kickoff and the end of its events; others fail the series.
 
     Raises:
         StinsError: a value makes no sense; the text names it.
@@ -87,10 +87,10 @@ class TriggerInfo:
                 f"TriggerInfo.events_per_kickoff: got {each!r}, expected 0 (all at once) or a whole number of which "
                 f"number_of_events = {self.number_of_events} is a multiple"
             )
-        if self.kickoffs > 1 and self.trigger is not DetectorTrigger.INTERNAL:
+        if self.kickoffs > 1 and self.trigger is DetectorTrigger.SOFTWARE:
             raise StinsError(
-                f"TriggerInfo.events_per_kickoff: got {each} with trigger {self.trigger.name}, expected 0: only "
-                "INTERNAL has several kickoffs"
+                f"TriggerInfo.events_per_kickoff: got {each} with trigger SOFTWARE, expected 0: each `trigger` takes "
+                "an event, and nothing is kicked off"
             )
 
     @property
@@ -102,6 +102,11 @@ class TriggerInfo:
     def kickoffs(self) -> int:
         """How often it is kicked off."""
         return self.number_of_events // (self.events_per_kickoff or self.number_of_events)
+
+    @property
+    def by_pulses(self) -> bool:
+        """Whether a cable triggers."""
+        return self.trigger not in (DetectorTrigger.INTERNAL, DetectorTrigger.SOFTWARE)
 
     @property
     def may_step(self) -> bool:
@@ -120,9 +125,9 @@ class TriggerInfo:
     @property
     def mode(self) -> TriggerMode:
         """What the acquirer is armed for."""
-        if self.may_step or self.kickoffs > 1:
-            return "software"
-        return "internal" if self.trigger is DetectorTrigger.INTERNAL else "external"
+        if self.by_pulses:
+            return "external"
+        return "software" if self.may_step or self.kickoffs > 1 else "internal"
 
     @property
     def frames_per_trigger(self) -> int:
@@ -136,7 +141,8 @@ class TriggerInfo:
     @property
     def kinds(self) -> tuple[TriggerKind, ...]:
         """What the detector must be able to be triggered by: one of these."""
-        return _KINDS[DetectorTrigger.SOFTWARE if self.kickoffs > 1 else self.trigger]
+        by_command = self.kickoffs > 1 and not self.by_pulses
+        return _KINDS[DetectorTrigger.SOFTWARE if by_command else self.trigger]
 
     def times(self, exposure_s: float) -> dict[str, float]:
         """The times to set; `exposure_s` is what is set now."""

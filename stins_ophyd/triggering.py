@@ -43,6 +43,7 @@ class Triggering(msgspec.Struct, frozen=True):
         if not set(info.kinds) & set(acquirer.triggers):
             known = ", ".join(_NAMES[kind].name for kind in acquirer.triggers)
             raise StinsError(f"got trigger {info.trigger.name}, expected one of {known}: {who}")
+        self._check_kickoffs(info, acquirer, who)
         exposure_s = acquirer.settings.get("exposure_s")
         times = info.times(exposure_s if isinstance(exposure_s, int | float) else 0.0)
         return times | dict(self.cables.get(info.trigger, {})) | self._sum(info, acquirer, who)
@@ -51,6 +52,19 @@ class Triggering(msgspec.Struct, frozen=True):
         """How many exposures become a frame now, whatever triggers it: what has to be put back after a series."""
         names = {how.setting for how in self.sums.values() if not how.others}
         return {name: acquirer.settings[name] for name in names if name in acquirer.settings}
+
+    def _check_kickoffs(self, info: TriggerInfo, acquirer: AcquirerStatus, who: str) -> None:
+        """A pulse between two kickoffs shows by its frame; one of several that make a frame together does not."""
+        if info.kickoffs == 1 or not info.by_pulses:
+            return
+        pulses = [info.exposures_per_collection] if info.trigger in self.sums else []
+        if info.trigger is DetectorTrigger.EXTERNAL:
+            set_now = acquirer.settings
+            modes = [how for how in self.sums.values() if how.others and how.others.items() <= set_now.items()]
+            pulses = [int(set_now.get(how.setting) or 1) for how in modes]
+        if max(pulses, default=1) > 1:
+            got = f"{max(pulses)} pulses for each frame with {info.kickoffs} kickoffs"
+            raise StinsError(f"got {got}, expected one pulse for each frame, or one kickoff: {who} tell apart")
 
     def _sum(self, info: TriggerInfo, acquirer: AcquirerStatus, who: str) -> dict[str, Any]:
         if (exposures := info.exposures_per_collection) == 0:

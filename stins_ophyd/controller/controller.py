@@ -38,9 +38,10 @@ from .awaited import (
     until_settled,
 )
 from .deadlines import Deadlines
-from .goal import Goal
+from .goal import Goal, SeriesProblem
 from .numbers import until_numbers
 from .observer import Observer
+from .pulses import refuse_strays, until_quiet
 from .rate import Rate
 from .recorder_group import RecorderGroup
 from .remedies import Cause, Debt
@@ -187,14 +188,20 @@ class Controller:
                 self._abandon("arming failed")
                 raise
 
-    def trigger(self, first_frame: int | None = None) -> Goal:
+    def trigger(self, first_frame: int | None = None, *, pulses_take: int | None = None) -> Goal:
         """Takes the frames of one trigger (software), or starts the series (internal); returns what to wait for.
 
         `first_frame` may be a frame that was taken before: it and all after it are taken again.
+
+        Where pulses take the frames, the goal is the whole series, or the next `pulses_take` frames. Then it waits for
+        as long as an exposure takes, and frames that nobody had asked for until then are an error.
         """
         with self._lock:
             series = self._armed("trigger")
-            goal = self._goal(series, first_frame)
+            if pulses_take is None or series.trigger_mode != "external":
+                goal = self._goal(series, first_frame)
+            else:
+                goal = self._share(series, pulses_take)
             if series.trigger_mode != "external":
                 request = TriggerRequest(first_frame=first_frame)
                 self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
@@ -356,6 +363,25 @@ class Controller:
             received=account.received + frames,
             # A series with a number of triggers ends by itself with the last of them.
             closes=first + frames == series.frames_expected,
+        )
+
+    def _share(self, series: Series, frames: int) -> Goal:
+        first = self._next_frame
+        self._observer.wait(until_quiet(self.read_acquirer(), first))
+        try:
+            # What is pushed may be a little older.
+            refuse_strays(self.read_acquirer(), first)
+        except SeriesProblem as problem:
+            raise self._observer.error("kickoff", problem.debt) from None
+        end = first + frames
+        return Goal(
+            series_id=series.id,
+            first=first,
+            frames=frames,
+            sent=end,
+            received=end,
+            closes=end == series.frames_expected,
+            cable=True,
         )
 
     # -- ending ---------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """The frames `first` to `first + frames - 1`, flushed, with none missing.
 
     `sent` and `received` are what the two processes will have counted then, in this series. `closes`: the series ends
-    with these frames, and its file has to be closed and complete. `cable`: pulses take the frames.
+    with these frames, and its file has to be closed and complete. `cable`: pulses take the frames, and none beyond
+    them are to come.
     """
 
     series_id: str
@@ -80,8 +81,10 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
                 and snapshot.recorder.state is RecorderState.IDLE
                 and acquirer.state is AcquirerState.IDLE
             )
+        # One that is triggered by a cable may be ready for the next pulse without saying that it waits for it.
+        ready = (AcquirerState.ARMED, AcquirerState.ACQUIRING) if self.cable else (AcquirerState.ARMED,)
         return (
-            acquirer.state is AcquirerState.ARMED
+            acquirer.state in ready
             and series.received >= self.received
             and (series.file is None or series.written + series.discarded + series.retaken >= series.received)
             and self.done(snapshot) == self.frames
@@ -123,6 +126,9 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             problem = f"it had to drop {dropped} frames: {why}"
             raise SeriesProblem("acquirer", problem, Cause.DROPPED, only_losses=is_open)
         if is_open:
+            if self.cable and not self.closes and series.received > self.received:
+                problem = f"pulses took {series.received - self.first} frames in this kickoff"
+                raise SeriesProblem("acquirer", problem, Cause.STRAY_PULSE, str(self.frames))
             return
         if series.state is not SeriesState.COMPLETE or not self.closes:
             why = f": {series.reason}" if series.reason else ""

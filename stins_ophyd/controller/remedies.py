@@ -22,6 +22,7 @@ class Cause(Enum):
     NO_START = "the series-start did not arrive"
     NO_FRAME = "the detector gave no frame"
     NO_PULSE = "no pulse took a frame"
+    STRAY_PULSE = "a pulse took a frame that nobody had asked for"
     NOT_ARRIVED = "frames are on their way"
     NOT_FLUSHED = "frames are not in the file"
     NOT_CLOSED = "the file is not closed"
@@ -46,6 +47,10 @@ REMEDIES: Final[Mapping[Cause, str]] = {
     Cause.NO_PULSE: (
         "did the pulses come, and not too fast for it? exposure_timeout of the TriggerInfo says how long they may stay "
         "away"
+    ),
+    Cause.STRAY_PULSE: (
+        "take the series again, with pulses only between a kickoff and its complete; a detector that is armed takes a "
+        "frame with each"
     ),
     Cause.NOT_ARRIVED: "is the network, or the recorder's computer, too slow? look at the recorder's messages",
     Cause.NOT_FLUSHED: "is the recorder's disk too slow, or does it hang? look at the recorder's messages",

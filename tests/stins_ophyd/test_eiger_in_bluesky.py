@@ -73,9 +73,10 @@ def cable(detector: StinsDetector, info: TriggerInfo, pulses: Any) -> Generator[
     yield from bps.prepare(detector, info, wait=True)
     yield from bps.declare_stream(detector, name="primary", collect=True)
     yield from bps.clear_checkpoint()
-    yield from bps.kickoff(detector, wait=True)
-    pulses()
-    yield from bps.collect_while_completing([detector], [detector], 0.1, "primary")
+    for _ in range(info.kickoffs):
+        yield from bps.kickoff(detector, wait=True)
+        pulses()
+        yield from bps.collect_while_completing([detector], [detector], 0.1, "primary")
 
 
 def test_the_backend_says_which_device_it_is(eiger: StinsDetector) -> None:
@@ -163,11 +164,11 @@ def test_a_fly_series_runs_at_the_detectors_own_pace(
 def test_pulses_of_a_cable_take_the_frames(
     engine: RunEngine, eiger: StinsDetector, documents: Documents, hook: EigerHook
 ) -> None:
-    info = TriggerInfo(number_of_events=3, trigger=DetectorTrigger.EXTERNAL, collections_per_event=2)
-    plan = cable(eiger, info, lambda: hook.pulse(count=3, period_s=0.1))
+    info = TriggerInfo(4, DetectorTrigger.EXTERNAL, collections_per_event=2, events_per_kickoff=2)
+    plan = cable(eiger, info, lambda: hook.pulse(count=2, period_s=0.1))
     engine(bpp.stage_wrapper(bpp.run_wrapper(plan), [eiger]))
-    assert images(eiger).shape == (6, *SHAPE)
-    assert documents.indices[-1][1] == 3
+    assert images(eiger).shape == (8, *SHAPE)
+    assert documents.indices[-1][1] == 4
     assert documents.stop["exit_status"] == "success"
 
 

@@ -159,6 +159,66 @@ def test_several_kickoffs_make_one_file(
         assert told(documents, f"{detector.name}_image")[-1][1] == 12
 
 
+IN_TWO = TriggerInfo(6, DetectorTrigger.EXTERNAL_EDGE, events_per_kickoff=3)
+
+
+def test_each_kickoff_takes_the_frames_of_its_own_pulses(
+    engine: RunEngine, detectors: list[StinsDetector], documents: Documents
+) -> None:
+    a, b = detectors[:2]
+    states: list[SeriesState] = []
+
+    def pulses() -> None:
+        states.append(a.controller.snapshot.recorder.series.state)
+        for detector in (a, b):
+            detector.controller.pulse(count=3)
+
+    engine(flight([a, b], IN_TWO, pulses=pulses))
+    assert documents.stop["num_events"] == {"primary": 6}
+    assert states == [SeriesState.OPEN] * 2
+    for detector in (a, b):
+        assert (account(detector).state, account(detector).rows) == (SeriesState.COMPLETE, 6)
+        assert told(documents, f"{detector.name}_image")[-1][1] == 6
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.25], ids=["just before", "long before"])
+def test_a_pulse_between_two_kickoffs_is_named_and_is_no_event(
+    engine: RunEngine, detectors: list[StinsDetector], documents: Documents, late_s: float
+) -> None:
+    """Also one whose exposure is not over when the next kickoff comes."""
+    detector = detectors[0]
+    detector.configure({"exposure_s": 0.05, "period_s": 0.05})
+
+    def plan() -> Iterator[Msg]:
+        yield from bps.prepare(detector, IN_TWO, wait=True)
+        yield from bps.declare_stream(detector, name="primary", collect=True)
+        yield from bps.clear_checkpoint()
+        yield from bps.kickoff(detector, wait=True)
+        detector.controller.pulse(count=3)
+        yield from bps.collect_while_completing([detector], [detector], 0.05, "primary")
+        detector.controller.pulse()
+        yield from bps.sleep(late_s)
+        yield from bpp.finalize_wrapper(bps.kickoff(detector, wait=True), lambda: bps.collect(detector, name="primary"))
+
+    with pytest.raises(FailedStatus, match="pulses took 1 frames, from frame 3 on, before this kickoff"):
+        engine(bpp.stage_wrapper(bpp.run_wrapper(plan()), [detector]))
+    assert "with pulses only between a kickoff and its complete" in documents.stop["reason"]
+    assert documents.stop["num_events"] == {"primary": 3}
+    assert account(detector).state is SeriesState.INCOMPLETE
+
+
+def test_more_pulses_than_a_kickoff_has_events_are_named(
+    engine: RunEngine, detectors: list[StinsDetector], documents: Documents
+) -> None:
+    """Seen while it is completed, or with the next kickoff: it depends on when they come."""
+    detector = detectors[0]
+    texts = "pulses took [45] frames in this kickoff|pulses took [12] frames, from frame 3 on, before this kickoff"
+    with pytest.raises(FailedStatus, match=texts):
+        engine(flight([detector], IN_TWO, pulses=lambda: detector.controller.pulse(count=5)))
+    assert documents.stop["num_events"].get("primary", 0) <= 3
+    assert account(detector).state is SeriesState.INCOMPLETE
+
+
 def test_each_kickoff_has_a_progress_of_its_own(detectors: list[StinsDetector]) -> None:
     detector = detectors[0]
     detector.configure({"exposure_s": 0.05, "period_s": 0.05})

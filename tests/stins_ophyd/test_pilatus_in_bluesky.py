@@ -139,18 +139,18 @@ def test_pulses_of_a_cable_take_the_frames(
     engine: RunEngine, pilatus: StinsDetector, documents: Documents, hook: PilatusHook
 ) -> None:
     def plan() -> Generator[Msg, Any, Any]:
-        yield from bps.prepare(
-            pilatus, TriggerInfo(number_of_events=3, trigger=DetectorTrigger.EXTERNAL_EDGE), wait=True
-        )
+        info = TriggerInfo(number_of_events=6, trigger=DetectorTrigger.EXTERNAL_EDGE, events_per_kickoff=3)
+        yield from bps.prepare(pilatus, info, wait=True)
         yield from bps.declare_stream(pilatus, name="primary", collect=True)
         yield from bps.clear_checkpoint()
-        yield from bps.kickoff(pilatus, wait=True)
-        assert hook.pulse(3) == 3
-        yield from bps.collect_while_completing([pilatus], [pilatus], 0.1, "primary")
+        for _ in range(info.kickoffs):
+            yield from bps.kickoff(pilatus, wait=True)
+            assert hook.pulse(3) == 3
+            yield from bps.collect_while_completing([pilatus], [pilatus], 0.1, "primary")
 
     engine(bpp.stage_wrapper(bpp.run_wrapper(plan()), [pilatus]))
-    assert images(pilatus).shape == (3, *SHAPE)
-    assert documents.indices[-1][1] == 3
+    assert images(pilatus).shape == (6, *SHAPE)
+    assert documents.indices[-1][1] == 6
 
 
 def test_exposures_are_summed_for_one_series_only(

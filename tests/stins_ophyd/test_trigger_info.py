@@ -1,8 +1,10 @@
 """What `prepare` may be asked for, and how it is understood. No processes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from stins import StinsError
@@ -19,6 +21,8 @@ ARMED = [
     (TriggerInfo(3, DetectorTrigger.EXTERNAL_EDGE, collections_per_event=2), ("external", 1, 6)),
     (TriggerInfo(3, DetectorTrigger.EXTERNAL_LEVEL), ("external", 1, 3)),
     (TriggerInfo(3, DetectorTrigger.EXTERNAL, collections_per_event=2), ("external", 2, 3)),
+    (TriggerInfo(6, DetectorTrigger.EXTERNAL_EDGE, events_per_kickoff=2), ("external", 1, 6)),
+    (TriggerInfo(6, DetectorTrigger.EXTERNAL, collections_per_event=2, events_per_kickoff=3), ("external", 2, 6)),
 ]
 
 
@@ -102,8 +106,27 @@ def test_what_makes_no_sense_is_refused_by_name(value: object, text: str) -> Non
 def test_kickoffs_that_make_no_whole_series_are_refused() -> None:
     with pytest.raises(StinsError, match=r"events_per_kickoff: got 4, expected 0 .* number_of_events = 10"):
         TriggerInfo(10, events_per_kickoff=4)
-    with pytest.raises(StinsError, match="got 5 with trigger EXTERNAL_EDGE, expected 0: only INTERNAL has several"):
-        TriggerInfo(10, DetectorTrigger.EXTERNAL_EDGE, events_per_kickoff=5)
+    with pytest.raises(StinsError, match="got 5 with trigger SOFTWARE, expected 0: each `trigger` takes an event"):
+        TriggerInfo(10, DetectorTrigger.SOFTWARE, events_per_kickoff=5)
+
+
+@pytest.mark.parametrize(
+    ("info", "settings"),
+    [
+        (TriggerInfo(6, DetectorTrigger.EXTERNAL_LEVEL, exposures_per_collection=4, events_per_kickoff=3), {}),
+        (
+            TriggerInfo(6, DetectorTrigger.EXTERNAL, events_per_kickoff=3),
+            {"cable_mode": "extg", "exposures_per_image": 4},
+        ),
+    ],
+)
+def test_frames_of_several_pulses_have_one_kickoff(info: TriggerInfo, settings: dict[str, Any]) -> None:
+    can = acquirer("eiger", "internal", "software", "edge", "level")
+    can = msgspec.structs.replace(can, settings={**can.settings, **settings})
+    with pytest.raises(StinsError, match="got 4 pulses for each frame with 2 kickoffs, expected one pulse for each"):
+        EigerDetector.triggering.settings_for(info, can)
+    # It is the pulses of a frame that cannot be told apart, not the mode.
+    EigerDetector.triggering.settings_for(replace(info, events_per_kickoff=0), can)
 
 
 def acquirer(backend: str, *triggers: Any) -> AcquirerStatus:
