@@ -1,5 +1,6 @@
 """Series at the detectors' own pace, or at that of an axis."""
 
+import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from bluesky.protocols import Movable, Readable
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
 from .stubs import fly_run
-from .support import flying, settings_wrapper
+from .support import Detectors, Messages, flying, ours, settings_of, settings_wrapper
 
 __all__ = ["fly_scan", "fly_series"]
 
@@ -95,7 +96,8 @@ def fly_scan(
     time_s : float
         Time from the first to the last point in seconds.
     exposure_s : float
-        Exposure of a frame in seconds, for this scan, less than the time between two points; 0 leaves what is set.
+        Exposure of a frame in seconds, for this scan; 0 leaves what is set. Either must be less than the time between
+        two points.
     level : bool
         Whether a pulse lasts as long as the exposure and is taken as such; else its edge begins an exposure.
     flush_period_s : float
@@ -105,11 +107,26 @@ def fly_scan(
     """
     if level and not exposure_s:
         raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
-    if points > 1 and exposure_s >= (between_s := time_s / (points - 1)):
-        expected = f"less than time_s / (points - 1) = {between_s:g}: the next pulse would come meanwhile"
-        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {expected}")
+    between_s = time_s / (points - 1) if points > 1 else math.inf
+    if exposure_s >= between_s:
+        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
     about = {"plan_name": "fly_scan", "motors": [each.name for each in axes]} | (md or {})
     plan = fly_run(detectors, TriggerInfo(points, trigger), axes=axes, flush_period_s=flush_period_s, md=about)
+    if not exposure_s:
+        yield from _check_exposures(detectors, between_s)
     return (yield from settings_wrapper(plan, detectors, exposure_s=0.0 if level else exposure_s))
+
+
+def _check_exposures(detectors: Detectors, between_s: float) -> Messages:
+    """What is set stays: whether it fits between two pulses has to be asked."""
+    for detector in ours(detectors):
+        exposure_s = (yield from settings_of(detector)).get("exposure_s", 0.0)
+        if exposure_s >= between_s:
+            got = f"{exposure_s:g}, which is set, expected {_less_than(between_s)}"
+            raise ValueError(f"{detector.name}: exposure_s: got {got}; give an exposure_s, or more time_s")
+
+
+def _less_than(between_s: float) -> str:
+    return f"less than time_s / (points - 1) = {between_s:g}: the next pulse would come meanwhile"

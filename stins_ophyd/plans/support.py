@@ -11,7 +11,7 @@ from bluesky.protocols import Flyable, Preparable, Readable
 
 from ..device import StinsDetector
 
-__all__ = ["Detectors", "Messages", "flying", "listed", "settings_wrapper"]
+__all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "settings_wrapper"]
 
 #: One detector, or several.
 Detectors: TypeAlias = Readable[Any] | Sequence[Readable[Any]]
@@ -29,6 +29,19 @@ def listed(detectors: Detectors) -> list[Any]:
     if not several:
         raise ValueError("detectors: got none, expected at least one")
     return several
+
+
+def ours(detectors: Detectors) -> list[StinsDetector]:
+    """Those whose settings are known here."""
+    return [detector for detector in listed(detectors) if isinstance(detector, StinsDetector)]
+
+
+def settings_of(detector: StinsDetector) -> Generator[Msg, Any, dict[str, Any]]:
+    """What a plan may set, as it is now; without what the detector has not, or has not set."""
+    answer = yield from bps.configure(detector, {})
+    configuration = answer[0] if answer else detector.read_configuration()  # nobody answers in summarize_plan
+    keys = {name: f"{detector.name}_{name}" for name in _NAMES}
+    return {name: configuration[key]["value"] for name, key in keys.items() if key in configuration}
 
 
 def flying(axes: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -86,15 +99,11 @@ def settings_wrapper(
     wanted = _Wanted(exposure_s, deadtime_s, frames, recorded)
     if wanted == _Wanted():
         return (yield from plan)
-    ours = [detector for detector in listed(detectors) if isinstance(detector, StinsDetector)]
     before: list[tuple[StinsDetector, dict[str, Any]]] = []
 
     def run() -> Messages:
-        for detector in ours:
-            answer = yield from bps.configure(detector, {})
-            configuration = answer[0] if answer else detector.read_configuration()  # nobody answers in summarize_plan
-            keys = {name: f"{detector.name}_{name}" for name in _NAMES}
-            present = {name: configuration[key]["value"] for name, key in keys.items() if key in configuration}
+        for detector in ours(detectors):
+            present = yield from settings_of(detector)
             changes = wanted.changes(present)
             _check_known(detector, changes)
             # Nothing puts recorded back to False, which is for one staging: for this one.

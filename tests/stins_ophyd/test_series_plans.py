@@ -149,6 +149,17 @@ def test_a_fly_scan_whose_detector_fails_has_stopped_its_axis_before_the_run_end
     assert widths(documents) == {"det_image": 3}
 
 
+def test_a_fly_scan_faster_than_the_exposure_that_is_set_is_refused_before_its_run(
+    engine: RunEngine, detector: StinsDetector, second: StinsDetector, documents: Documents
+) -> None:
+    second.configure({"exposure_s": 0.1})
+    axis = PulsingAxis(name="axis")
+    with pytest.raises(ValueError, match=r"^second: exposure_s: got 0.1, which is set, expected less than time_s"):
+        engine(fly_scan([detector, second], axis, 0, 1, 11, time_s=1))
+    assert documents.all == []
+    assert second.exposure_s.get() == 0.1
+
+
 class FarAxis(PulsingAxis):
     """One that is on its way for a while, and sees what the detector is armed for when it arrives."""
 
