@@ -121,10 +121,14 @@ class Region(_Value, frozen=True, kw_only=True):
 
 
 class NumbersRequest(_Value, frozen=True, kw_only=True):
-    """Which numbers of each frame the recorder computes: each of `keys`, of the whole frame and of each region."""
+    """Which numbers of each frame the recorder computes: each of `keys`, of the whole frame and of each region.
+
+    `channels` are further images of a frame (of a second threshold, say) of which it computes the same.
+    """
 
     keys: tuple[NumbersKey, ...]
     regions: tuple[Region, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 class PrepareRequest(_Value, frozen=True, kw_only=True):

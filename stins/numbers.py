@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .control import NumbersRequest, Region
 
-__all__ = ["areas", "name_of", "names_of", "problem_with"]
+__all__ = ["areas", "images", "name_of", "names_of", "problem_with"]
 
 #: It becomes part of a data key, and of a path in HDF5.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -16,14 +16,21 @@ def areas(request: NumbersRequest) -> tuple[Region | None, ...]:
     return (None, *request.regions)
 
 
-def name_of(area: Region | None, key: str) -> str:
-    """How a number is called: `sum` of the whole frame, `NAME_sum` of a region."""
-    return key if area is None else f"{area.name}_{key}"
+def images(request: NumbersRequest) -> tuple[str, ...]:
+    """Of which of its images: the first one (""), then each channel."""
+    return ("", *request.channels)
+
+
+def name_of(area: Region | None, key: str, channel: str = "") -> str:
+    """How a number is called: `sum` of the whole frame, `NAME_sum` of a region, `CHANNEL_NAME_sum` of a channel's."""
+    return "_".join(part for part in (channel, area.name if area else "", key) if part)
 
 
 def names_of(request: NumbersRequest) -> tuple[str, ...]:
     """All numbers of a frame, in the order in which they are kept."""
-    return tuple(name_of(area, key) for area in areas(request) for key in request.keys)
+    return tuple(
+        name_of(area, key, channel) for channel in images(request) for area in areas(request) for key in request.keys
+    )
 
 
 def problem_with(request: NumbersRequest) -> str:
@@ -44,6 +51,12 @@ def _problems(request: NumbersRequest) -> Iterator[str]:
             yield f"got a region called {region.name!r}, expected letters, digits and _, a letter first"
         if min(region.row, region.column) < 0 or min(region.rows, region.columns) < 1:
             yield f"region {region.name}: got {_rectangle(region)}, expected pixels of the frame, one at least"
+    for channel in request.channels:
+        if not _NAME.fullmatch(channel):
+            yield f"got a channel called {channel!r}, expected letters, digits and _, a letter first"
+    found = names_of(request)
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        yield f"got regions {names}, channels {list(request.channels)}, expected one number called {twice[0]}, not two"
 
 
 def _rectangle(region: Region) -> str:

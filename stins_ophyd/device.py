@@ -120,7 +120,7 @@ class StinsDetector(Device):
         # As it is now: what is put back while the series is being armed gives it no file.
         recorded = self._recorded = bool(self.recorded.get())
         name_file = lambda: (name or self._name_file("arm")) if recorded else None  # noqa: E731
-        self._staging = Staging(self.controller, name_file, self.numbers.request)
+        self._staging = Staging(self.controller, name_file, lambda: self.numbers.of(self._frame()))
         self._worker.settle()
         self._worker = self._new_worker()
         self._stream = StreamDocuments()
@@ -185,7 +185,7 @@ class StinsDetector(Device):
     def trigger(self) -> ProgressStatus:
         """Takes one point; a point that was taken but never read (a paused scan) is taken again."""
         staging = self._required("trigger")
-        self._frame()  # a source without images is refused before anything is armed
+        self.numbers.follow(self._frame())  # a source without images is refused before anything is armed
         frames, event = self._frames_per_point(), self._stream.emitted
         status = ProgressStatus(self, target=frames, what="trigger")
 
@@ -285,6 +285,7 @@ class StinsDetector(Device):
             )
         self._flight_described = False
         self._warn_of_no_file()
+        self.numbers.follow(self._frame())
         return {**super().describe(), **self.numbers.describe(), **self._describe_keys()}
 
     def describe_collect(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class FrameNumbers:
     """The numbers that a detector's recorder is to compute; none where `wanted` is None.
 
     `wanted` may be only their names: those of the whole frame. Each is a signal, `DEVICE_mean` or `DEVICE_REGION_mean`,
-    with that of the last frame of a point.
+    with that of the last frame of a point; of a further image of the frame `DEVICE_CHANNEL_mean`.
 
     Raises:
         StinsError: it cannot be asked for so.
@@ -51,17 +51,43 @@ class FrameNumbers:
             raise StinsError(
                 f"{self._prefix}: numbers: the detector is staged; ask for others before that, or after it"
             )
-        self.request = _request(self._prefix, wanted)
+        self.request, self.signals = _request(self._prefix, wanted), {}
+        self._show_those_of(self.request)
+
+    def of(self, frame: FrameDescription) -> NumbersRequest | None:
+        """What the recorder is to compute of such frames: of each of their images, where no channels were named.
+
+        Raises:
+            StinsError: there is no such channel, or two numbers would have one name.
+        """
+        if self.request is None:
+            return None
+        channels = self.request.channels or frame.channels
+        if lacking := [channel for channel in channels if channel not in frame.channels]:
+            has = ", ".join(frame.channels) or "none"
+            raise StinsError(f"{self._prefix}: numbers: got channel {lacking[0]}, expected one that frames have: {has}")
+        request = msgspec.structs.replace(self.request, channels=channels)
+        if problem := problem_with(request):
+            raise StinsError(f"{self._prefix}: numbers: {problem}")
+        return request
+
+    def follow(self, frame: FrameDescription) -> None:
+        """There is a signal for each number of such frames. It raises what `of` does."""
+        self._show_those_of(self.of(frame))
+
+    def _show_those_of(self, request: NumbersRequest | None) -> None:
+        before = self.signals
         self.signals = {
-            name: OwnSignal(name=f"{self._prefix}_{name}", value=float("nan"), parent=self._device, kind=Kind.hinted)
-            for name in (names_of(self.request) if self.request else ())
+            name: before.get(name)
+            or OwnSignal(name=f"{self._prefix}_{name}", value=float("nan"), parent=self._device, kind=Kind.hinted)
+            for name in (names_of(request) if request else ())
         }
 
     def keys(self, source: str, frame: FrameDescription, frames_per_event: int) -> list[StreamKey]:
         """The keys of the streams of numbers.
 
         Raises:
-            StinsError: a region does not lie in the frame.
+            StinsError: a region does not lie in the frame, or as `of`.
         """
         for region in self.request.regions if self.request else ():
             bottom, right = region.row + region.rows, region.column + region.columns
@@ -70,7 +96,7 @@ class FrameNumbers:
                     f"{self._prefix}: region {region.name}: got rows {region.row} to {bottom - 1}, columns "
                     f"{region.column} to {right - 1}, expected pixels of a frame of shape {list(frame.shape)}"
                 )
-        return number_keys(self._prefix, source, frame, self.request, frames_per_event)
+        return number_keys(self._prefix, source, frame, self.of(frame), frames_per_event)
 
     def show(self, values: Mapping[str, float]) -> None:
         """A point was taken: its last frame has these numbers; NaN are those that it has not."""
@@ -126,8 +152,9 @@ def _request(device: str, wanted: NumbersRequest | Sequence[str] | None) -> Numb
             raise StinsError(f"{device}: numbers: {error}; expected some of sum, mean, max, saturated") from None
     if request is None:
         return None
-    # `DEVICE_frame_sum` is the stream of the whole frame's.
-    reserved = "got a region called 'frame', which is the whole one" * any(r.name == "frame" for r in request.regions)
+    # `DEVICE_frame_sum` is the stream of the whole frame's, and `DEVICE_frame_a_sum` that of region a's.
+    taken = [region.name for region in request.regions if region.name == "frame" or region.name.startswith("frame_")]
+    reserved = f"got a region called {taken[0]!r}, expected none that begins so: streams do" if taken else ""
     if problem := problem_with(request) or reserved:
         raise StinsError(f"{device}: numbers: {problem}")
     return request

@@ -45,17 +45,22 @@ class Taken(msgspec.Struct, frozen=True):
 class Staging:
     """Drives the controller through the series of one staging. Its methods wait; each wait has a deadline.
 
-    `name_file` is asked when the series is armed, and says None where it is not to be recorded. `account` is the
-    recorder's latest account of the series, and stays when the series is over. `planned` is what was prepared.
+    `name_file` and `numbers` are asked when the series is armed: a series without a file name is not recorded, and no
+    numbers are computed where None are wanted. `account` is the recorder's latest account of the series, and stays
+    when the series is over. `planned` is what was prepared.
     """
 
     def __init__(
-        self, controller: Controller, name_file: Callable[[], str | None], numbers: NumbersRequest | None = None
+        self,
+        controller: Controller,
+        name_file: Callable[[], str | None],
+        numbers: Callable[[], NumbersRequest | None] = lambda: None,
     ) -> None:
         self._controller = controller
         self._name_file = name_file
         self._filename: str | None = None
-        self._numbers = numbers
+        self._ask_numbers = numbers
+        self._numbers: NumbersRequest | None = None
         self._series_id = ""
         self._goal: Goal | None = None
         self.planned: TriggerInfo | None = None
@@ -227,7 +232,7 @@ class Staging:
         raise StinsError(f"before it was {step.value}")
 
     def _arm(self, info: TriggerInfo, *, triggers: int | None) -> None:
-        self._filename = self._name_file()
+        self._filename, self._numbers = self._name_file(), self._ask_numbers()
         self.frames_per_event = info.collections_per_event
         self._flown = not info.may_step
         self._silence_s = info.exposure_timeout or None

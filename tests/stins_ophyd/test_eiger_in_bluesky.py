@@ -16,7 +16,7 @@ from bluesky.utils import FailedStatus
 from ophyd.sim import SynAxis
 
 from stins import StinsError
-from stins.control import SeriesState
+from stins.control import NumbersRequest, SeriesState
 from stins_ophyd import DetectorTrigger, EigerDetector, StinsDetector, TriggerInfo, fly_series
 from stins_ophyd.beamline import DetectorProcesses
 from tests.stins_ophyd.chain import Bench, Documents
@@ -268,3 +268,42 @@ def test_each_threshold_is_a_dataset_and_a_data_key_of_its_own(
     assert {key: resources[key] for key in keys} == keys
     for name in keys.values():
         assert images(eiger, name).shape == (4, *SHAPE)
+
+
+def test_each_threshold_has_numbers_of_its_own(
+    engine: RunEngine, eiger: StinsDetector, documents: Documents, numbered: None
+) -> None:
+    engine(bps.configure(eiger, {"threshold_2_energy": 9000.0, "threshold_2_enabled": True}))
+    engine(bp.count([eiger], 2))
+    names = {"eiger_sum": "data", "eiger_threshold_2_sum": "threshold_2"}
+    sums = {}
+    for name, dataset in names.items():
+        frames = images(eiger, dataset)
+        mask = images(eiger, f"threshold_{1 if dataset == 'data' else 2}_channel/pixel_mask")
+        sums[name] = [int(frame[mask == 0].sum(dtype=int)) for frame in frames]
+    assert [{name: event["data"][name] for name in names} for event in documents.of("event")] == [
+        {name: sums[name][point] for name in names} for point in range(2)
+    ]
+    assert {*names} <= {*documents.of("descriptor")[0]["hints"]["eiger"]["fields"]}
+    with h5py.File(eiger.controller.snapshot.recorder.series.file) as file:
+        assert file["/entry/frame_numbers/threshold_2_sum"][()].tolist() == sums["eiger_threshold_2_sum"]
+    streams = {doc["data_key"] for doc in documents.of("stream_resource")}
+    assert {"eiger_frame_sum", "eiger_frame_threshold_2_sum"} <= streams
+    # Without the second threshold nobody waits for its numbers.
+    engine(bps.configure(eiger, {"threshold_2_enabled": False}))
+    engine(bp.count([eiger], 1))
+    assert "eiger_threshold_2_sum" not in documents.of("descriptor")[1]["data_keys"]
+
+
+def test_a_channel_that_frames_do_not_have_is_refused(eiger: StinsDetector, numbered: None) -> None:
+    eiger.numbers.ask(NumbersRequest(keys=("sum",), channels=("threshold_2",)))
+    with pytest.raises(StinsError, match="got channel threshold_2, expected one that frames have: none"):
+        eiger.describe()
+
+
+@pytest.fixture
+def numbered(eiger: StinsDetector) -> Iterator[None]:
+    """The recorder computes sums."""
+    eiger.numbers.ask("sum")
+    yield
+    eiger.numbers.ask(None)

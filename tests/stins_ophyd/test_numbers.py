@@ -4,6 +4,7 @@ from typing import Any
 
 import bluesky.plans as bp
 import h5py
+import msgspec
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -107,6 +108,15 @@ def test_an_adaptive_plan_steers_by_a_region(
         (["median"], "expected some of sum, mean, max, saturated"),
         (NumbersRequest(keys=()), "got no keys"),
         (NumbersRequest(keys=("sum",), regions=(SPOT, SPOT)), "a name of its own for each"),
+        # det_frame_a_sum would be a point's number and a stream.
+        (
+            NumbersRequest(keys=("sum",), regions=(msgspec.structs.replace(SPOT, name="frame_a"),)),
+            "none that begins so",
+        ),
+        (
+            NumbersRequest(keys=("sum",), regions=(SPOT,), channels=("spot",)),
+            r"got regions \['spot'\], channels \['spot'\], expected one number called spot_sum, not two",
+        ),
     ],
 )
 def test_what_cannot_be_computed_is_refused(controller: Controller, asked: Any, why: str) -> None:

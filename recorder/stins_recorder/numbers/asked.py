@@ -1,6 +1,7 @@
 """What a series' file says of the numbers of its frames: which ones were asked for, and where they stand."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ import h5py
 import msgspec
 
 from stins.control import NumbersRequest
-from stins.numbers import areas, name_of
+from stins.numbers import areas, images, name_of
 
 from ..errors import PathError
 from ..nexus import ENTRY, SERIES
@@ -62,10 +63,12 @@ def read_asked(file: h5py.File) -> Asked | None:
 
 def described(request: NumbersRequest) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each column, and what it is of."""
-    for area in areas(request):
-        of = {} if area is None else {"region": [area.row, area.column, area.rows, area.columns]}
+    for channel, area in product(images(request), areas(request)):
+        of: dict[str, Any] = {"channel": channel} if channel else {}
+        if area is not None:
+            of["region"] = [area.row, area.column, area.rows, area.columns]
         for key in request.keys:
-            yield name_of(area, key), {"units": "pixels" if key == "saturated" else "counts", **of}
+            yield name_of(area, key, channel), {"units": "pixels" if key == "saturated" else "counts", **of}
 
 
 def refuse_standing_numbers(series: Path) -> None:

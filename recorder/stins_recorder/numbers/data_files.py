@@ -4,7 +4,7 @@ Its own file shows them too, but there a data file that cannot be opened (moved,
 as frames of fill values, without an error. So they are read where they stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from .reduce import Pixels, Rows
 __all__ = ["read_data_file", "require_sources"]
 
 
-def read_data_file(pixels: Pixels, first: int, empty: Rows, series: Path, segments: Segments) -> None:
+def read_data_file(images: Mapping[str, Pixels], first: int, empty: Rows, series: Path, segments: Segments) -> None:
     """Reads the rows from `first` on, which stand in one data file; what comes of those that are `empty` is nothing.
+
+    `images` is where the rows of each of its datasets go, by that one's name.
 
     Raises:
         NotNowError: it was being closed or opened meanwhile.
@@ -29,16 +31,18 @@ def read_data_file(pixels: Pixels, first: int, empty: Rows, series: Path, segmen
     """
     held = np.flatnonzero(~empty)
     count = int(held[-1]) + 1 if len(held) else 0
-    pixels[count:] = 0
+    for pixels in images.values():
+        pixels[count:] = 0
     if not count:
         return  # then there may be no such file
     index = segments.index(first)
     start = first - segments.first(index)
     with _data_file(segments.path(series, index), segments) as file:
-        data = file[f"{FRAMES}/data"]
-        if len(data) < start + count:
-            raise RecorderError(f"{file.filename}: got {len(data)} rows, expected {start + count} at least")
-        data.read_direct(pixels[:count], np.s_[start : start + count])
+        for name, pixels in images.items():
+            data = file[f"{FRAMES}/{name}"]
+            if len(data) < start + count:
+                raise RecorderError(f"{file.filename}: got {len(data)} rows, expected {start + count} at least")
+            data.read_direct(pixels[:count], np.s_[start : start + count])
 
 
 def require_sources(data: h5py.Dataset, first: int, last: int, series: Path, segments: Segments) -> None:

@@ -1,10 +1,14 @@
 """The frames of a series that may still be recorded, read from its file."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import msgspec
 import numpy as np
+
+from stins.numbers import images
 
 from ..errors import RecorderError
 from ..frame_numbers import NO_FRAME
@@ -25,11 +29,20 @@ _BATCH_BYTES = 16 << 20
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """The pixels of some rows, in a buffer that the next batch overwrites; which rows hold a frame; what counts."""
+    """The pixels of some rows, in buffers that the next batch overwrites, and which rows hold a frame.
 
-    pixels: Pixels
+    Both `images` and what is `counted` of them are by channel, with "" for the first image; a channel that the frames
+    do not have is left out.
+    """
+
+    images: Mapping[str, Pixels]
     holds_frame: Rows
-    counted: Counted
+    counted: Mapping[str, Counted]
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes of pixels these are."""
+        return sum(pixels.nbytes for pixels in self.images.values())
 
 
 class Frames:
@@ -43,8 +56,8 @@ class Frames:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._buffer: Pixels | None = None
-        self._counted: Counted | None = None
+        self._buffers: dict[str, Pixels] = {}
+        self._counted: Mapping[str, Counted] | None = None
         with opened(path) as file:
             asked = read_asked(file)
         if asked is None:
@@ -62,41 +75,61 @@ class Frames:
         with opened(self._path) as file:
             if read_asked(file) != self.asked:
                 raise NotNowError(f"{self._path}: it is another file by now")
-            data, sequence = file.get(f"{DETECTOR}/data"), file.get(f"{DETECTOR}/sequence_number")
-            if data is None or sequence is None:
+            data, sequence = self._data(file[DETECTOR]), file.get(f"{DETECTOR}/sequence_number")
+            if "" not in data or sequence is None:
                 raise RecorderError(f"{self._path}: it has no images")
-            frame_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
+            frame_bytes = sum(int(np.prod(each.shape[1:])) * each.dtype.itemsize for each in data.values())
             last = min(last, first + max(1, _BATCH_BYTES // frame_bytes))
             if (segments := read_segments(file)) is not None:
                 # One data file at a time.
                 last = min(last, segments.first(segments.index(first) + 1))
-            pixels = self._room(last - first, data)
+            pixels = {channel: self._room(channel, last - first, each) for channel, each in data.items()}
             empty = _empty(sequence[first:last], first) | _missing(file, sequence[first:last])
-            if _is_doubtful(file):
-                data.read_direct(pixels, np.s_[first:last])
-                empty |= _is_fill(pixels)
-                if segments is not None:
-                    require_sources(data, first, last, self._path, segments)
-            elif segments is not None:
-                read_data_file(pixels, first, empty, self._path, segments)
+            doubtful = _is_doubtful(file)
+            if segments is not None and not doubtful:
+                by_name = {_dataset(channel): those for channel, those in pixels.items()}
+                read_data_file(by_name, first, empty, self._path, segments)
             else:
-                data.read_direct(pixels, np.s_[first:last])
-            counted = self._counted or _counted(file[DETECTOR])
+                for channel, each in data.items():
+                    each.read_direct(pixels[channel], np.s_[first:last])
+            if doubtful:
+                empty |= _is_fill(pixels[""])
+                if segments is not None:
+                    require_sources(data[""], first, last, self._path, segments)
+            counted = self._counted or {channel: _counted(file[DETECTOR], channel) for channel in data}
         if flags_of(self._path) != before or not (over or before == _RUNNING):
             # What was read while it was being closed may be anything.
             raise NotNowError(f"{self._path}: it is being closed")
         self._counted = counted
         return Batch(pixels, ~empty, counted)
 
-    def _room(self, rows: int, data: h5py.Dataset) -> Pixels:
-        if self._buffer is None or len(self._buffer) < rows or self._buffer.shape[1:] != data.shape[1:]:
-            self._buffer = np.empty((rows, *data.shape[1:]), data.dtype)
-        return self._buffer[:rows]
+    def _data(self, detector: h5py.Group) -> dict[str, h5py.Dataset]:
+        """The datasets of the images, by channel."""
+        names = {channel: _dataset(channel) for channel in images(self.asked.request)}
+        return {channel: detector[name] for channel, name in names.items() if name in detector}
+
+    def _room(self, channel: str, rows: int, data: h5py.Dataset) -> Pixels:
+        buffer = self._buffers.get(channel)
+        if buffer is None or len(buffer) < rows or buffer.shape[1:] != data.shape[1:]:
+            buffer = self._buffers[channel] = np.empty((rows, *data.shape[1:]), data.dtype)
+        return buffer[:rows]
 
 
-def _counted(detector: h5py.Group) -> Counted:
-    mask, data = detector.get("pixel_mask"), detector["data"]
-    saturation, lowest = _number(detector, "saturation_value"), _number(detector, "underload_value")
+def _dataset(channel: str) -> str:
+    return channel or "data"
+
+
+def _counted(detector: h5py.Group, channel: str) -> Counted:
+    data = detector[_dataset(channel)]
+    own: h5py.Group | Mapping[str, Any] = detector.get(f"{channel}_channel") or {}
+    # Without a mask of its own, that of all; a link there is to that of the first image's channel.
+    of_all = not channel or detector.get("pixel_mask", getlink=True, getclass=True) is h5py.HardLink
+    mask = own.get("pixel_mask", detector.get("pixel_mask") if of_all else None)
+
+    def number(name: str) -> float | None:
+        return _number(own if name in own else detector, name)
+
+    saturation, lowest = number("saturation_value"), number("underload_value")
     # A mask is of a whole image; one of another shape says nothing of this frame.
     fits = mask is not None and mask.shape == data.shape[1:]
     # Of a detector whose counts end below the type's highest number, that one is the mark of a bad pixel.
@@ -110,8 +143,8 @@ def _counted(detector: h5py.Group) -> Counted:
     )
 
 
-def _number(detector: h5py.Group, name: str) -> float | None:
-    found = detector.get(name)
+def _number(group: h5py.Group | Mapping[str, Any], name: str) -> float | None:
+    found: Any = group.get(name)
     plain = found is not None and found.shape == () and found.dtype.kind in "iuf"
     return float(found[()]) if plain else None
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from stins.control import NumbersRequest, Region
-from stins.numbers import areas, name_of, names_of
+from stins.numbers import areas, name_of
 
 __all__ = ["Counted", "Pixels", "Rows", "reduce_frames"]
 
@@ -31,13 +31,16 @@ class Counted(msgspec.Struct, frozen=True):
     marks: bool = False
 
 
-def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted) -> dict[str, Numbers]:
+def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted, channel: str = "") -> dict[str, Numbers]:
     """The numbers of `frames` (frame, ...) that are asked for, one of each for each frame; NaN where there is none.
+
+    They are called as those of `channel`; empty: of the first image.
 
     Pixels that are not finite do not count. A region that does not lie in the frame has no numbers. `frames` is spoilt:
     pixels that do not count are overwritten, which is ten times as fast as picking the others.
     """
-    found: dict[str, Numbers] = {name: np.full(len(frames), np.nan) for name in names_of(request)}
+    names = [name_of(area, key, channel) for area in areas(request) for key in request.keys]
+    found: dict[str, Numbers] = {name: np.full(len(frames), np.nan) for name in names}
     for area in areas(request):
         place = _place(area, frames.shape[1:])
         if place is None or not len(frames):
@@ -46,7 +49,7 @@ def reduce_frames(frames: Pixels, request: NumbersRequest, counted: Counted) -> 
         mask = None if counted.mask is None else counted.mask[place].ravel()
         for key, values in _numbers(pixels, mask, counted).items():
             if key in request.keys:
-                found[name_of(area, key)] = values()
+                found[name_of(area, key, channel)] = values()
     return found
 
 

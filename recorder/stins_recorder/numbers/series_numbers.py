@@ -70,10 +70,12 @@ class SeriesNumbers:
             raise
         except (*HDF5_ERRORS, RecorderError) as error:
             raise UnreadableError(str(error) or repr(error)) from error
-        values = reduce_frames(batch.pixels, self._frames.asked.request, batch.counted)
+        values = {name: np.full(len(batch.holds_frame), np.nan) for name in self._names}
+        for channel, pixels in batch.images.items():
+            values |= reduce_frames(pixels, self._frames.asked.request, batch.counted[channel], channel)
         for column in values.values():
             column[~batch.holds_frame] = np.nan
-        return values, batch.pixels.nbytes
+        return values, batch.size_bytes
 
     def close(self) -> None:
         """Closes its file. Closing twice does no harm."""

@@ -88,4 +88,4 @@ def test_what_does_not_count_is_what_the_detector_says(desk: Desk, dtype: str, l
     with h5py.File(desk.path, "r+") as file:
         write_asked(file, desk.path, ALL)
     counted = Frames(desk.path).read(0, 1, over=True).counted
-    assert counted == Counted(mask=None, saturation=9, lowest=lowest, marks=marks)
+    assert counted[""] == Counted(mask=None, saturation=9, lowest=lowest, marks=marks)
