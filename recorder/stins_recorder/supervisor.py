@@ -71,6 +71,7 @@ class Supervisor:
         # Writers die again and again with no series open: FAULT until somebody has seen it, or a series begins.
         self._fault = ""
         self._publishing = threading.Lock()
+        self._notes: tuple[str, ...] = ()
         self.board = StatusBoard(
             RecorderStatus(
                 name=config.name,
@@ -317,7 +318,7 @@ class Supervisor:
             live=status.live or self.board.status.live,
             free_bytes=status.free_bytes,
             prepared=status.prepared,
-            notes=(*death, *status.notes, *self._salvager.notes, *self._numbers.notes),
+            notes=(*death, *status.notes, *self._salvager.notes),
             writer_pid=self._writer.pid if self._writer else None,
         )
 
@@ -335,13 +336,18 @@ class Supervisor:
         self._preview_of = (series_id, preview)
         self._publish()
 
-    def _publish(self, account: SeriesStatus | None = None, /, **changes: object) -> None:
+    def _publish(
+        self, account: SeriesStatus | None = None, /, notes: tuple[str, ...] | None = None, **changes: object
+    ) -> None:
         """Shows all that has changed at once: an account never comes with the state of the one before."""
         with self._publishing:
             self._account = account or self._account
+            self._notes = self._notes if notes is None else notes
             # Inside the lock: a preview published beside a status would put the older account back.
             series = None if self._account is None else self._numbers.shown(self._account)
-            status = msgspec.structs.replace(self.board.status, series=series, **changes)
+            # Those of the numbers come and go between two words of the writer.
+            told = (*self._notes, *self._numbers.notes)
+            status = msgspec.structs.replace(self.board.status, series=series, notes=told, **changes)
             # A preview may overtake the account of its series, and must not outlive it.
             series_id, preview = self._preview_of
             if series is None or preview is None or series.series_id != series_id:

@@ -23,13 +23,14 @@ _AGAIN_S, AFTER_FAILURE_S = 0.05, 0.3
 class Job:
     """The numbers of the series that `status` is of; `done` is what the process has said last of what there is.
 
-    `pause_s` is how long it should be left alone, `trouble` what a human should read about it.
+    `pause_s` is how long it should be left alone.
     """
 
     def __init__(self, status: SeriesStatus) -> None:
         self.status = status
         self.pause_s = 0.0
-        self.trouble = ""
+        # What went wrong since it last worked, and why rows go without.
+        self._problem = self._why = ""
         self._done: Done | None = None
         self._tries = self._hindered = self._skipped = 0
         self._given_up = False
@@ -62,6 +63,16 @@ class Job:
         done = self._done
         return done.values if done is not None and done.rows == self.rows_in(status) else {}
 
+    @property
+    def trouble(self) -> str:
+        """What a human should read about it; what has passed and cost nothing is no news."""
+        of = f"numbers of the frames of {self.status.file}"
+        if self._given_up:
+            return f"{of} are given up: {self._problem}"
+        if self._skipped:
+            return f"{of}: {self._skipped} rows go without: {self._why}"
+        return f"{of}: {self._problem}" if self._problem else ""
+
     # -- what is to be done ---------------------------------------------------------------------
 
     @property
@@ -93,7 +104,8 @@ class Job:
         else:
             if work.skip:
                 self._skipped += max(0, done.rows - (self._done.rows if self._done else 0))
-            self._done, self._tries, self._hindered = self._with_values(done), 0, 0
+                self._why = self._why or self._problem
+            self._done, self._tries, self._hindered, self._problem = self._with_values(done), 0, 0, ""
             self.pause_s = 0.0 if work.over else done.size_bytes / bytes_per_s
 
     def _with_values(self, done: Done) -> Done:
@@ -104,7 +116,7 @@ class Job:
         return msgspec.structs.replace(done, values=before.values)
 
     def _failed(self, done: Done) -> None:
-        self.trouble = self.trouble or f"numbers of the frames of {self.status.file}: {done.problem}"
+        self._problem = done.problem
         if done.unreadable:
             self._tries += 1
             self.pause_s = AFTER_FAILURE_S

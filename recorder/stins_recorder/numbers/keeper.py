@@ -86,10 +86,11 @@ class NumbersKeeper:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a human should read about it: of the series that was begun last."""
+        """What a human should read about it: of the series that was begun last, and of those that are not done."""
         with self._news:
-            last = next(reversed(self._jobs.values()), None)
-            return (last.trouble,) if last is not None and last.trouble else ()
+            jobs = list(self._jobs.values())
+            told = [job for job in jobs if job.state == "open" or job is jobs[-1]]
+            return tuple(job.trouble for job in told if job.trouble)
 
     def close(self) -> None:
         """Ends the process. Closing twice does no harm."""
@@ -125,10 +126,11 @@ class NumbersKeeper:
             job, work = found
             done = self._ask(work)
             with self._news:
+                said = job.trouble
                 job.answered(work, done, self._bytes_per_s)
                 self._due[work.file] = time.monotonic() + job.pause_s
-                if done.problem:
-                    log.warning("%s", job.trouble)
+                if (trouble := job.trouble) != said:
+                    log.warning("%s", trouble or f"numbers of the frames of {work.file}: that has passed")
                 idle = job.work is None
             now = time.monotonic()
             if idle or done.problem or now - self._told > _TELL_S:

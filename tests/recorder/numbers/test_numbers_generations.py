@@ -62,7 +62,7 @@ def test_a_row_that_cannot_be_read_goes_without_after_three_tries() -> None:
     assert story.job.state == "open"
     assert story.step() == 10
     assert story.job.state == "failed"
-    assert "torn" in story.job.trouble
+    assert story.job.trouble == "numbers of the frames of a.h5: 1 rows go without: torn"
 
 
 def test_what_may_pass_is_waited_for_and_costs_no_row() -> None:
@@ -75,8 +75,10 @@ def test_what_may_pass_is_waited_for_and_costs_no_row() -> None:
         story.job.answered(work, Done(file="a.h5", problem="No space left on device"), 1e9)
         pauses.append(story.job.pause_s)
     assert (pauses[:3], pauses[-1]) == ([0.3, 0.6, 1.2], 30)
+    assert story.job.trouble == "numbers of the frames of a.h5: No space left on device"
     assert story.step() == 10
-    assert story.job.state == "complete"
+    # What has passed is no news.
+    assert (story.job.state, story.job.trouble) == ("complete", "")
 
 
 def test_what_does_not_pass_is_given_up() -> None:
@@ -86,6 +88,7 @@ def test_what_does_not_pass_is_given_up() -> None:
         story.job.answered(work, Done(file="a.h5", problem="no process can be started for them"), 1e9)
         waited_s += story.job.pause_s
     assert story.job.state == "failed"
+    assert "are given up: no process can be started for them" in story.job.trouble
     assert 300 < waited_s < 900
 
 
