@@ -66,7 +66,7 @@ class RecorderConfig(Model):
     """Frames of a series in one data file; the series' own file shows them all. null: the series is one file."""
     numbers_bytes_per_s: float = Field(default=200e6, gt=0)
     """How many bytes of pixels a second are looked at for the numbers of frames (where somebody asked for these) while
-    the series runs; it costs an eighth of a core, of the time that is left."""
+    the series runs; it costs an eighth of a core, of the time that is left, and with small frames a quarter at most."""
     call_limit_s: float = Field(default=2.0, gt=0)
     """A call to the file system that takes longer is reported while it hangs, in seconds."""
     resume_limit_s: float = Field(default=30.0, gt=0)

@@ -95,10 +95,12 @@ class Supervisor:
 
     def prepare(self, request: PrepareRequest) -> RecorderStatus:
         """Checks path and room for a series to come."""
-        self._prepared = request
         if request.numbers is not None:
             self._numbers.expect()
-        return self._order("prepare", request)
+        status = self._order("prepare", request)
+        # What the writer has refused is nothing for another one to expect.
+        self._prepared = request
+        return status
 
     def stop_series(self, _request: None = None) -> RecorderStatus:
         """Ends the open series as incomplete."""

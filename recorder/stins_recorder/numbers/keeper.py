@@ -124,10 +124,12 @@ class NumbersKeeper:
         self._start_process()
         while (found := self._next()) is not None:
             job, work = found
+            began = time.monotonic()
             done = self._ask(work)
+            took_s = time.monotonic() - began
             with self._news:
                 said = job.trouble
-                job.answered(work, done, self._bytes_per_s)
+                job.answered(work, done, self._bytes_per_s, took_s)
                 self._due[work.file] = time.monotonic() + job.pause_s
                 if (trouble := job.trouble) != said:
                     log.warning("%s", trouble or f"numbers of the frames of {work.file}: that has passed")
@@ -166,11 +168,16 @@ class NumbersKeeper:
             return Done(file=work.file, problem=str(error), unreadable=True)
 
     def _start_process(self) -> NumbersProcess | None:
+        # Not inside the lock: on a busy machine it takes its time, and each status would wait for it.
+        try:
+            process = None if self._closed else NumbersProcess()
+        except OSError as error:
+            log.warning("cannot start a process for the numbers of frames: %s", error)
+            return None
         with self._news:
-            if self._closed:
-                return None
-            try:
-                self._process = NumbersProcess()
-            except OSError as error:
-                log.warning("cannot start a process for the numbers of frames: %s", error)
-            return self._process
+            if not self._closed:
+                self._process = process
+                return process
+        if process is not None:
+            process.end()
+        return None

@@ -51,9 +51,10 @@ class NumbersProcess:
         Raises:
             RecorderError: it died, or does not answer; then it must be ended.
         """
-        self._socket.settimeout(patience_s)
         answer = b""
         try:
+            # Another thread may have ended it just now: then this fails, too.
+            self._socket.settimeout(patience_s)
             self._socket.sendall(msgspec.json.encode(work) + b"\n")
             while not answer.endswith(b"\n"):
                 received = self._socket.recv(_RECEIVE_BYTES)

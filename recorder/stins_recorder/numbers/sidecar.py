@@ -45,6 +45,8 @@ class Sidecar:
             repair_open(self._descriptor, path)
             self._file = file = open_swmr(path)
             _require_ours(file, path, asked)
+            # Also what one has left that was killed before it came to this.
+            settle(path)
             self.rows, self.generation = map(int, file[_PROGRESS][()])
             group = file[FRAME_NUMBERS]
             self._columns = {name: Column(group[name], self.rows) for name in names_of(asked.request)}
@@ -117,9 +119,7 @@ def _claimed(path: Path, asked: Asked) -> int:
         _look(path, asked)
         return _claim(path)
     except FileNotFoundError:
-        descriptor = create_file(path, lambda file: _build(file, path, asked))
-        settle(path)
-        return descriptor
+        return create_file(path, lambda file: _build(file, path, asked))
 
 
 def _claim(path: Path) -> int:

@@ -161,6 +161,8 @@ def test_another_process_goes_on_where_one_was_killed(chain: Chain) -> None:
 
 def test_a_writer_that_dies_before_the_series_begins_takes_no_wish_along(chain: Chain) -> None:
     prepare(chain, "numbers-early")
+    with pytest.raises(RemoteError):  # what is refused does not take the place of what is prepared
+        chain.recorder.client.post("/prepare", PrepareRequest(series_id="other", filename="../other.h5"))
     writer = chain.recorder.status.writer_pid
     assert writer is not None
     os.kill(writer, signal.SIGKILL)

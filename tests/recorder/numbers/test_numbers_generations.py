@@ -81,6 +81,17 @@ def test_what_may_pass_is_waited_for_and_costs_no_row() -> None:
     assert (story.job.state, story.job.trouble) == ("complete", "")
 
 
+@pytest.mark.parametrize(
+    ("size_bytes", "took_s", "pause_s"), [(20_000_000, 0.01, 0.1), (8_000, 0.004, 0.012), (8_000, 0.5, 0.02)]
+)
+def test_it_rests_by_what_it_has_read_or_by_how_long_that_took(size_bytes: int, took_s: float, pause_s: float) -> None:
+    story = Story(10)
+    work = story.job.work
+    assert work is not None
+    story.job.answered(work, Done(file="a.h5", rows=1, size_bytes=size_bytes), 200e6, took_s)
+    assert story.job.pause_s == pytest.approx(pause_s)
+
+
 def test_what_does_not_pass_is_given_up() -> None:
     story = Story(10, SeriesState.COMPLETE)
     waited_s = 0.0

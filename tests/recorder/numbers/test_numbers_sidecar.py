@@ -36,6 +36,14 @@ def test_one_that_a_process_before_still_has_says_so(tmp_path: Path) -> None:
     Sidecar(path, ASKED).close()
 
 
+def test_the_name_it_is_made_under_does_not_stay_whenever_it_was_killed(tmp_path: Path) -> None:
+    path, made = tmp_path / "scan_numbers.h5", tmp_path / ".scan_numbers.h5.new"
+    Sidecar(path, ASKED).close()
+    made.hardlink_to(path)  # as it stands when its writer is killed right behind its creation
+    Sidecar(path, ASKED).close()
+    assert not made.exists()
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     elsewhere, path = tmp_path / "elsewhere.h5", tmp_path / "scan_numbers.h5"
     ours = Sidecar(elsewhere, ASKED)
