@@ -13,7 +13,12 @@ from stins.control import NumbersRequest, Region
 from stins.findings import Finding
 from stins.share import part_name
 
-ASKED = NumbersRequest(keys=("sum", "max"), regions=(Region(name="spot", row=1, column=2, rows=3, columns=4),))
+#: Of a channel that these frames do not have, too: a column of NaN is a column.
+ASKED = NumbersRequest(
+    keys=("sum", "max"),
+    regions=(Region(name="spot", row=1, column=2, rows=3, columns=4),),
+    channels=("threshold_2",),
+)
 
 
 def compute(path: Path, rows: int) -> None:
@@ -35,6 +40,7 @@ def test_they_read_as_from_one_recorder(tmp_path: Path) -> None:
 
     with h5py.File(dealt.root / NAME) as file:
         early = file["/entry/frame_numbers/sum"][()]
+        assert file["/entry/frame_numbers/threshold_2_spot_max"].attrs["channel"] == "threshold_2"
     assert np.flatnonzero(np.isfinite(early)).tolist() == [0, 3, 6, 9]
     for path, rows in (dealt.part(1), 3), (dealt.part(2), 3), (dealt.whole.path, 10):
         compute(path, rows)
