@@ -1,5 +1,6 @@
 """The detector as an ophyd device: a thin face of the controller."""
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -140,6 +141,9 @@ class StinsDetector(Device):
             if staging is not None:
                 staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")
                 self._worker.join()
+                if not _in_a_loop():
+                    # No RunEngine cleans up here, so somebody may wait for that Status at a prompt.
+                    self._worker.settle()
         finally:
             # After the series has ended: the settings that are put back here can't be changed while armed.
             unstaged: list[object] = super().unstage()
@@ -443,3 +447,12 @@ class StinsDetector(Device):
     def _source(self) -> str:
         acquirer = self.controller.snapshot.acquirer
         return f"stins:{acquirer.name}" if acquirer else "stins:"
+
+
+def _in_a_loop() -> bool:
+    """Whether the caller is an event loop's, as the RunEngine is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

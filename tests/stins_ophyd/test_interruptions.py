@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bluesky import Msg, RunEngine
 
+from stins import StinsError
 from stins.control import SeriesState
 from stins_ophyd import CombinedState, StinsDetector
 from tests.stins_ophyd.chain import Chain, Documents
@@ -145,6 +146,15 @@ def test_a_point_that_is_ended_while_its_detector_is_being_armed_ends_clean(
     detector.unstage()
     assert detector.controller.snapshot.state is CombinedState.IDLE
     assert detector.controller.series is None
+
+
+def test_whoever_waits_at_a_prompt_for_a_point_that_is_ended_hears_of_it(detector: StinsDetector) -> None:
+    detector.configure({"exposure_s": 0.5})
+    detector.stage()
+    status = detector.trigger()
+    detector.unstage()
+    with pytest.raises(StinsError, match="unstaged while it was under way"):
+        status.wait(5)
 
 
 def test_a_plan_that_fails_elsewhere_closes_the_file(stand: Stand) -> None:
