@@ -1,17 +1,16 @@
 """The other end of `server`: calls with a deadline, and a watch on the pushed status."""
 
 import logging
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-import httpx
 import msgspec
 
-from ..errors import RemoteError
+from ..errors import RemoteError, StinsError
+from .connection import Address, Connection
 
 __all__ = ["DaemonClient", "Watch"]
 
@@ -21,7 +20,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 #: Heartbeats come every second; three missed ones mean that the daemon does not answer.
 SILENCE_S = 3.0
-_RETRY_S = 0.25
+_RETRY_S, _CONNECT_S = 0.25, 2.0
+#: Connections kept open for commands to come: as many as are given at the same time.
+_KEPT = 4
 
 
 def _plain(value: object) -> object:
@@ -44,9 +45,9 @@ class DaemonClient(Generic[S]):
     def __init__(self, name: str, url: str, status_type: type[S], token: str | None = None) -> None:
         self.name = name
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # A proxy of the environment has no business between two processes of one beamline.
-        self._http = httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        self._token = token
+        self._idle: deque[Connection] = deque()
+        self._closed = False
         self._decoder = msgspec.json.Decoder(status_type)
         self._watches: set[Watch[S]] = set()
 
@@ -81,35 +82,65 @@ class DaemonClient(Generic[S]):
         """Ends the watches and closes the connections. Closing twice does no harm."""
         for watch in tuple(self._watches):
             watch.close()
-        self._http.close()
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def connect(self, timeout_s: float) -> Connection:
+        """A connection of its own; raises `OSError`."""
+        return Connection(Address.of(self.url, self._token), timeout_s)
 
     def _call(self, method: str, path: str, body: bytes | None, step: str, timeout_s: float) -> bytes:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        request = self._http.build_request(method, path, content=body, headers=headers, timeout=timeout_s)
         try:
-            status, content = self._exchange(request, time.monotonic() + timeout_s)
-        except httpx.TimeoutException:
+            status, content = self._exchange(method, path, body, time.monotonic() + timeout_s)
+        except TimeoutError:
             raise self._error(
                 step, f"no answer within {timeout_s:g} s", "is the process stopped or overloaded?"
             ) from None
-        except httpx.HTTPError as error:
+        except OSError as error:
             raise self._error(step, str(error), "is the process running? (stins status)") from None
-        if httpx.codes.is_success(status):
+        if 200 <= status < 300:
             return content
         raise self._error(step, _refusal(status, content))
 
-    def _exchange(self, request: httpx.Request, deadline: float) -> tuple[int, bytes]:
-        """Status and body; httpx' own time-out is for each read, so that a trickle would never end."""
-        reply = self._http.send(request, stream=True)
+    def _exchange(self, method: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
+        connection = self._unused()
+        if connection is not None:
+            try:
+                return self._asked(connection, method, path, body, deadline)
+            except ConnectionError:
+                if not connection.unheard:
+                    raise
+                # The daemon that it led to has gone; maybe another is there.
+        return self._asked(self.connect(max(deadline - time.monotonic(), 0.001)), method, path, body, deadline)
+
+    def _asked(
+        self, connection: Connection, method: str, path: str, body: bytes | None, deadline: float
+    ) -> tuple[int, bytes]:
         try:
-            content = bytearray()
-            for chunk in reply.iter_bytes():
-                content += chunk
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer did not end")
-            return reply.status_code, bytes(content)
-        finally:
-            reply.close()
+            answer = connection.request(method, path, body, deadline)
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
+        return answer
+
+    def _unused(self) -> Connection | None:
+        """One that is open still."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if not connection.stale:
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: Connection) -> None:
+        if not connection.reusable or self._closed or len(self._idle) >= _KEPT:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     def _understood(self, step: str, raw: bytes) -> S:
         try:
@@ -132,18 +163,16 @@ class Watch(Generic[S]):
         self._changed = changed
         self._lost = lost
         self._closed = threading.Event()
-        self._socket: socket.socket | None = None
+        self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{client.name}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Ends the thread. Closing twice does no harm."""
         self._closed.set()
-        reading = self._socket
-        if reading is not None:
+        if (connection := self._connection) is not None:
             # Wakes the thread, which else would sleep until the next heartbeat.
-            with suppress(OSError):
-                reading.shutdown(socket.SHUT_RDWR)
+            connection.interrupt()
         self._client._watches.discard(self)
         if threading.current_thread() is not self._thread:
             self._thread.join(SILENCE_S + 2)
@@ -158,19 +187,16 @@ class Watch(Generic[S]):
             self._closed.wait(_RETRY_S)
 
     def _read(self) -> None:
-        timeout = httpx.Timeout(2.0, read=SILENCE_S)
-        with self._client._http.stream("GET", "/events", timeout=timeout) as reply:
-            reply.raise_for_status()
-            self._socket = reply.extensions["network_stream"].get_extra_info("socket")
-            try:
-                for line in reply.iter_lines():
-                    if self._closed.is_set():
-                        return
-                    if line.startswith("data: "):
-                        self._tell(self._client._decoder.decode(line[6:]))
-            finally:
-                # The connection may serve a call next.
-                self._socket = None
+        with self._client.connect(_CONNECT_S) as connection:
+            self._connection = connection
+            reply, parts = connection.stream("/events", SILENCE_S)
+            if reply.status != 200:
+                raise StinsError(_refusal(reply.status, b"".join(parts)))
+            for line in _lines(parts):
+                if self._closed.is_set():
+                    return
+                if line.startswith(b"data: "):
+                    self._tell(self._client._decoder.decode(line[6:]))
         if not self._closed.is_set():
             self._report(f"{self._client.name}: ended its status stream at {self._client.url}")
 
@@ -189,11 +215,18 @@ class Watch(Generic[S]):
 
     def _why(self, error: Exception) -> str:
         where = f"{self._client.name}: status at {self._client.url}"
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, TimeoutError):
             return f"{where}: no heartbeat for {SILENCE_S:g} s; is the process stopped or overloaded?"
-        if isinstance(error, httpx.HTTPError):
+        if isinstance(error, OSError):
             return f"{where}: {error}; is the process running?"
         return f"{where}: {error}; is this the right endpoint?"
+
+
+def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
 
 
 def _refusal(status: int, content: bytes) -> str:
