@@ -7,9 +7,10 @@ rebind its name to us) and nothing with a foreign Origin changes state.
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from enum import Enum
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,15 @@ _STATUS = (
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A POST: `run` gets the decoded request and returns the reply; a StinsError it raises becomes a 409."""
+    """A POST: `run` gets the decoded request and returns the reply; a StinsError it raises becomes a 409.
+
+    It may wait, in a thread of its own; a coroutine function is awaited in the server's thread, 0.1 ms sooner.
+    """
 
     path: str
     summary: str
     request: Any = None
-    run: Callable[[Any], msgspec.Struct]
+    run: Callable[[Any], msgspec.Struct] | Callable[[Any], Coroutine[Any, Any, msgspec.Struct]]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +97,7 @@ class ControlServer:
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )
         self._thread = threading.Thread(target=self._serve, name=f"{name}-http", daemon=True)
 
@@ -167,12 +171,26 @@ class ControlServer:
                 changed.clear()
                 yield b"data: " + _JSON.encode(self._board.status) + b"\n\n"
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _HEARTBEAT_S)
+                    async with asyncio.timeout(_HEARTBEAT_S):
+                        await changed.wait()
         finally:
             forget()
 
 
+def _awaitable(run: Callable[[Any], Any]) -> Callable[[Any], Awaitable[msgspec.Struct]]:
+    if iscoroutinefunction(run):
+        return run
+
+    async def in_a_thread(request: Any) -> msgspec.Struct:
+        reply: msgspec.Struct = await run_in_threadpool(run, request)
+        return reply
+
+    return in_a_thread
+
+
 def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
+    run = _awaitable(command.run)
+
     async def endpoint(request: Request) -> Response:
         body = await _body(request)
         if body is None:
@@ -182,7 +200,7 @@ def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
         except (msgspec.DecodeError, RecursionError) as error:
             return refusal(422, f"{command.path}: {error}")
         try:
-            return _reply(await run_in_threadpool(command.run, value))
+            return _reply(await run(value))
         except StinsError as error:
             return refusal(409, str(error))
 
