@@ -277,7 +277,8 @@ class StinsDetector(Device):
         ready = self.get_index()
         if staging.account is not None:
             upto = ready if index is None else min(index, ready)
-            yield from self._stream.documents(self._keys(), staging.account, upto)
+            keys = () if self._stream.begun else self._keys()
+            yield from self._stream.documents(keys, staging.account, upto)
 
     def describe(self) -> dict[str, Any]:
         """The point's numbers and its image. The RunEngine asks once in each stream."""

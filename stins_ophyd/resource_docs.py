@@ -55,7 +55,8 @@ class ResourceDocuments(StinsDetector):
         """Says where the points' images are that were not told yet."""
         staging = self._required("collect")
         if staging.account is not None:
-            yield from self._stream.documents(self._keys(), staging.account, self._published)
+            keys = () if self._stream.begun else self._keys()
+            yield from self._stream.documents(keys, staging.account, self._published)
 
 
 class DatumDocuments(StreamDocuments):
