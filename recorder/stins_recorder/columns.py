@@ -6,6 +6,8 @@ from typing import Any, Self, TypeAlias
 import h5py
 import numpy as np
 
+from .storage.transaction import write_all
+
 __all__ = ["Column", "Numbers"]
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
@@ -15,12 +17,17 @@ _CHUNK = 1024
 class Column:
     """One number a frame. Rows may be skipped (they hold the fill value) and set again.
 
-    The dataset is extended by blocks: it is longer than what was set.
+    The dataset is extended by blocks: it is longer than what was set. Where a `descriptor` of the file is given, what
+    lies in a block that has its place is written there directly: HDF5, which keeps nothing of it, takes 0.1 ms for each
+    column of each point of a scan.
     """
 
-    def __init__(self, dataset: h5py.Dataset, rows: int = 0) -> None:
+    def __init__(self, dataset: h5py.Dataset, rows: int = 0, descriptor: int = -1) -> None:
         """Goes on behind the first `rows` rows of a dataset; what stands behind them is void."""
         self.dataset = dataset
+        self._descriptor = descriptor
+        # Of the block that was written last.
+        self._block, self._place = -1, 0
         self._dtype = dataset.dtype
         self._start = rows
         self._values: list[Any] = []
@@ -91,9 +98,25 @@ class Column:
     def _write(self, start: int, values: Numbers) -> None:
         if (stop := start + len(values)) > self._length:
             self.extend(-(-stop // _CHUNK) * _CHUNK)
-        handle = self.dataset.id
-        space = handle.get_space()
-        space.select_hyperslab((start,), (len(values),))
-        handle.write(h5py.h5s.create_simple((len(values),)), space, values)
+        if self._has_place(start, stop):
+            offset = self._place + start % _CHUNK * values.itemsize
+            write_all(self._descriptor, values.tobytes(), offset)
+        else:
+            handle = self.dataset.id
+            space = handle.get_space()
+            space.select_hyperslab((start,), (len(values),))
+            handle.write(h5py.h5s.create_simple((len(values),)), space, values)
         for follow in self.followers:
             follow(start, values)
+
+    def _has_place(self, start: int, stop: int) -> bool:
+        """Whether these rows are of one block, and it is known where that stands: HDF5 makes room for it first."""
+        block = start // _CHUNK
+        if self._descriptor < 0 or (stop - 1) // _CHUNK != block:
+            return False
+        if block != self._block:
+            place = self.dataset.id.get_chunk_info_by_coord((block * _CHUNK,)).byte_offset
+            if place is None:
+                return False
+            self._block, self._place = block, place
+        return True

@@ -38,9 +38,12 @@ class FrameNumbers:
     it goes to `notes`, one JSON object a line (`{"row": …, "key": …, "value": …}`): no key is dropped.
     """
 
-    def __init__(self, detector: h5py.Group, rows: int = 0, notes_bytes: int = 0) -> None:
-        """Goes on behind so many rows, and so many bytes of notes, in the datasets that `create` made."""
-        fixed = {name: Column(detector[name], rows) for name in _FIXED if name in detector}
+    def __init__(self, detector: h5py.Group, rows: int = 0, notes_bytes: int = 0, descriptor: int = -1) -> None:
+        """Goes on behind so many rows, and so many bytes of notes, in the datasets that `create` made.
+
+        `descriptor` is one of the file, for its columns.
+        """
+        fixed = {name: Column(detector[name], rows, descriptor) for name in _FIXED if name in detector}
         self.sequence = fixed["sequence_number"]
         # Whether the first row has what it is to have, its frame's number or the mark that there is none.
         self._first_is_said = rows > 0
@@ -50,8 +53,8 @@ class FrameNumbers:
         for name, dataset in group.items():
             if name != "notes":
                 key = str(dataset.attrs.get("key", name)).replace(_NUL, "\0")
-                self._custom[key] = Column(dataset, rows), _KINDS[dataset.dtype.kind]
-        self._axes = [ScanAxis(dataset, rows) for dataset in axis_columns(detector.file)]
+                self._custom[key] = Column(dataset, rows, descriptor), _KINDS[dataset.dtype.kind]
+        self._axes = [ScanAxis(dataset, rows, descriptor) for dataset in axis_columns(detector.file)]
         self.sequence.followers = [axis.follow for axis in self._axes]
         self._notes = group["notes"]
         self.notes_bytes = notes_bytes

@@ -1,4 +1,4 @@
-"""The writer's side of the preview: it offers the frame flushed last, and never waits for anybody to take it."""
+"""The writer's side of the preview: it offers the frame written last, and never waits for anybody to take it."""
 
 import math
 from contextlib import suppress

@@ -70,7 +70,7 @@ class RunningFile:
         self._rows_place = file[SERIES]["rows"].id.get_offset()
         # Whether its own index of frames is there first, or in other files.
         self._indexed = layout is None or layout.fixed or segments is not None
-        self._numbers = FrameNumbers(file[DETECTOR], rows, growth.notes_bytes)
+        self._numbers = FrameNumbers(file[DETECTOR], rows, growth.notes_bytes, descriptor)
         self._store: FrameStore | None = None
         # Below this, a row that has no frame may hold something else.
         self._unclean_below = 0

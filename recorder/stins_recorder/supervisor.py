@@ -335,8 +335,13 @@ class Supervisor:
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=self._fault)
 
     def _previewed(self, series_id: str | None, preview: Preview) -> None:
+        """Shows it; one that has overtaken the account of its frame (flushed or not) comes with that, in one status."""
         self._preview_of = (series_id, preview)
-        self._publish()
+        with self._publishing:
+            account = self._account
+            early = account is None or account.series_id != series_id or account.rows <= preview.row
+        if not early:
+            self._publish()
 
     def _publish(
         self, account: SeriesStatus | None = None, /, notes: tuple[str, ...] | None = None, **changes: object

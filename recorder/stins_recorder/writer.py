@@ -165,6 +165,9 @@ class Writer:
     def _turn(self) -> None:
         more = self._drain()
         now = time.monotonic()
+        if not more and self._recording.dirty:
+            # Before anything else: somebody may wait for just this frame.
+            self._flush(now)
         self._housekeeping(now)
         if more:
             self._poll(0)
@@ -274,13 +277,17 @@ class Writer:
 
     def _flush(self, now: float, *, busy: bool = False) -> None:
         self._flushed = now
+        if not busy:
+            # Its numbers are computed while the frame is flushed: each point of a scan waits for both.
+            self._offer_preview(now)
         self._recording.flush()
         self._kept = self._machine.settled
         # Whoever waits for these frames must wait neither for the next heartbeat nor for a preview; while more come, it
         # is said now and then.
         self._reporter.flushed(now, more=busy)
         self._ack(now)
-        self._offer_preview(now, busy=busy)
+        if busy:
+            self._offer_preview(now, busy=True)
 
     def _keep(self, now: float) -> None:
         """Messages that changed no file need not come again either."""

@@ -20,9 +20,9 @@ _NAN = float("nan")
 class ScanAxis:
     """An axis whose column follows the frame numbers."""
 
-    def __init__(self, dataset: h5py.Dataset, rows: int) -> None:
-        """Goes on behind so many rows."""
-        self.column = Column(dataset, rows)
+    def __init__(self, dataset: h5py.Dataset, rows: int, descriptor: int = -1) -> None:
+        """Goes on behind so many rows; `descriptor` as a column's."""
+        self.column = Column(dataset, rows, descriptor)
 
     def follow(self, row: int, numbers: Numbers) -> None:
         """The angles for frames of these numbers, in rows `row` …"""
