@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -191,11 +191,10 @@ class StinsDetector(Device):
         staging = self._required("trigger")
         self.numbers.follow(self._frame())  # a source without images is refused before anything is armed
         frames, event = self._frames_per_point(), self._stream.emitted
-        status = ProgressStatus(self, target=frames, what="trigger")
 
-        def work() -> None:
+        def work(status: Callable[[], ProgressStatus]) -> None:
             # Asked again: what was prepared may have been under way.
-            taken = staging.take(event, self._frames_per_point(), status.progress)
+            taken = staging.take(event, self._frames_per_point(), lambda done: status().progress(done))
             preview = taken.preview
             self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
@@ -204,7 +203,8 @@ class StinsDetector(Device):
             self._show("software")
             self._published = event + 1
 
-        self._worker.run(status, work)
+        status: ProgressStatus
+        status = self._worker.run_at_once(lambda: ProgressStatus(self, target=frames, what="trigger"), work)
         return status
 
     def read(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The pixels of a part. Off the hot path: the recorder itself stores chunks as they come."""
 
+from functools import lru_cache
 from typing import Any
 
 import h5py
@@ -10,7 +11,7 @@ from stins import Part
 from stins.messages import Payload
 
 from .cbf import CBF, cbf_pixels
-from .layout import frame_layout
+from .layout import DatasetLayout, frame_layout
 from .storage.datasets import create_dataset
 
 __all__ = ["pixels"]
@@ -28,7 +29,7 @@ def pixels(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
     """
     if part.compression == CBF:
         return cbf_pixels(part, content)
-    (layout,) = frame_layout([part], UNSET).datasets
+    layout = _layout(part)
     if layout.filter is None:
         return np.frombuffer(content, layout.dtype).reshape(part.shape)
     with h5py.File.in_memory() as file:
@@ -37,3 +38,10 @@ def pixels(part: Part, content: Payload) -> "np.ndarray[Any, Any]":
         handle.write_direct_chunk((0,) * (1 + len(layout.shape)), content)
         image: np.ndarray[Any, Any] = h5py.Dataset(handle)[0]
         return image
+
+
+@lru_cache(maxsize=16)
+def _layout(part: Part) -> DatasetLayout:
+    """Made once of parts that are alike, as those of most frames are."""
+    (layout,) = frame_layout([part], UNSET).datasets
+    return layout

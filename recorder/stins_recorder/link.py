@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from stins.control import PrepareRequest, RecorderState, SeriesStatus
+from stins.control import PrepareRequest, Preview, RecorderState, SeriesStatus
 
 __all__ = ["Answer", "Begin", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
 
@@ -48,7 +48,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 class WriterStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     """Writer to supervisor: its whole state; at least once a second, so that silence means that it hangs.
 
-    `unclosed` is a file that it had to leave as it was; somebody should salvage it.
+    `unclosed` is a file that it had to leave as it was; somebody should salvage it. `preview` is that of the series'
+    last frame, where the writer has looked at it itself.
     """
 
     state: RecorderState
@@ -60,6 +61,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     series: SeriesStatus | None = None
     notes: tuple[str, ...] = ()
     unclosed: str | None = None
+    preview: Preview | None = None
 
 
 Line = Begin | Order | Answer | WriterStatus

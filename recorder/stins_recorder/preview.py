@@ -6,18 +6,16 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 import zmq
 
 from stins import Data, Decoder
 from stins.control import Preview
 from stins.transport.sockets import harden
 
-from .decompress import pixels
-from .masks import MASKS, Counted, counted, counted_pixels
+from .frame_summary import frame_summary
+from .masks import MASKS, Counted, counted
 
 __all__ = ["PreviewReader"]
 
@@ -96,21 +94,4 @@ class PreviewReader:
         masked_series, masks = self._counted
         if series_id != masked_series:
             masks = {}
-        images = [
-            counted_pixels(part, pixels(part, content), masks)
-            for part, content in zip(header.data, packet.payload, strict=True)
-        ]
-        self._report(series_id, summary(header.frame_number, row, images))
-
-
-def summary(frame_number: int, row: int, images: "list[np.ndarray[Any, Any]]") -> Preview:
-    """Total, maximum and mean of what counts of a frame's parts; of its finite pixels (JSON has no other numbers)."""
-    images = [image[np.isfinite(image)] if image.dtype.kind == "f" else image for image in images]
-    total = float(sum(image.sum(dtype=np.float64 if image.dtype.kind == "f" else None) for image in images))
-    return Preview(
-        frame_number=frame_number,
-        row=row,
-        total=total,
-        maximum=float(max((image.max() for image in images if image.size), default=0.0)),
-        mean=total / max(1, sum(image.size for image in images)),
-    )
+        self._report(series_id, frame_summary(header, packet, row, masks))

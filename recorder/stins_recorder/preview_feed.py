@@ -62,6 +62,10 @@ class PreviewFeed:
             self._offered = frame
         return 0.0
 
+    def passed(self, frame: StoreFrame) -> None:
+        """This frame was looked at already."""
+        self._offered = frame
+
     def _send(self, row: int | None, series_id: str | None, *parts: Payload) -> None:
         """A frame of that row; without a row, the masks of the series."""
         first = msgspec.json.encode((row, series_id))

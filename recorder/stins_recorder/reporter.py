@@ -2,6 +2,8 @@
 
 import math
 
+from stins import StoreFrame
+from stins.control import Preview
 from stins.transport import LivePublisher, Receiver
 
 from .errors import RecorderError
@@ -21,6 +23,7 @@ class Reporter:
         self._recording = recording
         self._receiver = receiver
         self._live = live
+        self._seen: tuple[StoreFrame | None, Preview | None] = (None, None)
         self._told = 0.0
         self._free: int | None = None
         self._looked = -math.inf
@@ -31,6 +34,10 @@ class Reporter:
         due = _STATUS_S if self._recording.dirty else _HEARTBEAT_S
         if self._what() != self._told_what or now - self._told >= due:
             self.tell(now)
+
+    def saw(self, frame: StoreFrame, preview: Preview) -> None:
+        """What the writer has seen of a frame, to be told while it is the last one of its series."""
+        self._seen = (frame, preview)
 
     def flushed(self, now: float, *, more: bool) -> None:
         """Tells how far a flush has got that was not told yet; now and then only, while more frames come."""
@@ -44,7 +51,7 @@ class Reporter:
 
     def tell(self, now: float) -> None:
         """Tells everything."""
-        recording = self._recording
+        recording, (frame, preview) = self._recording, self._seen
         self._told, self._told_what, self._told_series = now, self._what(), recording.series
         status = WriterStatus(
             state=recording.state,
@@ -56,6 +63,7 @@ class Reporter:
             series=recording.series,
             notes=recording.notes,
             unclosed=str(recording.unclosed) if recording.unclosed else None,
+            preview=preview if recording.last_stored is frame else None,
         )
         self._link.send(status)
 

@@ -307,6 +307,8 @@ class Supervisor:
         if series and series.state is SeriesState.COMPLETE and series != self._account:
             # The disk works: what it refused before may be tried again.
             self._salvager.again()
+        if status.preview is not None and series is not None:
+            self._preview_of = (series.series_id, status.preview)
         # Before it is shown: with it come its numbers.
         self._numbers.look(series)
         # Both outlive the death as long as the series does.

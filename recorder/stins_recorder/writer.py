@@ -18,6 +18,7 @@ from stins.transport.threads import undisturbing
 
 from .config import RecorderConfig
 from .errors import RecorderError
+from .frame_summary import SmallFrames
 from .journal import Journal
 from .link import Answer, Begin, Line, Link, Order, WriterStatus
 from .preview_feed import PreviewFeed
@@ -129,7 +130,7 @@ class Writer:
         except TransportError:  # somebody took its port meanwhile
             self._live = self._republish(config.live)
         self._acks = AckSender(config.acks, context)
-        self._preview = PreviewFeed(preview, context)
+        self._preview, self._small_frames = PreviewFeed(preview, context), SmallFrames()
         self._reporter = Reporter(self._link, self._recording, self._receiver, self._live)
         self._poller = zmq.Poller()
         self._poller.register(self._receiver.socket, zmq.POLLIN)
@@ -267,6 +268,15 @@ class Writer:
         series_id = series.series_id if series else None
         return self._preview.offer(recording.last_stored, series_id, now, recording.masks, busy=busy)
 
+    def _preview_before(self, now: float) -> None:
+        """Each point of a scan waits for it: it comes with the account, or is computed while the frame is flushed."""
+        frame = self._recording.last_stored
+        if frame is not None and (preview := self._small_frames.look(frame, now, self._recording.masks)) is not None:
+            self._reporter.saw(frame, preview)
+            self._preview.passed(frame)
+        else:
+            self._offer_preview(now)
+
     def _poll(self, timeout_ms: int) -> bool:
         """Waits for the stream or the supervisor; whether it is the stream."""
         ready = dict(self._poller.poll(timeout_ms))
@@ -278,8 +288,7 @@ class Writer:
     def _flush(self, now: float, *, busy: bool = False) -> None:
         self._flushed = now
         if not busy:
-            # Its numbers are computed while the frame is flushed: each point of a scan waits for both.
-            self._offer_preview(now)
+            self._preview_before(now)
         self._recording.flush()
         self._kept = self._machine.settled
         # Whoever waits for these frames must wait neither for the next heartbeat nor for a preview; while more come, it

@@ -87,8 +87,9 @@ class ControlServer:
         # FastAPI would take as long to import as all the rest of a daemon.
         app = Starlette(
             routes=[
-                *self._own_routes(),
+                # They are tried in their order, and somebody waits for a command.
                 *(Route(command.path, _commanded(command), methods=["POST"]) for command in commands),
+                *self._own_routes(),
                 *(Route(f"{document.path}/{{which}}", _documented(document)) for document in documents),
             ],
             middleware=[Middleware(Guard, hosts=hosts, token=token)],

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import zmq
 from recorder_kit import IMAGE, SHAPE, image
+from stins_recorder.frame_summary import SmallFrames, summary
 from stins_recorder.masks import counted, counted_pixels, masks_of
-from stins_recorder.preview import PreviewReader, summary
+from stins_recorder.preview import PreviewReader
 from stins_recorder.preview_feed import PreviewFeed
 
 from stins import Data, OpenSeries, Packet, Part, SeriesStart, StoreFrame, encode
@@ -223,3 +224,26 @@ def test_nobody_who_takes_frames_is_no_reason_to_wait() -> None:
     feed.close()
     feed.close()
     context.term()
+
+
+def test_a_small_frame_is_looked_at_where_it_is_written_with_the_same_result(line: Line) -> None:
+    small, masks = SmallFrames(), masks_of(opening(FLATFIELD, mask((0, 0), (7, 11))))
+    first, second = frame(1, (0, 0)), frame(2, (7, 11))
+    assert small.look(first, 10.0, masks) == line.look(first, masks=masks)
+    # Frames that come fast are for others to look at.
+    assert small.look(second, 10.004, masks) is None
+    assert small.look(second, 10.005, masks) == line.look(second, masks=masks)
+    assert small.look(frame(3, (0, 0)), 10.1, None).maximum == 65535  # type: ignore[union-attr]  # it is small
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        store(1, bytes(100), Part(name="image", shape=SHAPE, dtype="uint16", compression="bslz4")),
+        store(1, bytes(2 << 18), Part(name="image", shape=(512, 512), dtype="uint16")),
+        store(1, b"short"),
+    ],
+    ids=["compressed", "large", "broken"],
+)
+def test_any_other_frame_is_handed_over(other: StoreFrame) -> None:
+    assert SmallFrames().look(other, 10.0, masks_of(opening())) is None

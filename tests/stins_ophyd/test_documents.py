@@ -25,6 +25,16 @@ def test_indices_are_consecutive_and_the_resource_comes_once() -> None:
     assert {doc["stream_resource"] for _, doc in documents[1:]} == {documents[0][1]["uid"]}
 
 
+def test_the_keys_are_looked_at_once_and_every_document_is_valid() -> None:
+    stream = StreamDocuments()
+    assert not stream.begun
+    first = list(stream.documents([IMAGE], ACCOUNT, 1))
+    assert stream.begun
+    for name, doc in [*first, *stream.documents((), ACCOUNT, 3)]:
+        event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
+    assert stream.emitted == 3
+
+
 @pytest.mark.parametrize(
     "lacking", [{"file": None}, {"dataset": None}, {"chunk_shape": (0, 4, 6)}, {"chunk_shape": None}]
 )

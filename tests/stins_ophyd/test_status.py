@@ -1,7 +1,7 @@
 """The thread behind a Status: one thing after the other, and none waited for without end."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from ophyd import Device
@@ -55,3 +55,24 @@ def test_a_status_that_nobody_waits_for_is_done_once_nobody_can_be_disturbed() -
     worker.settle()
     with pytest.raises(StinsError, match="the series was ended"):
         status.wait(10)
+
+
+def test_work_begins_before_its_status_is_made_and_waits_for_it() -> None:
+    device, worker = Device(name="det"), Worker("det-worker")
+    begun = threading.Event()
+
+    def make() -> ProgressStatus:
+        assert begun.wait(10)
+        assert worker.busy
+        return ProgressStatus(device, target=1)
+
+    def work(status: Callable[[], ProgressStatus]) -> None:
+        begun.set()
+        assert not status().done
+        raise StinsError("no frame came")
+
+    status = worker.run_at_once(make, work)
+    with pytest.raises(StinsError, match="no frame came"):
+        status.wait(10)
+    worker.join()
+    assert not worker.busy

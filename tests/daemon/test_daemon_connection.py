@@ -1,0 +1,154 @@
+"""The client's HTTP: one connection for many commands, whatever the other end answers."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from stins import RemoteError, StinsError
+from stins.daemon import HttpConfig, StatusBoard
+from stins.daemon.client import DaemonClient
+from stins.daemon.server import Command, ControlServer
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    number: int = 0
+
+
+@contextmanager
+def answering(*answers: Sequence[bytes]) -> Iterator[tuple[DaemonClient[Status], list[bytes]]]:
+    """A client, and the requests of its connections: each is answered once, in these pieces, and closed."""
+    requests: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for pieces in answers:
+                connection, _ = server.accept()
+                with connection:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    requests.append(connection.recv(65536))
+                    for piece in pieces:
+                        connection.sendall(piece)
+
+        thread = threading.Thread(target=serve, name="answering")
+        thread.start()
+        client = DaemonClient("other", f"http://127.0.0.1:{server.getsockname()[1]}/below", Status)
+        yield client, requests
+        client.close()
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", b'{"num', b'ber":7}\n'],
+        [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r",
+            b'\n3;x=1\r\n{"n\r\n8\r',
+            b'\number":7\r\n1\r\n}\r\n0\r\n\r\n',
+        ],
+        [b'HTTP/1.0 200 OK\r\nServer: old\r\n\r\n{"number"', b":7}"],
+    ],
+    ids=["length", "chunks", "until it ends"],
+)
+def test_an_answer_is_read_however_it_comes(pieces: list[bytes]) -> None:
+    with answering(pieces) as (client, requests):
+        assert client.post("/set", {"number": 7}).number == 7
+    assert requests[0].startswith(b"POST /below/set HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert requests[0].endswith(b'Content-Length: 12\r\n\r\n{"number":7}')
+
+
+@pytest.mark.parametrize(
+    ("pieces", "problem"),
+    [
+        ([b"SSH-2.0-OpenSSH\r\n\r\n"], "got 'SSH-2.0-OpenSSH', expected an answer in HTTP"),
+        ([b"x" * 70000], "got b'xxx.*expected an answer in HTTP"),
+        (
+            [CHUNKED + b"long\r\n"],
+            "got b'long', expected the length of a chunk",
+        ),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"], "the connection was closed in mid-answer"),
+        ([], "the connection was closed without an answer"),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error_with_what_came(pieces: list[bytes], problem: str) -> None:
+    with (
+        answering(pieces) as (client, _),
+        pytest.raises(RemoteError, match=f"other: set failed at http://.*: {problem}; is the process running"),
+    ):
+        client.post("/set")
+
+
+@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://localhost", "http://:80", "http://localhost:port"])
+def test_what_is_no_address_is_said(url: str) -> None:
+    client = DaemonClient("other", url, Status)
+    with pytest.raises(RemoteError, match=r"got the URL '.*', expected http://HOST:PORT"):
+        client.status()
+    client.close()
+
+
+class Daemon:
+    """A real one: /set waits in a thread, /soon is awaited."""
+
+    def __init__(self, port: int = 0) -> None:
+        async def soon(request: dict[str, int]) -> Status:
+            if not request:
+                raise StinsError("soon: nothing to do")
+            return Status(**request)
+
+        commands = [
+            Command(path="/set", summary="Set", request=dict[str, int], run=lambda request: Status(**request)),
+            Command(path="/soon", summary="Set", request=dict[str, int], run=soon),
+        ]
+        self.server = ControlServer("test", HttpConfig(port=port), StatusBoard(Status()), commands)
+        self.server.start()
+        self.port = int(self.server.url.rpartition(":")[2])
+
+
+def test_a_command_that_is_awaited_is_answered_or_refused_like_any_other() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        assert client.post("/soon", {"number": 5}).number == 5
+        with pytest.raises(RemoteError, match="soon: nothing to do"):
+            client.post("/soon", {})
+    finally:
+        client.close()
+        daemon.server.stop()
+
+
+def test_a_connection_is_used_again_and_one_to_a_daemon_that_has_gone_is_not_missed() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        client.post("/set", {"number": 1})
+        (kept,) = client._idle
+        client.post("/set", {"number": 2})
+        assert list(client._idle) == [kept]
+        daemon.server.stop()
+        daemon = Daemon(daemon.port)
+        assert client.post("/set", {"number": 3}).number == 3
+        assert list(client._idle) != [kept]
+    finally:
+        client.close()
+        daemon.server.stop()
+
+
+def test_a_connection_that_the_daemon_is_about_to_close_is_not_used() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        client.post("/set", {"number": 1})
+        (kept,) = client._idle
+        kept._used = time.monotonic() - 4
+        client.post("/set", {"number": 2})
+        assert kept not in client._idle
+    finally:
+        client.close()
+        daemon.server.stop()
