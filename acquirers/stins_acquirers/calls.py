@@ -1,6 +1,5 @@
 """Commands from any thread, run one after the other in the thread of the loop."""
 
-import asyncio
 import queue
 import threading
 from collections.abc import Callable
@@ -27,7 +26,7 @@ class Call(Generic[R]):
         self._future: Future[R] = Future()
         # Between the end of the wait and the answer: the caller has the one, or the loop knows of the other.
         self._lock = threading.Lock()
-        self.given_up = False
+        self._given_up = False
 
     def begin(self) -> bool:
         """Whether the caller still waits; a command whose caller gave up is not run."""
@@ -37,7 +36,7 @@ class Call(Generic[R]):
         """The answer; whether the caller still waited for it."""
         with self._lock:
             self._future.set_result(result)
-            return not self.given_up
+            return not self._given_up
 
     def fail(self, error: StinsError) -> None:
         """The refusal."""
@@ -48,22 +47,12 @@ class Call(Generic[R]):
         try:
             return self._future.result(timeout_s)
         except FutureTimeout:
-            if not self.give_up():
-                return self._future.result()
+            with self._lock:
+                if self._future.done():
+                    return self._future.result()
+                self._given_up = True
+                self._future.cancel()
             raise
-
-    def awaitable(self) -> "asyncio.Future[R]":
-        """The answer, for the running loop of asyncio."""
-        return asyncio.wrap_future(self._future)
-
-    def give_up(self) -> bool:
-        """Whether nobody waits from now on; else the answer is there."""
-        with self._lock:
-            if self._future.done():
-                return False
-            self.given_up = True
-            self._future.cancel()
-            return True
 
 
 class CallQueue(Generic[R]):
@@ -83,41 +72,17 @@ class CallQueue(Generic[R]):
         `longer_s` is added to the deadline, in s.
         """
         call: Call[R] = Call(name, run)
-        self._put(call)
+        with self._lock:
+            if self._closed:
+                raise StinsError(f"{self._name}: {name}: the acquirer is stopping")
+            if self._calls.qsize() >= _MOST:
+                raise StinsError(f"{self._name}: {name}: {_MOST} commands wait already")
+            self._calls.put(call)
         deadline_s = self._deadline_s + longer_s
         try:
             return call.wait(deadline_s)
         except FutureTimeout:
-            raise self._not_done(name, deadline_s) from None
-
-    async def answer(self, name: str, run: Callable[[], None]) -> R:
-        """As `call`, in a loop of asyncio, which goes on meanwhile."""
-        call: Call[R] = Call(name, run)
-        future = call.awaitable()
-        timer = asyncio.get_running_loop().call_later(
-            self._deadline_s, lambda: future.cancel() if call.give_up() else None
-        )
-        try:
-            # Last: the loop runs it once this thread has nothing more to do.
-            self._put(call)
-            return await future
-        except asyncio.CancelledError:
-            if call.given_up:
-                raise self._not_done(name, self._deadline_s) from None
-            raise
-        finally:
-            timer.cancel()
-
-    def _put(self, call: Call[R]) -> None:
-        with self._lock:
-            if self._closed:
-                raise StinsError(f"{self._name}: {call.name}: the acquirer is stopping")
-            if self._calls.qsize() >= _MOST:
-                raise StinsError(f"{self._name}: {call.name}: {_MOST} commands wait already")
-            self._calls.put(call)
-
-    def _not_done(self, name: str, deadline_s: float) -> StinsError:
-        return StinsError(f"{self._name}: {name}: not done within {deadline_s:g} s")
+            raise StinsError(f"{self._name}: {name}: not done within {deadline_s:g} s") from None
 
     def next(self, timeout_s: float) -> Call[R] | None:
         """The next command, waiting at most `timeout_s` for one; None without, or after `close`."""

@@ -98,7 +98,7 @@ def _commands(service: Service, backend: Backend) -> list[Command]:
     pulse = Command(path="/pulse", summary="Pulses on the trigger input", request=PulseRequest, run=service.pulse)
     return [
         Command(path="/arm", summary="Arm one series", request=ArmRequest, run=service.arm),
-        Command(path="/trigger", summary="Take frames", request=TriggerRequest, run=service.trigger_soon),
+        Command(path="/trigger", summary="Take frames", request=TriggerRequest, run=service.trigger),
         Command(path="/disarm", summary="End the series in good order", run=service.disarm),
         Command(path="/abort", summary="End the series now", run=service.abort),
         Command(path="/reset", summary="Leave FAULT", run=service.reset),

@@ -88,10 +88,6 @@ class Service:
         """Takes frames."""
         return self._calls.call("trigger", lambda: self._trigger(request))
 
-    async def trigger_soon(self, request: TriggerRequest) -> AcquirerStatus:
-        """As `trigger`, without a thread that waits: each point of a scan would wait for that thread."""
-        return await self._calls.answer("trigger", lambda: self._trigger(request))
-
     def disarm(self, _request: None = None) -> AcquirerStatus:
         """Ends the series in good order: what the detector still holds is sent first."""
         return self._calls.call("disarm", lambda: self._finish("finished", ""))

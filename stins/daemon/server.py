@@ -4,36 +4,25 @@ Loopback unless told otherwise; on loopback only requests that name a local host
 rebind its name to us) and nothing with a foreign Origin changes state.
 """
 
-import asyncio
 import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from inspect import iscoroutinefunction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from ..errors import StinsError
 from .board import StatusBoard
 from .config import ConfigError, HttpConfig, is_loopback
 from .description import Operation, as_openapi, as_page
 from .guard import Guard, refusal
+from .http import Answer, HttpServer, Request
+from .push import Pushed
 
 __all__ = ["Command", "ControlServer", "Document", "listen", "read_token"]
 
-_HEARTBEAT_S = 1.0
-_START_DEADLINE_S = 10.0
-_MOST_BODY_BYTES = 1 << 20
 _JSON = msgspec.json.Encoder(enc_hook=str)
 _STATUS = (
     Operation("GET", "/status", "The daemon's whole state"),
@@ -47,13 +36,13 @@ _STATUS = (
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A POST: `run` gets the decoded request and returns the reply; a StinsError it raises becomes a 409.
 
-    It may wait, in a thread of its own; a coroutine function is awaited in the server's thread, 0.1 ms sooner.
+    It is called in a thread of its connection, and may wait.
     """
 
     path: str
     summary: str
     request: Any = None
-    run: Callable[[Any], msgspec.Struct] | Callable[[Any], Coroutine[Any, Any, msgspec.Struct]]
+    run: Callable[[Any], msgspec.Struct]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +54,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlServer:
-    """Serves one daemon from a thread of its own; `url` says where, once `start` has returned."""
+    """Serves one daemon from threads of its own; `url` says where, once `start` has returned."""
 
     def __init__(
         self,
@@ -77,164 +66,94 @@ class ControlServer:
     ) -> None:
         self._name = name
         self._board = board
+        self._documents = documents
         token = read_token(config)
         self._operations = [
             *_STATUS,
             *(Operation("POST", command.path, command.summary, command.request) for command in commands),
             *(Operation("GET", f"{document.path}/{{which}}", document.summary) for document in documents),
         ]
-        hosts = _local_hosts(config.host) if is_loopback(config.host) else None
-        # FastAPI would take as long to import as all the rest of a daemon.
-        app = Starlette(
-            routes=[
-                # They are tried in their order, and somebody waits for a command.
-                *(Route(command.path, _commanded(command), methods=["POST"]) for command in commands),
-                *self._own_routes(),
-                *(Route(f"{document.path}/{{which}}", _documented(document)) for document in documents),
-            ],
-            middleware=[Middleware(Guard, hosts=hosts, token=token)],
-        )
-        self._socket = listen(config)
-        host, port = self._socket.getsockname()[:2]
+        self._answers: Mapping[tuple[str, str], Callable[[Request], Answer | Pushed]] = {
+            **{("GET", path): answer for path, answer in self._own().items()},
+            **{("POST", command.path): partial(_command, command) for command in commands},
+        }
+        self._guard = Guard(_local_hosts(config.host) if is_loopback(config.host) else None, token)
+        listening = listen(config)
+        host, port = listening.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        )
-        self._thread = threading.Thread(target=self._serve, name=f"{name}-http", daemon=True)
+        self._server = HttpServer(name, listening, self._answer)
 
     def start(self) -> None:
-        """Returns once requests are answered."""
-        self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(_START_DEADLINE_S / 0.01)):
-            if self._server.started or not self._thread.is_alive():
-                break
-            waited.wait(0.01)
-        if not self._server.started:
-            raise StinsError(f"the control server did not start at {self.url} within {_START_DEADLINE_S:g} s")
+        """From now on requests are answered."""
+        self._server.start()
 
     def stop(self) -> None:
-        """Ends the streams and the thread. Stopping twice does no harm."""
+        """Ends the streams and the threads. Stopping twice does no harm."""
         self._board.close()
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(5)
-        self._socket.close()
+        self._server.stop()
 
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+    def _answer(self, request: Request) -> Answer | Pushed:
+        if (refused := self._guard.refuses(request)) is not None:
+            return refused
+        method = "GET" if request.method == "HEAD" else request.method
+        answer = self._answers.get((method, request.path))
+        if answer is not None:
+            return answer(request)
+        if method == "GET":
+            for document in self._documents:
+                if request.path.startswith(f"{document.path}/"):
+                    return _document(document, request.path.removeprefix(f"{document.path}/"))
+        if any(path == request.path for _, path in self._answers):
+            return refusal(405, f"{request.path}: got {request.method}, expected the other of GET and POST")
+        return refusal(404, f"got the path {request.path!r}; /docs lists what there is")
 
-    # -- routes ---------------------------------------------------------------------------------
+    # -- what each daemon has -------------------------------------------------------------------
 
-    def _own_routes(self) -> list[Route]:
-        return [
-            Route("/status", self._status),
-            Route("/events", self._events),
-            Route("/healthz", self._healthz),
-            Route("/readyz", self._readyz),
-            Route("/metrics", self._metrics),
-            Route("/openapi.json", self._openapi),
-            Route("/docs", self._docs),
-        ]
+    def _own(self) -> dict[str, Callable[[Request], Answer | Pushed]]:
+        return {
+            "/status": lambda _: _json(self._board.status),
+            "/events": lambda _: Pushed(self._board, _JSON),
+            "/healthz": lambda _: _json({"alive": True}),
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/openapi.json": lambda _: _json(as_openapi(self._name, self._operations)),
+            "/docs": lambda _: Answer(200, as_page(self._name, self._operations).encode(), "text/html; charset=utf-8"),
+        }
 
-    async def _status(self, _request: Request) -> Response:
-        return _reply(self._board.status)
-
-    async def _openapi(self, _request: Request) -> Response:
-        return _json(as_openapi(self._name, self._operations))
-
-    async def _docs(self, _request: Request) -> Response:
-        return Response(as_page(self._name, self._operations), media_type="text/html")
-
-    async def _healthz(self, _request: Request) -> Response:
-        return _json({"alive": True})
-
-    async def _readyz(self, _request: Request) -> Response:
+    def _readyz(self, _request: Request) -> Answer:
         state = getattr(self._board.status, "state", None)
         value = state.value if isinstance(state, Enum) else state
         ready = value != "fault"
         content = {"ready": ready, "state": value, "reason": getattr(self._board.status, "reason", "")}
         return _json(content, 200 if ready else 503)
 
-    async def _metrics(self, _request: Request) -> Response:
+    def _metrics(self, _request: Request) -> Answer:
         tree = msgspec.to_builtins(self._board.status, enc_hook=str)
         lines = [f"{key} {value}" for key, value in _numbers(f"stins_{tree.get('kind', 'daemon')}", tree)]
-        return Response("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
-
-    async def _events(self, _request: Request) -> StreamingResponse:
-        return StreamingResponse(self._event_stream(), media_type="text/event-stream")
-
-    async def _event_stream(self) -> AsyncIterator[bytes]:
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        forget = self._board.listen(lambda: loop.call_soon_threadsafe(changed.set))
-        try:
-            while not self._board.closed:
-                changed.clear()
-                yield b"data: " + _JSON.encode(self._board.status) + b"\n\n"
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_HEARTBEAT_S):
-                        await changed.wait()
-        finally:
-            forget()
+        return Answer(200, "\n".join([*lines, ""]).encode(), "text/plain; version=0.0.4; charset=utf-8")
 
 
-def _awaitable(run: Callable[[Any], Any]) -> Callable[[Any], Awaitable[msgspec.Struct]]:
-    if iscoroutinefunction(run):
-        return run
-
-    async def in_a_thread(request: Any) -> msgspec.Struct:
-        reply: msgspec.Struct = await run_in_threadpool(run, request)
-        return reply
-
-    return in_a_thread
-
-
-def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
-    run = _awaitable(command.run)
-
-    async def endpoint(request: Request) -> Response:
-        body = await _body(request)
-        if body is None:
-            return refusal(413, f"{command.path}: got more than {_MOST_BODY_BYTES} bytes, expected a short request")
-        try:
-            value = msgspec.json.decode(body or b"{}", type=command.request) if command.request else None
-        except (msgspec.DecodeError, RecursionError) as error:
-            return refusal(422, f"{command.path}: {error}")
-        try:
-            return _reply(await run(value))
-        except StinsError as error:
-            return refusal(409, str(error))
-
-    return endpoint
+def _command(command: Command, request: Request) -> Answer:
+    try:
+        value = msgspec.json.decode(request.body or b"{}", type=command.request) if command.request else None
+    except (msgspec.DecodeError, RecursionError) as error:
+        return refusal(422, f"{command.path}: {error}")
+    try:
+        return _json(command.run(value))
+    except StinsError as error:
+        return refusal(409, str(error))
 
 
-def _documented(document: Document) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        try:
-            media_type, content = await run_in_threadpool(document.read, request.path_params["which"])
-        except StinsError as error:
-            return refusal(404, str(error))
-        return Response(content, media_type=media_type)
-
-    return endpoint
+def _document(document: Document, which: str) -> Answer:
+    try:
+        media_type, content = document.read(which)
+    except StinsError as error:
+        return refusal(404, str(error))
+    return Answer(200, content, media_type)
 
 
-async def _body(request: Request) -> bytes | None:
-    """The whole body, or None where it is too long to be a command."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MOST_BODY_BYTES:
-            return None
-    return bytes(content)
-
-
-def _reply(value: msgspec.Struct) -> Response:
-    return _json(value)
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(_JSON.encode(content), status_code=status, media_type="application/json")
+def _json(content: Any, status: int = 200) -> Answer:
+    return Answer(status, _JSON.encode(content))
 
 
 def _numbers(prefix: str, tree: Any) -> list[tuple[str, float]]:

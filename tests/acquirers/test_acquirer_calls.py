@@ -1,6 +1,5 @@
 """Commands from other threads: run in the loop, never left without an answer."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 
@@ -83,29 +82,3 @@ def test_no_more_than_a_bounded_number_of_commands_waits() -> None:
     calls.refuse_rest()
     for thread in threads:
         thread.join(5)
-
-
-def test_a_loop_of_asyncio_gets_its_answer_or_gives_up_as_a_thread_does() -> None:
-    calls: CallQueue[str] = CallQueue("det", 5)
-    thread, results = in_thread(lambda: asyncio.run(calls.answer("trigger", lambda: None)))
-    call = calls.next(5)
-    assert call is not None
-    call.run()
-    assert call.finish("acquiring")
-    thread.join(5)
-    assert results == ["acquiring"]
-
-    hasty: CallQueue[str] = CallQueue("det", 0.01)
-    with pytest.raises(StinsError, match=r"det: trigger: not done within 0.01 s"):
-        asyncio.run(hasty.answer("trigger", lambda: None))
-    assert hasty.next(0.0) is None
-
-
-def test_a_loop_of_asyncio_that_gave_up_a_command_under_way_is_known_to_have() -> None:
-    calls: CallQueue[str] = CallQueue("det", 0.2)
-    thread, results = in_thread(lambda: asyncio.run(calls.answer("trigger", lambda: None)))
-    begun = calls.next(5)
-    assert begun is not None
-    thread.join(30)
-    assert results == ["det: trigger: not done within 0.2 s"]
-    assert not begun.finish("acquiring")

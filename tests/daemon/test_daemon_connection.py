@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from stins import RemoteError, StinsError
+from stins import RemoteError
 from stins.daemon import HttpConfig, StatusBoard
 from stins.daemon.client import DaemonClient
 from stins.daemon.server import Command, ControlServer
@@ -94,33 +94,13 @@ def test_what_is_no_address_is_said(url: str) -> None:
 
 
 class Daemon:
-    """A real one: /set waits in a thread, /soon is awaited."""
+    """A real one."""
 
     def __init__(self, port: int = 0) -> None:
-        async def soon(request: dict[str, int]) -> Status:
-            if not request:
-                raise StinsError("soon: nothing to do")
-            return Status(**request)
-
-        commands = [
-            Command(path="/set", summary="Set", request=dict[str, int], run=lambda request: Status(**request)),
-            Command(path="/soon", summary="Set", request=dict[str, int], run=soon),
-        ]
+        commands = [Command(path="/set", summary="Set", request=dict[str, int], run=lambda request: Status(**request))]
         self.server = ControlServer("test", HttpConfig(port=port), StatusBoard(Status()), commands)
         self.server.start()
         self.port = int(self.server.url.rpartition(":")[2])
-
-
-def test_a_command_that_is_awaited_is_answered_or_refused_like_any_other() -> None:
-    daemon = Daemon()
-    client = DaemonClient("test", daemon.server.url, Status)
-    try:
-        assert client.post("/soon", {"number": 5}).number == 5
-        with pytest.raises(RemoteError, match="soon: nothing to do"):
-            client.post("/soon", {})
-    finally:
-        client.close()
-        daemon.server.stop()
 
 
 def test_a_connection_is_used_again_and_one_to_a_daemon_that_has_gone_is_not_missed() -> None:

@@ -1,0 +1,91 @@
+"""The pushed status: server-sent events, written by whoever publishes, so that no other thread has to wake for it."""
+
+import select
+import socket
+import threading
+from typing import Any
+
+import msgspec
+
+from .board import StatusBoard
+
+__all__ = ["Pushed"]
+
+_HEARTBEAT_S = 1.0
+#: Whoever takes nothing for so long is let go.
+_PATIENCE_S = 5.0
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+class Pushed:
+    """The status of `board` at each change and once a second, for one who listens.
+
+    One that reads slowly misses some, and never the last one.
+    """
+
+    def __init__(self, board: StatusBoard[Any], encoder: msgspec.json.Encoder) -> None:
+        self._board = board
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._unsent = b""
+        self._gone = False
+        self._connection: socket.socket
+
+    def to(self, connection: socket.socket) -> None:
+        """Pushes until the board is closed; raises `OSError` when the other end has gone, or takes nothing."""
+        connection.setblocking(False)
+        self._connection, self._unsent = connection, _HEAD
+        self._changed.set()
+        forget = self._board.listen(self._now)
+        try:
+            while not self._board.closed and not self._gone:
+                self._changed.wait(_HEARTBEAT_S)
+                self._changed.clear()
+                with self._lock:
+                    self._send_all()
+                    self._unsent = self._event()
+                    self._send_all()
+        finally:
+            forget()
+        with self._lock:
+            self._unsent += b"0\r\n\r\n"
+            self._send_all()
+
+    def _now(self) -> None:
+        """In the thread of whoever publishes: sends what fits; the rest is for the connection's own thread."""
+        if not self._lock.acquire(blocking=False):
+            self._changed.set()
+            return
+        try:
+            if not self._unsent:
+                self._unsent = self._event()
+                self._send_some()
+            if self._unsent or self._board.closed:
+                self._changed.set()
+        except OSError:
+            self._gone = True
+            self._changed.set()
+        finally:
+            self._lock.release()
+
+    def _event(self) -> bytes:
+        event = b"data: " + self._encoder.encode(self._board.status) + b"\n\n"
+        return b"%x\r\n%b\r\n" % (len(event), event)
+
+    def _send_some(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._connection.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+
+    def _send_all(self) -> None:
+        self._send_some()
+        while self._unsent:
+            if not select.select([], [self._connection], [], _PATIENCE_S)[1]:
+                raise TimeoutError("it takes nothing")
+            self._send_some()
