@@ -94,6 +94,7 @@ class Writer:
         self._exit = False
         self._flushed = self._acked = self._synced = 0.0
         self._alone = False
+        self._unrelayed: list[memoryview] | None = None
         self._kept = self._machine.settled
 
     def _take_over(self, watch: Callable[[str], None], give_up: str) -> None:
@@ -169,6 +170,7 @@ class Writer:
         if not more and self._recording.dirty:
             # Before anything else: somebody may wait for just this frame.
             self._flush(now)
+        self._relay()
         self._housekeeping(now)
         if more:
             self._poll(0)
@@ -195,7 +197,7 @@ class Writer:
             parts = receive()
             if parts is None:
                 return False
-            take(parts, now)
+            take(parts, now, alone=alone)
             # The clock costs 50 ns, a small frame 40 µs.
             now = time.monotonic()
             if alone:
@@ -204,14 +206,24 @@ class Writer:
                 break
         return True
 
-    def _take(self, parts: list[memoryview], now: float) -> None:
+    def _take(self, parts: list[memoryview], now: float, *, alone: bool = False) -> None:
         try:
             packet = self._decoder.decode(parts)
         except MessageError as error:
             self._execute(self._machine.refuse(error.message_id, str(error), now))
             return
         self._execute(self._machine.receive(packet, now))
-        self._live.send(parts)
+        if alone:
+            # Relayed once it is flushed: ZeroMQ's thread would wake now, and take its time from that.
+            self._unrelayed = parts
+        else:
+            self._live.send(parts)
+
+    def _relay(self) -> None:
+        """Republishes the message that was taken last, if that was left for later."""
+        parts, self._unrelayed = self._unrelayed, None
+        if parts is not None:
+            self._live.send(parts)
 
     def _execute(self, instructions: list[Instruction]) -> None:
         execute = self._recording.execute
