@@ -45,6 +45,13 @@ class Running:
             if all(part in line for part in parts):
                 return line
 
+    def lines(self, *wanted: tuple[str, ...]) -> None:
+        """Returns once each of these has had its line, in whatever order: two threads may print them."""
+        left = list(wanted)
+        while left:
+            line = self.line()
+            left = [parts for parts in left if not all(part in line for part in parts)]
+
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Its exit status after a signal."""
         if self.process.poll() is None:

@@ -75,8 +75,7 @@ def test_a_process_that_dies_is_started_again_at_its_address(start, stins, beaml
     up.line("up;")
     before = {row["process"]: row for row in status_of(stins)[1]}
     psutil.Process(before[kind]["status"]["pid"]).kill()
-    up.line("ended by SIGKILL")
-    up.line("sim: IDLE")
+    up.lines(("ended by SIGKILL",), ("sim: IDLE",))
     after = {row["process"]: row for row in status_of(stins)[1]}
     assert after[kind]["address"] == before[kind]["address"]
     assert after[kind]["status"]["boot_id"] != before[kind]["status"]["boot_id"]
@@ -93,8 +92,7 @@ def test_recorders_that_share_a_detector_are_shown_by_their_share_and_are_one_fo
     before = {row["process"]: row for row in status_of(stins)[1]}
     assert list(before) == ["acquirer", "recorder 0", "recorder 1"]
     psutil.Process(before["recorder 1"]["status"]["pid"]).kill()
-    up.line("recorder 'sim-recorder-1'", "ended by SIGKILL")
-    up.line("sim: IDLE")
+    up.lines(("recorder 'sim-recorder-1'", "ended by SIGKILL"), ("sim: IDLE",))
     client = DaemonClient("acquirer", before["acquirer"]["address"], AcquirerStatus)
     client.post("/arm", {"series_id": "s", "filename": "f.nxs", "triggers": None, "trigger_mode": "software"})
     up.line("sim: ARMED")
