@@ -1,14 +1,12 @@
 """What the recorder's tests are made of: a recorder without sockets, and one as a process of its own."""
 
 import json
-import resource
 import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,17 +190,6 @@ def module_parts(grid: tuple[int, int], compression: str = "none") -> tuple[tupl
         for j in range(grid[1])
     )
     return parts, FrameLayout(shape=(grid[0] * rows, grid[1] * columns), chunks=SHAPE)
-
-
-@contextmanager
-def disk_full_beyond(size_bytes: int) -> Iterator[None]:
-    """No file of this process grows beyond that size: the write fails (EFBIG), as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class RecorderProcess:

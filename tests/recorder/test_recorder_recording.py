@@ -17,7 +17,6 @@ from recorder_kit import (
     Desk,
     balanced,
     compressed,
-    disk_full_beyond,
     image,
     wait_until,
 )
@@ -29,6 +28,7 @@ from stins_recorder.records import RECORDS, Closing, Record
 from stins import Part, Share
 from stins.control import RecorderState, SeriesState
 from stins.findings import Finding
+from tests.file_limit import disk_full_beyond
 
 BSLZ4 = Part(name="image", shape=IMAGE.shape, dtype="uint16", compression="bslz4")
 #: A series of these reaches any limit of a few MiB soon.

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from recorder_kit import disk_full_beyond
 from stins_recorder.errors import StorageError
 from stins_recorder.journal import FOLDER
 from stins_recorder.room import Room
+
+from tests.file_limit import disk_full_beyond
 
 
 def test_what_is_held_takes_its_room_until_it_is_given_back(tmp_path: Path) -> None:

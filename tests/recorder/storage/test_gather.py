@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorder_kit import disk_full_beyond
 from stins_recorder.storage.gather import GatherWriter
 from stins_recorder.storage.large import LargeWriter
 from stins_recorder.storage.pixels import pixel_writer
 from stins_recorder.storage.space import on_a_disk
+
+from tests.file_limit import disk_full_beyond
 
 SIZE = 96 << 10
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from recorder_kit import disk_full_beyond
 from stins_recorder.storage.room import Room
 from stins_recorder.storage.space import on_a_disk
+
+from tests.file_limit import disk_full_beyond
 
 PAGE = 4096
 #: As many as the file may have (with `disk_full_beyond`): to take more fails.

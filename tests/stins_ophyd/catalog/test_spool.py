@@ -2,10 +2,8 @@
 
 import json
 import os
-import resource
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from stins import StinsError
 from stins_ophyd.catalog.extent import extent_of
 from stins_ophyd.catalog.routes import Routes
 from stins_ophyd.catalog.spool import INCOMPLETE, SpooledRun, left_in
+from tests.file_limit import disk_full_beyond
 
 
 def test_what_is_appended_is_taken_once_and_again_from_the_beginning(tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_a_line_that_is_no_document_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_for_a_while_costs_no_document(tmp_path: Path) -> None:
     with closing(SpooledRun.new(tmp_path, "a")) as run:
         run.append("start", {"uid": "a"})
-        with room_for(run.path.stat().st_size + 10):
+        with disk_full_beyond(run.path.stat().st_size + 10):
             run.append("descriptor", {"uid": "d"})
             assert run.take() == [("start", {"uid": "a"})]
         run.append("stop", {"run_start": "a"})
@@ -116,7 +115,10 @@ def test_a_disk_that_is_full_for_a_while_costs_no_document(tmp_path: Path) -> No
 def test_a_disk_that_stays_full_is_an_error_at_the_end_and_the_file_is_set_aside(tmp_path: Path) -> None:
     run = SpooledRun.new(tmp_path, "a")
     run.append("start", {"uid": "a"})
-    with room_for(run.path.stat().st_size + 10), pytest.raises(OSError, match=r"got room for 10 bytes|File too large"):
+    with (
+        disk_full_beyond(run.path.stat().st_size + 10),
+        pytest.raises(OSError, match=r"got room for 10 bytes|File too large"),
+    ):
         run.append("stop", {"run_start": "a"})
     run.set_aside()
     assert list(left_in(tmp_path)) == []
@@ -147,17 +149,6 @@ def test_how_far_documents_go_is_counted_by_stream() -> None:
     events = [("event", {"descriptor": "1"})] * 3 + [("event_page", {"descriptor": "2", "seq_num": [1, 2]})]
     datum = ("stream_datum", {"descriptor": "1", "indices": {"start": 2, "stop": 5}})
     assert extent_of([*descriptors, *events, datum]) == {"primary": 5, "baseline": 2}
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file can be longer."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_each_document_goes_to_its_run_though_two_go_on_at_once() -> None:
