@@ -44,17 +44,19 @@ def take(backend: EigerBackend, frames: int = 2) -> list[int]:
     return [frame.number for frame in taken]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """Nobody listens there, nor can: it is taken by who does not listen."""
+    with socket.socket() as keeper:
+        keeper.bind(("127.0.0.1", 0))
+        yield int(keeper.getsockname()[1])
 
 
 # -- before a series ----------------------------------------------------------------------------
 
 
-def test_a_dcu_that_is_not_there_does_not_keep_the_acquirer_from_starting(eiger: RunningEiger) -> None:
-    backend = EigerBackend(EigerSettings(host="127.0.0.1", http_port=free_port(), stream_port=eiger.v2_port))
+def test_a_dcu_that_is_not_there_does_not_keep_the_acquirer_from_starting(eiger: RunningEiger, dead_port: int) -> None:
+    backend = EigerBackend(EigerSettings(host="127.0.0.1", http_port=dead_port, stream_port=eiger.v2_port))
     assert (backend.describe(), backend.settings.exposure_s) == (None, None)
     with pytest.raises(
         HardwareError, match=r"DCU at http://127.0.0.1:\d+: arm: GET .*; is it switched on, and is this"
@@ -68,11 +70,11 @@ def test_a_dcu_that_is_not_there_does_not_keep_the_acquirer_from_starting(eiger:
     backend.close()
 
 
-def test_an_address_where_nobody_is_changes_nothing(make: Make) -> None:
+def test_an_address_where_nobody_is_changes_nothing(make: Make, dead_port: int) -> None:
     backend = make()
     before = backend.settings
     with pytest.raises(HardwareError, match=r"configure: GET /detector/api/version: .*refused"):
-        backend.configure({"http_port": free_port()})
+        backend.configure({"http_port": dead_port})
     assert backend.settings == before
     assert take(backend) == [0, 1]
 
@@ -399,8 +401,10 @@ def test_a_stream_without_a_start_is_told_with_its_most_likely_reason(make: Make
     assert take(backend) == [0, 1]
 
 
-def test_a_stream_that_cannot_be_reached_is_told_before_the_detector_is_armed(make: Make, eiger: RunningEiger) -> None:
-    backend = make(eiger, stream_port=free_port(), answer_timeout_s=1.0)
+def test_a_stream_that_cannot_be_reached_is_told_before_the_detector_is_armed(
+    make: Make, eiger: RunningEiger, dead_port: int
+) -> None:
+    backend = make(eiger, stream_port=dead_port, answer_timeout_s=1.0)
     with pytest.raises(HardwareError, match=r"no connection to the stream at tcp://127.0.0.1:\d+ within 1 s; is"):
         backend.arm(arm_request())
     assert eiger.state == "idle"

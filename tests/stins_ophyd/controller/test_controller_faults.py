@@ -128,13 +128,15 @@ def test_a_process_that_restarts_in_the_middle_of_a_series_is_a_fault(
 
 
 def test_a_port_where_nobody_listens_is_refused_by_name(fragile: Chain) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    controller = Controller(fragile.acquirer.ready.control, nobody, deadlines=Deadlines(connect_s=1.5))
-    try:
-        error = fails(controller.connect)
-    finally:
-        controller.close()
+    with socket.socket() as silent:
+        # It is taken, by who does not listen.
+        silent.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        controller = Controller(fragile.acquirer.ready.control, nobody, deadlines=Deadlines(connect_s=1.5))
+        try:
+            error = fails(controller.connect)
+        finally:
+            controller.close()
     assert (error.process, error.step, error.endpoint) == ("recorder", "connect", nobody)
     assert controller.snapshot.state is CombinedState.OFFLINE
 
