@@ -59,6 +59,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """What tests before this module have imported stays, too."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def captures() -> Path:
     """The folder of captured detector streams."""
@@ -80,7 +87,7 @@ def leak_check() -> Iterator[None]:
         if not isinstance(thread, GarbageCollectorThread) and not _lasts(thread):
             thread.join(max(0.0, deadline - time.monotonic()))
             left += [f"thread {thread.name}"] if thread.is_alive() else []
-    _gone, alive = psutil.wait_procs(_children(older=children) - children, max(0.0, deadline - time.monotonic()))
+    _gone, alive = psutil.wait_procs(_born_since(children), max(0.0, deadline - time.monotonic()))
     left += [f"process {process.pid} {' '.join(process.cmdline()[:4])}" for process in alive]
     # ZeroMQ closes its sockets in a thread of its own, a moment later.
     pause = threading.Event()
@@ -96,13 +103,28 @@ def _lasts(thread: threading.Thread) -> bool:
     return thread.name.startswith(_LASTING_THREADS) or "(_connection_worker_thread)" in thread.name
 
 
-def _children(older: Collection[psutil.Process] = ()) -> set[psutil.Process]:
-    """All below this one; not those of `older` ones, which may start a process of their own at any time."""
-    found = set(psutil.Process(os.getpid()).children(recursive=True))
-    for process in older:
+def _children() -> set[psutil.Process]:
+    """All below this one. That there is none, as in most tests, the kernel says without a look at every process."""
+    lists = [*Path("/proc/self/task").glob("*/children")]
+    if lists and not any(_read(each) for each in lists):
+        return set()
+    return set(psutil.Process().children(recursive=True))
+
+
+def _read(path: Path) -> str:
+    """Nothing of a thread that has ended meanwhile: its children are another's then."""
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def _born_since(older: Collection[psutil.Process]) -> set[psutil.Process]:
+    """Processes below this one that are not among the older ones nor below them: these may start some at any time."""
+    born = _children() - older
+    for process in older if born else ():
         with suppress(psutil.NoSuchProcess):
-            found -= set(process.children(recursive=True))
-    return found
+            born -= set(process.children(recursive=True))
+    return born
 
 
 def _listening() -> set[tuple[str, int]]:

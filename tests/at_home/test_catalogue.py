@@ -53,11 +53,11 @@ def reader(chain: Chain, folder: Path) -> Iterator[Reader]:
 def catalog(chain: Chain, folder: Path, reader: Reader) -> Iterator[Any]:
     """A new catalogue that may read the recorder's files."""
     catalog = open_catalog(folder, readable=[chain.root])
-    yield catalog
-    catalog.context.close()
-    # Tiled brings a million objects that last; without this each later test's leak check would walk all of them.
+    # Tiled brings a million objects that last; without this each test's leak check would walk all of them.
     gc.collect()
     gc.freeze()
+    yield catalog
+    catalog.context.close()
 
 
 @pytest.mark.usefixtures("recording")

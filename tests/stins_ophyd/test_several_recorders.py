@@ -1,6 +1,5 @@
 """Three recorders share each series, and are one for whoever runs plans and reads data."""
 
-import gc
 import io
 import os
 import signal
@@ -97,8 +96,6 @@ def catalog(trio: Trio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
     catalog = open_catalog(tmp_path_factory.mktemp("catalogue"), readable=[trio.root])
     yield catalog
     catalog.context.close()
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
