@@ -6,9 +6,8 @@ from collections import deque
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
-from .sockets import has_message
+from .sockets import has_message, next_event
 
 __all__ = ["PeerWatch"]
 
@@ -44,8 +43,7 @@ class PeerWatch:
         if timeout_s:
             self._monitor.poll(round(timeout_s * 1000))
         while has_message(self._monitor):
-            message = parse_monitor_message(self._monitor.recv_multipart())
-            event, descriptor = message["event"], message["value"]
+            event, descriptor, _ = next_event(self._monitor)
             if event == zmq.EVENT_ACCEPTED:
                 self._arriving.append(descriptor)
             elif event == zmq.EVENT_DISCONNECTED:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, high_water_mark
-from .sockets import TransportError, connect, harden, has_message
+from .sockets import TransportError, connect, harden, has_message, next_event
 from .threads import shared_context
 
 __all__ = ["Receiver"]
@@ -89,8 +88,7 @@ class Receiver:
     def watch_connections(self) -> None:
         """Reads what became of the connections; call it now and then."""
         while has_message(self._monitor):
-            message = parse_monitor_message(self._monitor.recv_multipart())
-            event, peer = message["event"], message["endpoint"].decode()
+            event, _, peer = next_event(self._monitor)
             if event == zmq.EVENT_CONNECT_RETRIED:
                 self._cut.pop(self._named(peer), None)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

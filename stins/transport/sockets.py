@@ -1,12 +1,13 @@
 """What every socket of the project has in common."""
 
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 import zmq
 
 from ..errors import StinsError
 
-__all__ = ["TransportError", "bind", "connect", "harden", "has_message"]
+__all__ = ["MonitorEvent", "TransportError", "bind", "connect", "harden", "has_message", "next_event"]
 
 #: As a number: with a member of an enumeration it takes twice the time.
 _POLLIN = int(zmq.POLLIN)
@@ -59,3 +60,21 @@ def has_message(socket: zmq.Socket[Any]) -> bool:
     It takes 1 us; a poller, or to receive in vain, ten times that.
     """
     return bool(int(socket.getsockopt(zmq.EVENTS)) & _POLLIN)
+
+
+class MonitorEvent(NamedTuple):
+    """What became of a connection of a socket: one of zmq.EVENT_..., a file descriptor or error number, and where."""
+
+    event: int
+    value: int
+    endpoint: str
+
+
+def next_event(monitor: zmq.Socket[Any]) -> MonitorEvent:
+    """The next message of a monitor socket, laid out as zmq_socket_monitor(3) says.
+
+    That of `zmq.utils.monitor` would load asyncio, which takes the recorder's writer as long as the rest of ZeroMQ.
+    """
+    said, endpoint = monitor.recv_multipart()
+    event, value = struct.unpack("=Hi", said)
+    return MonitorEvent(event, value, endpoint.decode())
