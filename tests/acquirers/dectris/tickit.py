@@ -3,6 +3,7 @@
 It is installed once in a test session, from wherever uv gets its packages.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -70,10 +71,12 @@ def running_tickit(python: Path, folder: Path) -> Iterator[RunningTickit]:
     """Runs its EIGER2 16M, which can't choose ports by itself, on ports that are free; on others, if one was taken."""
     config = folder / "tickit.yaml"
     command = [str(python), "-c", _BIND_ONLY, "--log-level", "WARNING", "all", str(config)]
+    # Its modules are there for this session only: what is compiled of them is not worth keeping.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     for _ in range(STARTS):
         tickit = RunningTickit(*_free_ports(3))
         config.write_bytes(msgspec.json.encode([_component(tickit)]))
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         try:
             if _listens(process, tickit):
                 yield tickit
