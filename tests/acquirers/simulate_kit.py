@@ -29,7 +29,7 @@ class RunningEiger:
         self.v1, self.v2 = ready.streams
         self.v1_port, self.v2_port = (int(stream.rpartition(":")[2]) for stream in ready.streams)
         self.api = api
-        self.client = httpx.Client(base_url=ready.control, timeout=DEADLINE_S, trust_env=False)
+        self.client = httpx.Client(base_url=ready.control, timeout=DEADLINE_S, trust_env=False, verify=False)  # noqa: S501
 
     # -- SIMPLON --------------------------------------------------------------------------------
 
