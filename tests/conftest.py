@@ -11,9 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 from zmq.utils.garbage import GarbageCollectorThread
 
 from tests.sweeps import LONG
+
+# Of the property tests, before any is read: a machine that is busy with something else is no failure.
+settings.register_profile("stins", deadline=None)
+settings.load_profile("stins")
 
 CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
 
