@@ -76,7 +76,8 @@ def test_the_fast_series_is_whole_and_shows_what_is_in_its_file(notebooks):
     assert "fast  IDLE\n  frames  2000 of 2000, none missing" in said
     assert "outcome          complete" in said
     assert "(2000, 256, 256), uint16" in said
-    assert "frame_specific: notes, sensor_temperature, total_counts" in said
+    assert "computed: max, spot_max, spot_sum, sum" in said
+    assert "said:     notes, sensor_temperature, total_counts" in said
     frame, added, numbers = pictures(notebooks["fast_series"])
     assert min(colours(frame), colours(added)) > 500
     assert colours(numbers) > 100
