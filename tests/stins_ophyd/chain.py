@@ -18,6 +18,8 @@ from stins_ophyd import CombinedState, Controller, DaemonProcess, Deadlines, Sna
 SHAPE = (32, 48)
 #: What a test may change, and what it is before the next one.
 SETTINGS: dict[str, Any] = {"exposure_s": 0.001, "period_s": 0.0, "incident_energy": 12_400.0, "faults": []}
+#: Frames in a data file of the chain that makes some.
+PER_FILE = 7
 #: Short, so that a failure shows in seconds; long against what a healthy chain on a busy machine takes.
 QUICK = Deadlines(connect_s=10, command_s=3, arm_s=8, stall_s=3, close_s=8, away_s=1)
 

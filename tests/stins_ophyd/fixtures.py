@@ -15,7 +15,7 @@ from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynAxis
 
 from stins_ophyd import Controller, StaticPathProvider, StinsDetector
-from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
+from tests.stins_ophyd.chain import PER_FILE, SETTINGS, Chain, Documents
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +80,23 @@ def filename() -> str:
 def detector(controller: Controller) -> StinsDetector:
     """The device on the shared chain."""
     return StinsDetector(name="det", controller=controller, path_provider=StaticPathProvider())
+
+
+@pytest.fixture(scope="module")
+def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A chain like the one that all tests share, whose recorder makes data files."""
+    chain = Chain(tmp_path_factory.mktemp("segmenting"), frames_per_file=PER_FILE)
+    yield chain
+    chain.stop()
+
+
+@pytest.fixture
+def segmented(segmenting: Chain) -> Iterator[StinsDetector]:
+    """The device on that chain, beside `detector`, whose recorder writes one file."""
+    with segmenting.controller() as controller:
+        controller.make_ready()
+        controller.configure(SETTINGS)
+        yield StinsDetector(name="seg", controller=controller, path_provider=StaticPathProvider())
 
 
 @pytest.fixture

@@ -23,33 +23,15 @@ from stins_recorder.check.reader import FileReader
 
 from stins.control import SeriesState, SeriesStatus
 from stins.findings import Finding
-from stins_ophyd import Controller, StaticPathProvider, StinsDetector, fly_series
-from tests.stins_ophyd.chain import SETTINGS, Chain, Documents
+from stins_ophyd import Controller, StinsDetector, fly_series
+from tests.stins_ophyd.chain import PER_FILE, Chain, Documents
 
-PER_FILE = 7
 DEADLINE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
 def leak_check() -> None:
     """Off in this module: the recorder's writer is killed, and the next one lives on; the module's end ends all."""
-
-
-@pytest.fixture(scope="module")
-def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """A chain like the one that all tests share, whose recorder makes data files."""
-    chain = Chain(tmp_path_factory.mktemp("segmenting"), frames_per_file=PER_FILE)
-    yield chain
-    chain.stop()
-
-
-@pytest.fixture
-def segmented(segmenting: Chain) -> Iterator[StinsDetector]:
-    """The device on that chain, beside `detector`, whose recorder writes one file."""
-    with segmenting.controller() as controller:
-        controller.make_ready()
-        controller.configure(SETTINGS)
-        yield StinsDetector(name="seg", controller=controller, path_provider=StaticPathProvider())
 
 
 def account(controller: Controller) -> SeriesStatus:
