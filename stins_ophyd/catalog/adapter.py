@@ -1,9 +1,13 @@
 """How a catalogue reads our files: also where an event has several frames, and the file has more than its events."""
 
+import math
 from typing import Any
 
-from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
+from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter, get_hdf5_attrs, h5open
 from tiled.structures.core import StructureFamily
+from tiled.utils import path_from_uri
+
+from .virtual import Rows
 
 __all__ = ["FramesAdapter", "SeriesAdapter"]
 
@@ -25,6 +29,25 @@ class FramesAdapter(HDF5ArrayAdapter):
     A file that grows, or one of a series that was aborted, has more frames than fit in the events. Tiled leaves what is
     too much out where events have one frame each; where they have several, it would refuse to read any of them.
     """
+
+    @classmethod
+    def from_catalog(cls, data_source: Any, node: Any, /, **parameters: Any) -> Any:
+        """The adapter of a data set, also of one that stands in several files."""
+        dataset = parameters.get("dataset")
+        if not isinstance(dataset, str) or len(data_source.assets) > 1 or parameters.keys() & {"slice", "squeeze"}:
+            return super().from_catalog(data_source, node, **parameters)  # none of ours
+        uri, locking = data_source.assets[0].data_uri, parameters.get("locking")
+        with h5open(path := path_from_uri(uri), dataset, swmr=True, locking=locking) as found:
+            virtual, ndim = found.is_virtual, found.ndim
+        if not virtual:
+            return super().from_catalog(data_source, node, **parameters)
+        structure = data_source.structure
+        rows = math.prod(structure.shape[: len(structure.shape) - ndim + 1])
+        array = Rows(path, dataset, rows, locking=locking).lazily()
+        if array.dtype != (told := structure.data_type.to_numpy_dtype()):
+            raise ValueError(f"{path}: got {array.dtype} in {dataset}, expected {told}, as the run's documents say")
+        own = get_hdf5_attrs(uri, dataset, swmr=True, locking=locking)
+        return cls(array, structure, metadata={**node.metadata_, **own}, specs=node.specs)
 
     def __init__(self, array: Any, structure: Any, **keywords: Any) -> None:
         shape = structure.shape
