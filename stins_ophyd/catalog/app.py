@@ -21,6 +21,7 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 
 from .adapter import SeriesAdapter
+from .recipient import described
 from .runs import RunsCatalog, as_runs
 
 __all__ = ["catalogue_app", "client_of"]
@@ -39,6 +40,7 @@ def catalogue_app(folder: Path, readable: Iterable[Path], key: str) -> Any:
         _create(database)
     tree = from_uri(
         f"sqlite:///{database}",
+        metadata=described(folder),
         specs=[{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
         writable_storage=[str(folder / "data"), _tables(folder)],
         readable_storage=[str(path.resolve()) for path in readable],

@@ -1,4 +1,7 @@
-"""Documents on the disk until the catalogue has them: a file for each run, a document a line."""
+"""Documents on the disk until the catalogue has them: a file for each run, a document a line.
+
+The first line says which catalogue they are for; files from before lack it.
+"""
 
 import errno
 import fcntl
@@ -8,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+import msgspec
 import numpy as np
 
 from stins import StinsError
+
+from .recipient import Recipient
 
 __all__ = ["INCOMPLETE", "Document", "SpooledRun", "left_in"]
 
@@ -20,23 +26,31 @@ INCOMPLETE = ".incomplete"
 _UNKEPT_BYTES = 10_000_000
 
 
+class _Header(msgspec.Struct, frozen=True):
+    catalogue: Recipient
+
+
 class SpooledRun:
     """The documents of one run, in order. One process at a time: the file is locked while this has it open.
 
-    `complete` says whether the run's stop document is there.
+    `complete` says whether the run's stop document is there, `recipient` which catalogue it is for, if that is known.
     """
 
-    def __init__(self, path: Path, file: IO[bytes], *, complete: bool = False) -> None:
+    def __init__(
+        self, path: Path, file: IO[bytes], recipient: Recipient | None, header: bytes, *, complete: bool = False
+    ) -> None:
         self.path = path
         self.uid = path.name.partition(".")[0]
+        self.recipient = recipient
         self.complete = complete
         self._file = file
-        self._read = self._size = 0
-        self._unkept = b""
+        self._begin = self._read = len(header)
+        self._size = 0
+        self._unkept = header
 
     @classmethod
-    def new(cls, folder: Path, uid: str) -> Self:
-        """The file of a new run.
+    def new(cls, folder: Path, uid: str, recipient: Recipient | None = None) -> Self:
+        """The file of a new run, whose documents are for that catalogue.
 
         Raises:
             FileExistsError: there is one of that run.
@@ -48,7 +62,7 @@ class SpooledRun:
         new = path.with_suffix(".new")
         file = _locked(new, "wb")
         new.rename(path)
-        return cls(path, file)
+        return cls(path, file, recipient, msgspec.json.encode(_Header(recipient)) + b"\n" if recipient else b"")
 
     @classmethod
     def left(cls, path: Path) -> Self:
@@ -57,7 +71,12 @@ class SpooledRun:
         Raises:
             OSError: it is gone, or another process has it (`BlockingIOError`).
         """
-        return cls(path, _locked(path, "rb+"), complete=True)
+        file = _locked(path, "rb+")
+        line = file.readline()
+        try:
+            return cls(path, file, msgspec.json.decode(line, type=_Header).catalogue, line, complete=True)
+        except msgspec.MsgspecError:  # from before, or damaged: that is said when the documents are read
+            return cls(path, file, None, b"", complete=True)
 
     def append(self, name: str, doc: Mapping[str, Any]) -> None:
         """Keeps one document. It is not forced to the disk: it survives this process, not the machine.
@@ -101,6 +120,7 @@ class SpooledRun:
             StinsError: it is damaged elsewhere.
         """
         with self.path.open("rb") as file:
+            file.seek(self._begin)
             damaged: StinsError | None = None
             for line in file:
                 if damaged is not None:

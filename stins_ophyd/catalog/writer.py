@@ -14,6 +14,7 @@ from bluesky import RunEngine
 from .delivery import Delivery
 from .leftovers import Leftovers
 from .pace import Pace
+from .recipient import recipient_of
 from .routes import Routes
 from .spool import SpooledRun
 
@@ -32,8 +33,8 @@ def record_runs(engine: RunEngine, catalog: Any, spool: Path | str) -> "RunWrite
     """Writes every run of the RunEngine to the catalogue; `stop` of what is returned ends that.
 
     The RunEngine never waits for the catalogue, and a catalogue that fails does not fail the run: documents stand in
-    the folder `spool` until they are written. What earlier sessions left there is sent now. Called again (a cell of a
-    notebook), it takes the place of the former call.
+    the folder `spool` until they are written. What earlier sessions left there for this catalogue is sent now. Called
+    again (a cell of a notebook), it takes the place of the former call.
     """
     former = _RECORDING.setdefault(engine, {}).get(where := Path(spool).resolve())
     if former is not None:
@@ -56,10 +57,11 @@ class RunWriter:
     def __init__(self, catalog: Any, spool: Path) -> None:
         spool.mkdir(parents=True, exist_ok=True)
         self._catalog = catalog.new_variation()  # its own: what others do with theirs changes what a client is
+        self._recipient = recipient_of(catalog)
         self._spool = spool
         self._routes = Routes()
         self._runs: dict[str, Delivery] = {}
-        self._left = Leftovers(self._catalog, spool)
+        self._left = Leftovers(self._catalog, self._recipient, spool)
         self._changed = threading.Condition()
         self._pace = Pace()
         self._taken = self._written = self._urgent = 0
@@ -126,7 +128,7 @@ class RunWriter:
         uid = self._routes.run_of(name, doc)
         if name == "start":
             with self._changed:
-                self._runs[uid] = Delivery(SpooledRun.new(self._spool, uid), self._catalog)
+                self._runs[uid] = Delivery(SpooledRun.new(self._spool, uid, self._recipient), self._catalog)
         if (delivery := self._runs.get(uid)) is not None:
             delivery.run.append(name, doc)
             self._note(urgent=name == "stop")

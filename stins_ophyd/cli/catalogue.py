@@ -42,7 +42,7 @@ def _resend(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
         raise StinsError(f"{options.folder}: no such folder; expected the one that record_runs was given")
     failed = False
-    for resent in resend_runs(_open(options.to), options.folder):
+    for resent in resend_runs(_open(options.to), options.folder, for_any=options.any):
         print(msgspec.json.encode(resent, enc_hook=str).decode() if options.json else _line(resent), flush=True)
         failed |= bool(resent.problem)
     return int(failed)
@@ -91,5 +91,6 @@ def _add_resend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, metavar="DIR|URI", help="the folder of an embedded catalogue, or a server's address"
     )
+    parser.add_argument("--any", action="store_true", help="also runs that were recorded for another catalogue")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each run")
     parser.set_defaults(run=_resend)

@@ -25,8 +25,12 @@ class Reader:
     """Another process with the same catalogue; see `tests.at_home.reader`."""
 
     def __init__(self, folder: Path, readable: Path) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", "tests.at_home.reader", str(folder), str(readable)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+        self._command = [sys.executable, "-W", "ignore", "-m", "tests.at_home.reader", str(folder), str(readable)]
+        self._start()
+
+    def _start(self) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT)
         self._ready = False
 
     def _await_ready(self) -> None:
@@ -39,7 +43,9 @@ class Reader:
             assert line, "the reader ended"  # else: Tiled greets with its version
 
     def ask(self, **asked: Any) -> dict[str, Any]:
-        """Its answer."""
+        """Its answer; one that has ended is started again."""
+        if self._process.returncode is not None:
+            self._start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._await_ready()
@@ -48,11 +54,11 @@ class Reader:
         assert "error" not in answer, answer
         return answer
 
-    def end(self) -> None:
-        """Ends it as a session ends: what it has recorded, it writes."""
-        if self._process.poll() is None:
+    def end(self) -> int:
+        """Ends it as a session ends: what it has recorded, it writes. What it ended with, also if it had ended."""
+        if self._process.returncode is None:
             self._process.communicate(timeout=DEADLINE_S)
-        assert self._process.returncode == 0
+        return int(self._process.returncode)
 
 
 def when(engine: RunEngine, name: str, reached: Callable[[Any], bool], act: Callable[[], Any]) -> list[Any]:

@@ -4,6 +4,8 @@
 """
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,12 @@ def look(catalog: Any, uid: str, key: str, index: Any) -> dict[str, Any]:
     }
 
 
-def record(catalog: Any, spool: str) -> dict[str, Any]:
-    """Records a run here. This process ends soon afterwards."""
+def record(catalog: Any, spool: str, until: str) -> dict[str, Any]:
+    """Records a run of 3 points here, and what is left in `spool` then.
+
+    `until` it is "written", or is only "taken" (this process ends soon then), or this process is "killed" in the midst
+    of it: with two points in the catalogue, and one more on the way there.
+    """
     from bluesky import RunEngine
     from bluesky.plans import count
     from ophyd.sim import det
@@ -33,9 +39,23 @@ def record(catalog: Any, spool: str) -> dict[str, Any]:
     from stins_ophyd import record_runs
 
     engine = RunEngine({}, context_managers=[])
-    record_runs(engine, catalog, spool)
-    (uid,) = engine(count([det], 2))
-    return {"uid": uid}
+    writer = record_runs(engine, catalog, spool)
+    start: dict[str, Any] = {}
+    engine.subscribe(lambda name, doc: start.update(doc), "start")
+
+    def die(_name: str, doc: dict[str, Any]) -> None:
+        if doc["seq_num"] == 2:
+            writer.wait(60)
+        elif doc["seq_num"] == 3:
+            print(json.dumps({"uid": start["uid"]}), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if until == "killed":
+        engine.subscribe(die, "event")
+    engine(count([det], 3))
+    if until == "written":
+        writer.stop()
+    return {"uid": start["uid"], "left": [path.name for path in Path(spool).iterdir()]}
 
 
 def main() -> None:
@@ -45,7 +65,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             asked = json.loads(line)
-            answer = record(catalog, asked["spool"]) if "spool" in asked else look(catalog, **asked)
+            answer = record(catalog, **asked) if "spool" in asked else look(catalog, **asked)
         except Exception as error:
             answer = {"error": repr(error)}
         print(json.dumps(answer), flush=True)

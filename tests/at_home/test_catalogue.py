@@ -7,8 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def reader(chain: Chain, folder: Path) -> Iterator[Reader]:
     """Another process that opens the same catalogue, meanwhile."""
     reader = Reader(folder, chain.root)
     yield reader
-    reader.end()
+    assert reader.end() in (0, -signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,22 @@ def catalog(chain: Chain, folder: Path, reader: Reader) -> Iterator[Any]:
     gc.freeze()
     yield catalog
     catalog.context.close()
+
+
+@contextmanager
+def asked_of(catalog: Any) -> Iterator[list[str]]:
+    """The requests that its server gets meanwhile, of whatever client in this process."""
+    asked: list[str] = []
+    http = catalog.context.http_client
+    before = http.event_hooks
+    http.event_hooks = {
+        **before,
+        "request": [*before["request"], lambda request: asked.append(f"{request.method} {request.url}")],
+    }
+    try:
+        yield asked
+    finally:
+        http.event_hooks = before
 
 
 @pytest.mark.usefixtures("recording")
@@ -211,13 +228,49 @@ def test_another_process_reads_the_numbers_of_each_frame_along(
     assert reader.ask(uid=uid, key="det_frame_sum", index=2)["values"] == sums[2].tolist()
 
 
+def test_two_sessions_with_one_folder_send_each_its_own_runs(
+    *,
+    engine: RunEngine,
+    catalog: Any,
+    spool: Path,
+    recording: RunWriter,
+    reader: Reader,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = when(engine, "event", lambda doc: doc["seq_num"] == 2, lambda: reader.ask(spool=str(spool), until="written"))
+    (ours,) = engine(bp.count([det], 4))
+    ((theirs, left),) = [(answer["uid"], answer["left"]) for answer in said]
+    assert left == [f"{ours}.jsonl"]  # it goes on, and is not theirs to send
+    assert recording.wait(DEADLINE_S)
+    assert [catalog[uid]["primary"]["det"].shape for uid in (ours, theirs)] == [(4,), (3,)]
+    assert [catalog[uid].metadata["stop"]["exit_status"] for uid in (ours, theirs)] == ["success"] * 2
+    assert [record for record in caplog.records if record.name.startswith("stins")] == []
+
+
 @pytest.mark.long
 def test_a_session_that_ends_writes_its_last_run(catalog: Any, reader: Reader, tmp_path: Path) -> None:
-    uid = reader.ask(spool=str(tmp_path / "theirs"))["uid"]
-    reader.end()
+    uid = reader.ask(spool=str(tmp_path / "theirs"), until="taken")["uid"]
+    assert reader.end() == 0
     assert catalog[uid].metadata["stop"]["exit_status"] == "success"
-    assert catalog[uid]["primary"]["det"].shape == (2,)
+    assert catalog[uid]["primary"]["det"].shape == (3,)
     assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_run_after_run_the_catalogue_writes_about_once_a_second(engine: RunEngine, catalog: Any, spool: Path) -> None:
+    """Also while there is something left to send, which fails."""
+    spool.mkdir()
+    for number in range(4):
+        (spool / f"spoiled{number}.jsonl").write_text("[]\n")
+    points, began = (20, 150, 40), time.monotonic()
+    with asked_of(catalog) as asked:
+        writer = record_runs(engine, catalog, spool)
+        uids = [engine(bp.count([det], number, delay=0.01))[0] for number in points]
+        ran_s = time.monotonic() - began
+        assert writer.stop()
+    bursts = [request for request in asked if request.startswith("PATCH ") and "/table/partition/" in request]
+    # And once more for each run, at its end.
+    assert len(points) <= len(bursts) <= ran_s + len(points), bursts
+    assert [catalog[uid]["primary"]["det"].shape for uid in uids] == [(number,) for number in points]
 
 
 def test_a_catalogue_that_hangs_does_not_hold_up_a_run(
@@ -259,7 +312,8 @@ def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
     assert documents.stop["exit_status"] == "success"
     (kept,) = spool.iterdir()
     as_json = json.loads(json.dumps([{"name": name, "doc": doc} for name, doc in documents.all]))
-    assert [json.loads(line) for line in kept.read_text().splitlines()] == as_json
+    header, *lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert (header["catalogue"]["place"], lines) == (str(folder), as_json)
     complaint = caplog.messages[-1]
     assert all(part in complaint for part in (uid, "catalogue", str(kept), f"stins catalogue resend {spool}")), (
         complaint
@@ -273,35 +327,16 @@ def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
     assert list(spool.iterdir()) == []
 
 
-_KILLED = """
-import os, signal, sys
-from bluesky import RunEngine
-from bluesky.plans import count
-from ophyd.sim import det
-from stins_ophyd import record_runs
-
-class Nowhere:  # it has nothing to write to, and does not get to it
-    def new_variation(self):
-        return self
-
-engine = RunEngine({}, context_managers=[])
-record_runs(engine, Nowhere(), sys.argv[1])
-engine.subscribe(lambda name, doc: doc["seq_num"] == 2 and os.kill(os.getpid(), signal.SIGKILL), "event")
-engine(count([det], 3))
-"""
-
-
 def test_the_run_of_a_session_that_was_killed_is_sent_by_the_next_one(
-    engine: RunEngine, catalog: Any, spool: Path
+    engine: RunEngine, catalog: Any, spool: Path, reader: Reader
 ) -> None:
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(spool)], timeout=DEADLINE_S, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    (kept,) = spool.iterdir()
+    uid = reader.ask(spool=str(spool), until="killed")["uid"]
+    assert reader.end() == -signal.SIGKILL
+    assert catalog[uid]["primary"]["det"].shape == (2,)
     writer = record_runs(engine, catalog, spool)
     assert writer.wait(DEADLINE_S)
     assert writer.stop()
-    run = catalog[kept.stem]
-    assert (run.metadata.get("stop"), run["primary"]["det"].shape) == (None, (2,))
+    assert (catalog[uid].metadata.get("stop"), catalog[uid]["primary"]["det"].shape) == (None, (3,))
     assert list(spool.iterdir()) == []
 
 
@@ -321,8 +356,8 @@ def test_a_file_that_lacks_what_the_catalogue_has_changes_nothing_there(
     engine(bp.count([det], 3))
     uid = documents.of("start")[0]["uid"]
     catalog[uid].update_metadata({"stop": None})  # as one that a machine's death left
-    first, second, *_ = files[0].splitlines(keepends=True)
-    (spool / f"{uid}.jsonl").write_bytes(first + second + b"\0" * 500)
+    beginning = files[0].splitlines(keepends=True)[:3]  # which catalogue it is for, start, descriptor
+    (spool / f"{uid}.jsonl").write_bytes(b"".join(beginning) + b"\0" * 500)
     (resent,) = resend_runs(catalog, spool)
     assert "got 0 events of primary, expected at least the 3 that the catalogue has" in resent.problem
     assert catalog[uid]["primary"]["seq_num"].shape == (3,)

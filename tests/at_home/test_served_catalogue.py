@@ -1,39 +1,43 @@
 """A catalogue behind a port, in a process of its own: written from here, read from there, also while a series runs."""
 
 import gc
-import io
 import json
+import runpy
 import signal
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from ophyd.sim import SynAxis
+from ophyd.sim import SynAxis, det
 
 from stins import RemoteError, StinsError
-from stins.control import AcquirerStatus, SeriesState
-from stins.daemon.client import DaemonClient
+from stins.control import SeriesState
 from stins_ophyd import (
     ServedCatalog,
     StaticPathProvider,
     StinsDetector,
     connect_catalog,
-    fly_series,
     make_detector,
     open_broker,
+    open_catalog,
     record_runs,
 )
 from stins_ophyd.beamline import DetectorConfig, DetectorProcesses
 from stins_ophyd.catalog import RunWriter
+from stins_ophyd.catalog.recipient import Recipient, recipient_of
 from stins_ophyd.catalog.spool import SpooledRun
 from stins_ophyd.cli.catalogue import main
 from tests.at_home.catalogue_kit import DEADLINE_S, sent, when
-from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
+from tests.at_home.services import PROFILE
+from tests.file_limit import disk_full_beyond
+from tests.stins_ophyd.chain import PER_FILE, SETTINGS, SHAPE, Chain, Documents, reference
 
 # Tiled's own: nothing that we could act on.
 pytestmark = [
@@ -41,19 +45,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-PER_FILE = 3
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the catalogue is, and the files of the detectors of this module."""
+    """Where the catalogue is, and the files of two recorders."""
     return tmp_path_factory.mktemp("served")
 
 
 @pytest.fixture(scope="module")
-def served(chain: Chain, folder: Path) -> Iterator[ServedCatalog]:
+def served(chain: Chain, segmenting: Chain, folder: Path) -> Iterator[ServedCatalog]:
     """One for all tests here."""
-    with ServedCatalog(folder / "catalogue", readable=[chain.root, folder], logs=folder) as served:
+    readable = [chain.root, segmenting.root, folder / "duo"]
+    with ServedCatalog(folder / "catalogue", readable, logs=folder) as served:
         yield served
 
 
@@ -73,23 +77,6 @@ def elsewhere(served: ServedCatalog) -> Iterator[Any]:
     client = connect_catalog(served.uri, served.api_key)
     yield client
     client.context.close()
-
-
-@pytest.fixture(scope="module")
-def segmenting(folder: Path) -> Iterator[Chain]:
-    """A chain whose recorder makes data files."""
-    chain = Chain(folder / "segmenting", frames_per_file=PER_FILE)
-    yield chain
-    chain.stop()
-
-
-@pytest.fixture
-def segmented(segmenting: Chain) -> Iterator[StinsDetector]:
-    """The device on that chain."""
-    with segmenting.controller() as controller:
-        controller.make_ready()
-        controller.configure(SETTINGS)
-        yield StinsDetector(name="seg", controller=controller, path_provider=StaticPathProvider())
 
 
 @pytest.fixture(scope="module")
@@ -159,21 +146,47 @@ def test_a_series_in_data_files_is_read_while_it_runs_and_afterwards(
     assert len(list(file.parent.glob(f"{file.stem}_data_*"))) == 3
 
 
-def test_a_series_of_two_recorders_is_read_afterwards(
-    engine: RunEngine, two_recorders: DetectorProcesses, elsewhere: Any, recording: RunWriter
+def test_a_series_of_two_recorders_is_read_while_it_runs_and_afterwards(
+    *,
+    engine: RunEngine,
+    two_recorders: DetectorProcesses,
+    documents: Documents,
+    elsewhere: Any,
+    recording: RunWriter,
 ) -> None:
+    points, seen = 13, 9
+
+    def look() -> Any:
+        await_file(Path(documents.images[0]["uri"].removeprefix("file://localhost")))
+        assert recording.wait(DEADLINE_S)
+        run = elsewhere[documents.of("start")[0]["uid"]]
+        images = run["primary"]["duo_image"]
+        return run.metadata.get("stop"), images.read(), images[7], images[2:8:3]
+
+    said = when(engine, "event", lambda doc: doc["seq_num"] == seen, look)
     with two_recorders.controller() as controller:
         controller.make_ready()
         duo = StinsDetector(name="duo", controller=controller, path_provider=StaticPathProvider())
-        (uid,) = engine(fly_series(duo, 13))
-    acquirer = DaemonClient("acquirer", two_recorders.acquirer.ready.control, AcquirerStatus)
-    frames = np.stack([np.load(io.BytesIO(acquirer.get(f"/reference/{frame}"))) for frame in range(13)])
-    acquirer.close()
+        (uid,) = engine(bp.count([duo], points))
+    frames = np.stack([reference(two_recorders.acquirer.ready.control, frame) for frame in range(points)])
+    ((stop, whole, frame, piece),) = said
+    assert stop is None
+    assert np.array_equal(whole, frames[:seen])
+    assert np.array_equal(frame, frames[7])
+    assert np.array_equal(piece, frames[2:8:3])
     assert recording.wait(DEADLINE_S)
     images = elsewhere[uid]["primary"]["duo_image"]
     assert np.array_equal(images.read(), frames)
     assert np.array_equal(images[11], frames[11])
     assert np.array_equal(images[2:12:3], frames[2:12:3])
+
+
+def await_file(file: Path) -> None:
+    """One that shows the parts of several recorders is there some seconds after their first frames."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} is not there after {DEADLINE_S} s"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.long), 3])
@@ -216,6 +229,30 @@ def test_a_server_that_hangs_does_not_hold_up_a_run(
     assert catalog[uid].metadata["stop"]["exit_status"] == "success"
 
 
+def test_a_run_for_whose_documents_the_disk_has_no_room_is_set_aside_for_the_command(
+    *,
+    engine: RunEngine,
+    documents: Documents,
+    elsewhere: Any,
+    served: ServedCatalog,
+    recording: RunWriter,
+    spool: Path,
+    resend: Resend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ExitStack() as disk:
+        full = lambda: disk.enter_context(disk_full_beyond(next(spool.iterdir()).stat().st_size))  # noqa: E731
+        when(engine, "event", lambda doc: doc["seq_num"] == 2, full)
+        (uid,) = engine(bp.count([det], 4))
+    assert documents.stop["exit_status"] == "success"
+    (kept,) = spool.iterdir()
+    assert kept.name == f"{uid}.incomplete"
+    assert all(part in caplog.messages[-1] for part in (uid, str(kept), "Is there room"))
+    assert resend(spool, "--to", served.uri) == (0, f"{uid}: written\n")
+    run = elsewhere[uid]
+    assert (run.metadata.get("stop"), run["primary"]["det"].shape) == (None, (2,))
+
+
 def test_what_was_kept_is_sent_by_the_command(
     *,
     engine: RunEngine,
@@ -240,8 +277,57 @@ def test_what_was_kept_is_sent_by_the_command(
     assert list(spool.iterdir()) == []
 
     kept.write_bytes(documents)
-    again = {"uid": uid, "file": str(kept), "written": False, "problem": ""}
+    again = {"uid": uid, "file": str(kept), "written": False, "problem": "", "other": ""}
     assert resend(spool, "--to", served.uri, "--json") == (0, json.dumps(again, separators=(",", ":")) + "\n")
+
+
+def test_the_profile_records_in_the_served_catalogue_and_leaves_what_is_for_another(
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    served: ServedCatalog,
+    elsewhere: Any,
+    tmp_path: Path,
+    resend: Resend,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("STINS_CATALOGUE", served.uri)
+    spool, own = tmp_path / "unsent-documents", Recipient("its id", str(tmp_path / "catalogue"))
+    left_behind(spool, "yesterday", own)
+    session = SimpleNamespace(folder=tmp_path, data=tmp_path / "data")
+    profile = runpy.run_path(str(PROFILE / "startup" / "20-catalogue.py"), {"RE": engine, "session": session})
+    (uid,) = engine(bp.count([detector], 2))
+    assert profile["catalog"][-1].metadata["start"]["uid"] == uid
+    assert record_runs(engine, profile["catalog"], spool).stop()
+    profile["catalog"].context.close()
+    assert elsewhere[uid]["primary"]["det_image"].shape == (2, *SHAPE)
+    assert f"another catalogue, {own.place}, and are left there" in caplog.messages[-1]
+
+    status, said = resend(spool, "--to", served.uri)
+    assert (status, f"yesterday: could not be written: it was recorded for another catalogue, {own.place}" in said) == (
+        1,
+        True,
+    )
+    assert resend(spool, "--to", served.uri, "--any") == (0, "yesterday: written\n")
+    assert elsewhere["yesterday"].metadata["stop"]["exit_status"] == "success"
+
+
+def left_behind(spool: Path, uid: str, recipient: Recipient) -> None:
+    """The documents of an empty run, which a session that ended left."""
+    spool.mkdir()
+    with closing(SpooledRun.new(spool, uid, recipient)) as run:
+        run.append("start", {"uid": uid, "time": 0.0, "scan_id": 1})
+        run.append("stop", {"uid": f"{uid}'s end", "run_start": uid, "time": 1.0, "exit_status": "success"})
+
+
+def test_a_served_catalogue_is_the_one_that_a_process_opens(catalog: Any, folder: Path) -> None:
+    opened = open_catalog(folder / "catalogue")
+    try:
+        assert recipient_of(opened) == recipient_of(catalog)
+        assert recipient_of(catalog).place == str(folder / "catalogue")
+    finally:
+        opened.context.close()
 
 
 def test_documents_that_the_command_cannot_send_are_kept_and_named(
