@@ -313,7 +313,8 @@ def test_a_run_that_the_catalogue_failed_with_is_sent_by_the_next_session(
     (kept,) = spool.iterdir()
     as_json = json.loads(json.dumps([{"name": name, "doc": doc} for name, doc in documents.all]))
     header, *lines = [json.loads(line) for line in kept.read_text().splitlines()]
-    assert (header["catalogue"]["place"], lines) == (str(folder), as_json)
+    assert header == {"catalogue": {"id": (folder / "id").read_text(), "place": str(folder)}}
+    assert lines == as_json
     complaint = caplog.messages[-1]
     assert all(part in complaint for part in (uid, "catalogue", str(kept), f"stins catalogue resend {spool}")), (
         complaint
