@@ -244,6 +244,7 @@ def test_a_run_for_whose_documents_the_disk_has_no_room_is_set_aside_for_the_com
         when(engine, "event", lambda doc: doc["seq_num"] == 2, full)
         (uid,) = engine(bp.count([det], 4))
     assert documents.stop["exit_status"] == "success"
+    assert recording.wait(DEADLINE_S)  # else the command and this session would write the same run at once
     (kept,) = spool.iterdir()
     assert kept.name == f"{uid}.incomplete"
     assert all(part in caplog.messages[-1] for part in (uid, str(kept), "Is there room"))
