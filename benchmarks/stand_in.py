@@ -129,10 +129,10 @@ def send_images(socket: zmq.Socket[bytes], messages: _Messages, count: int, rate
     """When it began, and when the last one had left; `rate` 0: as fast as they are taken."""
     began = time.monotonic()
     for number in range(count):
-        message = messages(number)
         if rate and (early := began + number / rate - time.monotonic()) > 0:
             time.sleep(early)
-        socket.send(message, copy=False)
+        # Only now: a detector makes no images on the machine that takes them, least of all while it takes one.
+        socket.send(messages(number), copy=False)
     return began, time.monotonic()
 
 
