@@ -112,7 +112,7 @@ def fly_scan(
         raise ValueError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
-    about = {"plan_name": "fly_scan", "motors": [each.name for each in axes]} | (md or {})
+    about = {"plan_name": "fly_scan"} | (md or {})
     plan = fly_run(detectors, TriggerInfo(points, trigger), axes=axes, flush_period_s=flush_period_s, md=about)
     if not exposure_s:
         yield from _check_exposures(detectors, between_s)

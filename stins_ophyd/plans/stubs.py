@@ -59,6 +59,7 @@ def fly_run(
     flyers, flights, group = listed(detectors), flying(axes or {}), short_uid("axes")
     events = TriggerInfo.of(info).number_of_events
     about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
+    about |= _dimensions(list(flights), stream_name)
 
     def ready() -> Messages:
         for axis, course in flights.items():
@@ -76,6 +77,19 @@ def fly_run(
 
     # The axes too: unstaging ends their flight, however the run ends. The RunEngine stops only what was set.
     return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), [*flyers, *flights]))
+
+
+def _dimensions(axes: Sequence[Any], stream_name: str) -> dict[str, Any]:
+    """Over what the run goes: its axes' places, or time. BestEffortCallback would look for an axis beside the frames.
+
+    Axes that fly together are one dimension, and that is in one stream: the first one's.
+    """
+    if not axes:
+        return {"hints": {"dimensions": [(["time"], stream_name)]}}
+    first = axes[0]
+    fields = getattr(first, "hints", {}).get("fields") or [first.name]
+    dimensions = [(list(fields), _positions_of(first))]
+    return {"motors": [axis.name for axis in axes], "hints": {"dimensions": dimensions}}
 
 
 def _with_a_reason(flight: Messages) -> Messages:

@@ -10,6 +10,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import pytest
 from bluesky import Msg, RunEngine
+from bluesky.callbacks.best_effort import BestEffortCallback
 from bluesky.simulators import summarize_plan
 from bluesky.utils import FailedStatus, RunEngineInterrupted, single_gen
 from bluesky_queueserver.manager.profile_ops import existing_plans_and_devices_from_nspace, validate_plan
@@ -113,6 +114,16 @@ def test_a_fly_scan_has_a_frame_of_each_detector_at_each_point_of_the_axis(
     assert widths(documents) == {"det_image": 5, "second_image": 5}
     assert places(documents) == [-1, -0.5, 0, 0.5, 1]
     assert documents.of("start")[0]["motors"] == ["axis"]
+
+
+def test_a_fly_scan_is_shown_to_its_end_by_blueskys_own_callback(
+    engine: RunEngine, detector: StinsDetector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.subscribe(BestEffortCallback())
+    engine(fly_scan(detector, PulsingAxis(name="axis", pulses=[detector.controller.pulse]), 0, 1, 3, time_s=0.1))
+    shown = capsys.readouterr().out
+    assert "generator fly_scan" in shown
+    assert "exception" not in shown
 
 
 def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(
