@@ -15,6 +15,7 @@ from stins.control import FrameDescription, NumbersRequest
 
 from .controller import Controller, deadlines_of
 from .documents import image_keys
+from .naming import named
 from .numbers import FrameNumbers
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .reported import Reported
@@ -88,6 +89,7 @@ class StinsDetector(Device):
         self._staging: Staging | None = None
         self._stream = StreamDocuments()
         self._published = 0
+        self._seen: FrameDescription | None = None
         self._flight_described = False
         self._summed: dict[str, Any] = {}
         self._paused = False
@@ -105,8 +107,9 @@ class StinsDetector(Device):
     def stage(self) -> list[object]:
         """Checks that both processes are there and idle (a FAULT is reset), and names the file."""
         if self._staging is None:
-            self.controller.make_ready()
-            self._reported.ask()
+            with named(self.name, "stage"):
+                self.controller.make_ready()
+                self._reported.ask()
         staged: list[object] = super().stage()
         try:
             self._begin()
@@ -139,11 +142,7 @@ class StinsDetector(Device):
         self._worker.abandon()
         try:
             if staging is not None:
-                staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")
-                self._worker.join()
-                if not _in_a_loop():
-                    # No RunEngine cleans up here, so somebody may wait for that Status at a prompt.
-                    self._worker.settle()
+                self._end(staging)
         finally:
             # After the series has ended: the settings that are put back here can't be changed while armed.
             unstaged: list[object] = super().unstage()
@@ -151,6 +150,21 @@ class StinsDetector(Device):
             self.recorded.put(True)
             self._put_back()
         return unstaged
+
+    def _end(self, staging: Staging) -> None:
+        """What is in the way is raised, unless the series has failed before: that is the first cause, and seen last."""
+        failed = staging.step is Step.ENDED
+        try:
+            with named(self.name, "unstage"):
+                staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")
+                self._worker.join()
+            if not _in_a_loop():
+                # No RunEngine cleans up here, so somebody may wait for that Status at a prompt.
+                self._worker.settle()
+        except StinsError as error:
+            if not failed:
+                raise
+            log.warning("%s", error)
 
     def _put_back(self) -> None:
         """Exposures are summed for one series; the next plan would not know why its frames have so many counts."""
@@ -433,7 +447,11 @@ class StinsDetector(Device):
 
     def _frame(self) -> FrameDescription:
         if self.controller.snapshot.acquirer is None:
-            self.controller.connect()
+            if self._seen is not None and self._staging is not None and self._staging.account is not None:
+                # In the middle of a series. That nobody is there, its next step says: at once, and ends it.
+                return self._seen
+            with named(self.name, "describe its frames"):
+                self.controller.connect()
         acquirer = self.controller.snapshot.acquirer
         if acquirer is not None and acquirer.frame is None:
             # A detector that was not there when its acquirer started is looked for again; what is in the way is raised.
@@ -443,6 +461,7 @@ class StinsDetector(Device):
                 f"{self.name}: the acquirer does not say what its frames look like; a source of numbers without "
                 "images has no events here, its controller records it: controller.arm, .trigger, .wait_for"
             )
+        self._seen = acquirer.frame
         return acquirer.frame
 
     def _source(self) -> str:

@@ -388,13 +388,14 @@ class Controller:
 
     def _end(self, series: Series, step: str) -> SeriesStatus | None:
         """Tells the acquirer, else the recorder, and waits until the file is closed."""
-        problem: RemoteError | None = None
-        try:
-            self._acquirer.post(f"/{step}", step=step, timeout_s=self._ending_s("acquirer"))
-        except RemoteError as error:
+        problem = self._tell_the_acquirer(series, step)
+        if problem is not None:
             # The series-end will not come: the recorder has to close the file without it.
-            problem = error
-            self._recorder.post("/stop", step="stop", timeout_s=self.deadlines.command_s)
+            try:
+                self._recorder.post("/stop", step="stop", timeout_s=self.deadlines.command_s)
+            except RemoteError as error:
+                log.warning("%s", error)
+                raise problem from error
         closed = self._observer.wait(
             until_closed(step, series.id, self.deadlines.close_s, heed_acquirer=problem is None)
         )
@@ -402,6 +403,16 @@ class Controller:
         if problem is not None:
             raise problem
         return closed.series(series.id)
+
+    def _tell_the_acquirer(self, series: Series, step: str) -> RemoteError | None:
+        """Tells it to end the series; why it cannot."""
+        try:
+            told = self._acquirer.post(f"/{step}", step=step, timeout_s=self._ending_s("acquirer"))
+        except RemoteError as error:
+            return error
+        if told.boot_id != series.acquirer_boot:  # it says yes, and knows nothing of the series
+            return self._observer.error(step, Debt("acquirer", f"restarted in the middle of {series.id}", Cause.ENDED))
+        return None
 
     def _insist(self, command: Callable[[], object]) -> None:
         """Gives a command again while it is refused: a recorder that starts its writer again refuses for a moment."""

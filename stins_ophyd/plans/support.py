@@ -1,5 +1,6 @@
 """What the plans have in common: one detector or several, and settings that last as long as a plan."""
 
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +13,8 @@ from bluesky.protocols import Flyable, Preparable, Readable
 from ..device import StinsDetector
 
 __all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "settings_wrapper"]
+
+log = logging.getLogger(__name__)
 
 #: One detector, or several.
 Detectors: TypeAlias = Readable[Any] | Sequence[Readable[Any]]
@@ -113,7 +116,13 @@ def settings_wrapper(
         return (yield from plan)
 
     try:
-        return (yield from bpp.finalize_wrapper(run(), lambda: _put_back(before)))
+        return (
+            yield from bpp.contingency_wrapper(
+                run(),
+                except_plan=lambda _: _put_back(before, quietly=True),
+                else_plan=lambda: _put_back(before),
+            )
+        )
     finally:
         # Without messages, so that they are what they were also after RE.halt() and without the acquirer.
         for detector, settings in before:
@@ -131,8 +140,11 @@ def _check_known(detector: StinsDetector, changes: Mapping[str, Any]) -> None:
             raise ValueError(f"{detector.name}: {name}: backend {acquirer.backend} has no such setting; it has: {has}")
 
 
-def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]]) -> Messages:
-    """Each detector, also where another one can't be; then raises what was in the way first."""
+def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]], *, quietly: bool = False) -> Messages:
+    """Each detector, also where another one can't be; then raises what was in the way first.
+
+    `quietly`: says it in the log. The plan has failed already, often by the same cause, and that is to be seen.
+    """
     failed: Exception | None = None
     for detector, settings in before:
         for part in (settings.keys() & _OWN, settings.keys() - _OWN):
@@ -141,7 +153,9 @@ def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]]) -> Mess
                     yield from bps.configure(detector, {name: settings[name] for name in settings if name in part})
             except Exception as error:  # whatever it is, it is raised
                 failed = failed or error
-    if failed:
+                if quietly:
+                    log.warning("%s: %s stays as it is: %s", detector.name, ", ".join(part & settings.keys()), error)
+    if failed and not quietly:
         raise failed
 
 

@@ -16,7 +16,6 @@ from stins.control import SeriesState
 from stins_ophyd import (
     CombinedState,
     Controller,
-    ControllerError,
     Deadlines,
     DetectorTrigger,
     PathInfo,
@@ -126,7 +125,7 @@ def test_a_staging_that_fails_leaves_nothing_staged(chain: Chain, controller: Co
 def test_staging_without_processes_names_them() -> None:
     nowhere = Controller("http://127.0.0.1:9", "http://127.0.0.1:9", deadlines=Deadlines(connect_s=0.5))
     detector = StinsDetector(name="det", controller=nowhere)
-    with pytest.raises(ControllerError, match=r"acquirer: connect failed at http://127.0.0.1:9"):
+    with pytest.raises(StinsError, match=r"^det: stage: acquirer: connect failed at http://127.0.0.1:9"):
         detector.stage()
     detector.destroy()
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, SeriesState, SeriesStatus
 from stins_ophyd import CombinedState, Controller, StinsDetector, fly_series
 from stins_ophyd.controller import Snapshot
-from stins_ophyd.plans import take_live
+from stins_ophyd.plans import count_series, take_live
 from tests.stins_ophyd.chain import QUICK, Chain, Documents
 
 
@@ -137,6 +138,62 @@ def test_a_detector_that_freezes_fails_the_point_by_name(
     detector.controller.make_ready()
     detector.configure({"faults": []})
     works(engine, detector, documents)
+
+
+@pytest.mark.parametrize("comes_back", [False, True], ids=["gone", "back"])
+def test_a_detector_that_dies_between_points_is_named_as_the_first_cause_and_its_file_is_closed_at_once(
+    fragile: Chain, engine: RunEngine, detector: StinsDetector, documents: Documents, comes_back: bool
+) -> None:
+    gone, back = threading.Event(), threading.Event()
+    died: list[float] = []
+
+    def look(now: Snapshot) -> None:
+        if now.acquirer is None:
+            gone.set()
+        elif gone.is_set():
+            back.set()
+
+    def kill(_: str, doc: dict[str, Any]) -> None:
+        if doc["seq_num"] == 2:
+            fragile.acquirer.send_signal(signal.SIGKILL)
+            assert gone.wait(10)
+            if comes_back:
+                fragile.acquirer.wait(5)
+                fragile.revive()
+                assert back.wait(20)
+            died.append(time.monotonic())
+
+    forget = detector.controller.subscribe(look)
+    token = engine.subscribe(kill, "event")
+    why = fails(engine, count_series(detector, 3, exposure_s=0.002))
+    took_s = time.monotonic() - died[0]
+    engine.unsubscribe(token)
+    forget()
+    assert why.startswith("det trigger failed: acquirer: trigger failed at http://")
+    assert ("restarted in the middle of series" in why) == comes_back
+    assert documents.stop["reason"] == why
+    assert documents.indices == [(0, 1), (1, 2)]
+    assert (account(detector).state, account(detector).rows) == (SeriesState.INCOMPLETE, 2)
+    assert took_s < detector.controller.deadlines.close_s / 2
+    fragile.revive()
+    works(engine, detector, documents)
+
+
+@pytest.mark.parametrize("comes_back", [False, True], ids=["gone", "back"])
+def test_a_detector_that_is_not_there_when_its_series_is_to_end_is_named_by_unstage(
+    fragile: Chain, detector: StinsDetector, comes_back: bool
+) -> None:
+    detector.stage()
+    detector.trigger().wait(20)
+    fragile.acquirer.send_signal(signal.SIGKILL)
+    fragile.acquirer.wait(5)
+    if comes_back:
+        fragile.revive()
+    else:
+        fragile.recorder.send_signal(signal.SIGSTOP)  # it cannot be told either; `revived` lets it go on
+    why = "restarted in the middle of" if comes_back else "Connection refused"
+    with pytest.raises(StinsError, match=f"^det: unstage: acquirer: disarm failed at http://.*: .*{why}"):
+        detector.unstage()
 
 
 def kills_writer(detector: StinsDetector, when: Callable[[str, dict[str, Any]], bool]) -> Callable[[str, Any], None]:
