@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,9 @@ from .triggering import Triggering
 __all__ = ["StinsDetector"]
 
 log = logging.getLogger(__name__)
+
+#: Bluesky's, in which plans run.
+_ENGINES_THREAD = "bluesky-run-engine"
 
 
 class StinsDetector(Device):
@@ -369,7 +373,16 @@ class StinsDetector(Device):
 
     # -- at the prompt --------------------------------------------------------------------------
 
-    # Not __repr__: bluesky puts that into start documents, where the state of a moment has no place.
+    def __str__(self) -> str:
+        """Its name and state, and what became of its last series: frames, rate, file. It asks nobody."""
+        return self.controller.summary.line(self.name)
+
+    def __repr__(self) -> str:
+        """The same; in a plan what ophyd says, for bluesky puts that into start documents, which stay."""
+        if threading.current_thread().name == _ENGINES_THREAD:
+            own: str = super().__repr__()
+            return own
+        return f"<{type(self).__name__} {self}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What IPython shows; a line, where it stands in a list."""

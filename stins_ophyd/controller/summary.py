@@ -27,13 +27,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def frames(self) -> str:
-        """How many frames are in the file, of how many, and how many are not: `98 of 100, 2 missing`."""
+        """How many frames are in the file (or came, without one), and how many are not: `98 of 100, 2 missing`."""
         series = self.series
         if series is None:
             return "no series yet"
         expected = f" of {series.frames_expected}" if series.frames_expected is not None else ""
+        there = f"{series.written}{expected}" if series.file else f"{series.received}{expected} received"
         others = [f"{count} {what}" for what, count in _others(series) if count]
-        return ", ".join([f"{series.written}{expected}", f"{series.missing or 'none'} missing", *others])
+        # Of points nobody knows how many were to come: none of those that came is missing, and the series is not whole.
+        missing = "ended early" if self._cut_short and not series.missing else f"{series.missing or 'none'} missing"
+        return ", ".join([there, missing, *others])
 
     @property
     def rate(self) -> str:
@@ -49,16 +52,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return f"{series.file or 'not recorded'} ({series.state.value})"
 
     @property
+    def why(self) -> str:
+        """What is wrong: with the detector, else with the series; empty where nothing is."""
+        return self.reason or (self.series.reason if self.series is not None and self._cut_short else "")
+
+    @property
     def rows(self) -> dict[str, str]:
         """What there is to say, by what it is."""
-        told = {"frames": self.frames, "rate": self.rate, "file": self.file, "reason": self.reason}
+        told = {"frames": self.frames, "rate": self.rate, "file": self.file, "reason": self.why}
         return {what: text for what, text in told.items() if text}
+
+    @property
+    def _cut_short(self) -> bool:
+        return self.series is not None and self.series.state not in (SeriesState.OPEN, SeriesState.COMPLETE)
 
     @property
     def lossless(self) -> bool:
         """Whether nothing is missing of what was to be recorded."""
         series = self.series
-        return series is None or (not series.missing and series.state in (SeriesState.OPEN, SeriesState.COMPLETE))
+        return series is None or not (series.missing or self._cut_short)
 
     def line(self, name: str) -> str:
         """All in one line."""

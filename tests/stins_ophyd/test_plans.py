@@ -1,6 +1,7 @@
 """The plans people use: every document valid, every index flushed, every number right."""
 
 import io
+import re
 from contextlib import redirect_stdout
 
 import bluesky.plan_stubs as bps
@@ -168,6 +169,19 @@ def test_best_effort_callback_shows_the_numbers(engine: RunEngine, detector: Sti
         engine.unsubscribe(token)
     assert "det_total" in shown.getvalue()
     assert "det_image" not in shown.getvalue().split("generator count")[0].split("New stream")[1]
+
+
+def test_a_detector_is_printed_with_its_state_and_its_last_series(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    engine(bp.count([detector], 2))
+    file = documents.images[0]["uri"].removeprefix("file://localhost")
+    line = rf"det IDLE; 2, none missing; .*{re.escape(file)} \(complete\)"
+    assert re.fullmatch(line, str(detector))
+    assert re.fullmatch(rf"<StinsDetector {line}>", repr(detector))
+    # A start document stays: it says what the detector is, and not how it was.
+    (described,) = documents.of("start")[0]["plan_args"]["detectors"]
+    assert described.startswith("StinsDetector(prefix='', name='det'")
 
 
 def test_a_progress_bar_goes_to_the_end(

@@ -56,8 +56,22 @@ def test_frames_that_are_not_in_the_file_are_told_apart(account, said):
     assert Summary(state=CombinedState.IDLE, series=account).frames == said
 
 
+def test_points_that_were_broken_off_are_not_called_whole_and_the_reason_is_told():
+    summary = Summary(
+        state=CombinedState.IDLE,
+        series=series(
+            10, state=SeriesState.INCOMPLETE, frames_expected=None, reason="aborted by the sender: on request"
+        ),
+    )
+    assert summary.line("det") == (
+        "det IDLE; 10, ended early; /data/a.nxs (incomplete); aborted by the sender: on request"
+    )
+    assert '<td style="color:#cf222e;font-weight:bold">10, ended early</td>' in summary.html("det")
+
+
 def test_a_live_series_has_no_file():
-    assert Summary(state=CombinedState.IDLE, series=series(file=None)).file == "not recorded (complete)"
+    summary = Summary(state=CombinedState.IDLE, series=series(written=0, received=50, file=None, frames_expected=None))
+    assert (summary.frames, summary.file) == ("50 received, none missing", "not recorded (complete)")
 
 
 def test_a_process_that_is_gone_is_told_and_stands_out():
