@@ -126,7 +126,7 @@ class NumbersRequest(_Value, frozen=True, kw_only=True):
     `channels` are further images of a frame (of a second threshold, say) of which it computes the same.
     """
 
-    keys: tuple[NumbersKey, ...]
+    keys: tuple[NumbersKey, ...] = ("sum",)
     regions: tuple[Region, ...] = ()
     channels: tuple[str, ...] = ()
 

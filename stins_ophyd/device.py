@@ -125,6 +125,8 @@ class StinsDetector(Device):
     def _begin(self) -> None:
         # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
         name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
+        if (acquirer := self._reported.acquirer) is not None and acquirer.frame is not None:
+            self.numbers.of(acquirer.frame)
         # As it is now: what is put back while the series is being armed gives it no file.
         recorded = self._recorded = bool(self.recorded.get())
         name_file = lambda: (name or self._name_file("arm")) if recorded else None  # noqa: E731
@@ -332,7 +334,11 @@ class StinsDetector(Device):
         # Of a series of one event only the way it is described says which of the two it will be.
         if staging is not None and (staging.flown or (self._flight_described and staging.step is Step.PREPARED)):
             return {"fields": []}
-        return {**hints, "fields": [*hints.get("fields", []), *self.numbers.fields]}
+        numbers = self.numbers.fields
+        # The same twice would only widen the table.
+        doubled = {f"{self.name}_sum": self.total.name, f"{self.name}_max": self.maximum.name}
+        left_out = {doubled[name] for name in numbers if name in doubled}
+        return {**hints, "fields": [name for name in (*hints.get("fields", []), *numbers) if name not in left_out]}
 
     # -- configuration --------------------------------------------------------------------------
 

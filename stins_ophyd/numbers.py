@@ -39,10 +39,10 @@ class FrameNumbers:
         self._device, self._prefix = device, device.name
         self.request: NumbersRequest | None = None
         self.signals: dict[str, OwnSignal] = {}
-        self.ask(wanted)
+        self._take_over(_request(self._prefix, wanted))
 
     def ask(self, wanted: NumbersRequest | Sequence[str] | None) -> None:
-        """Asks for others from the next staging on.
+        """Asks for others from the next staging on; where they cannot be, those of before stay.
 
         Raises:
             StinsError: it cannot be asked for so, or the detector is staged.
@@ -51,17 +51,24 @@ class FrameNumbers:
             raise StinsError(
                 f"{self._prefix}: numbers: the detector is staged; ask for others before that, or after it"
             )
-        self.request, self.signals = _request(self._prefix, wanted), {}
-        self._show_those_of(self.request)
+        request = _request(self._prefix, wanted)
+        if (frame := self._frame) is not None:
+            self._check_regions(request, frame)
+        self._take_over(request)
+
+    def _take_over(self, request: NumbersRequest | None) -> None:
+        self.request, self.signals = request, {}
+        self._show_those_of(request)
 
     def of(self, frame: FrameDescription) -> NumbersRequest | None:
         """What the recorder is to compute of such frames: of each of their images, where no channels were named.
 
         Raises:
-            StinsError: there is no such channel, or two numbers would have one name.
+            StinsError: a region is not in the frame, there is no such channel, or two numbers would have one name.
         """
         if self.request is None:
             return None
+        self._check_regions(self.request, frame)
         channels = self.request.channels or frame.channels
         if lacking := [channel for channel in channels if channel not in frame.channels]:
             has = ", ".join(frame.channels) or "none"
@@ -75,6 +82,23 @@ class FrameNumbers:
         """There is a signal for each number of such frames. It raises what `of` does."""
         self._show_those_of(self.of(frame))
 
+    @property
+    def _frame(self) -> FrameDescription | None:
+        """What the frames look like, where somebody has heard of them."""
+        controller = getattr(self._device, "controller", None)
+        acquirer = controller.snapshot.acquirer if controller is not None else None
+        return acquirer.frame if acquirer is not None else None
+
+    def _check_regions(self, request: NumbersRequest | None, frame: FrameDescription) -> None:
+        for region in request.regions if request else ():
+            bottom, right = region.row + region.rows, region.column + region.columns
+            if len(frame.shape) != 2 or bottom > frame.shape[0] or right > frame.shape[1]:
+                raise StinsError(
+                    f"{self._prefix}: region {region.name}: got rows {region.row} to {bottom - 1}, columns "
+                    f"{region.column} to {right - 1}, expected pixels of a frame of shape {list(frame.shape)}; ask for "
+                    f"another by {self._prefix}.numbers.ask(...)"
+                )
+
     def _show_those_of(self, request: NumbersRequest | None) -> None:
         before = self.signals
         self.signals = {
@@ -87,15 +111,8 @@ class FrameNumbers:
         """The keys of the streams of numbers.
 
         Raises:
-            StinsError: a region does not lie in the frame, or as `of`.
+            StinsError: as `of`.
         """
-        for region in self.request.regions if self.request else ():
-            bottom, right = region.row + region.rows, region.column + region.columns
-            if len(frame.shape) != 2 or bottom > frame.shape[0] or right > frame.shape[1]:
-                raise StinsError(
-                    f"{self._prefix}: region {region.name}: got rows {region.row} to {bottom - 1}, columns "
-                    f"{region.column} to {right - 1}, expected pixels of a frame of shape {list(frame.shape)}"
-                )
         return number_keys(self._prefix, source, frame, self.of(frame), frames_per_event)
 
     def show(self, values: Mapping[str, float]) -> None:

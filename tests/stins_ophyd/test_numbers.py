@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.callbacks import LiveTable
+from ophyd.device import Staged
 from ophyd.sim import SynAxis
 
 from stins import StinsError
@@ -142,6 +143,26 @@ def test_a_region_outside_the_frame_is_refused_before_anything_is_armed(controll
     )
     with pytest.raises(StinsError, match="region edge: got rows 30 to 32"):
         detector.describe()
+    with pytest.raises(StinsError, match="region edge: got rows 30 to 32"):
+        detector.stage()
+    assert detector._staged is Staged.no
+    detector.numbers.ask(["mean"])
+    with pytest.raises(StinsError, match=r"frame of shape \[32, 48\]; ask for another by det.numbers.ask"):
+        detector.numbers.ask(NumbersRequest(regions=(outside,)))
+    assert detector.numbers.fields == ["det_mean"]
+
+
+def test_what_is_asked_for_stands_once_in_the_table(controller: Controller) -> None:
+    detector = StinsDetector(name="det", controller=controller, numbers=["mean"])
+    assert detector.hints["fields"] == ["det_total", "det_maximum", "det_mean"]
+    detector.numbers.ask(NumbersRequest(keys=("sum", "max"), regions=(SPOT,)))
+    assert detector.hints["fields"] == ["det_sum", "det_max", "det_spot_sum", "det_spot_max"]
+    assert {"det_total", "det_maximum", "det_sum"} <= detector.read().keys()
+
+
+def test_sums_are_what_regions_are_for(controller: Controller) -> None:
+    detector = StinsDetector(name="det", controller=controller, numbers=NumbersRequest(regions=(SPOT,)))
+    assert detector.numbers.fields == ["det_sum", "det_spot_sum"]
 
 
 def test_a_point_that_is_taken_again_has_the_numbers_of_its_last_take(
