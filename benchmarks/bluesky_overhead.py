@@ -19,7 +19,7 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -173,7 +173,8 @@ def _series(engine: RunEngine, detector: StinsDetector, watch: FlushWatch, frame
         engine.subscribe(lambda *_: watch.begin(_file_of(detector), frames), "descriptor"),
         engine.subscribe(lambda _, doc: told.append((time.monotonic(), doc["indices"]["stop"])), "stream_datum"),
     ]
-    engine(fly_series(detector, frames))
+    with redirect_stdout(sys.stderr):  # it says how it ended
+        engine(fly_series(detector, frames))
     for token in tokens:
         engine.unsubscribe(token)
     flushed = watch.looks()

@@ -9,6 +9,7 @@ from bluesky import Msg
 from bluesky.protocols import Readable
 from bluesky.utils import short_uid
 
+from .outcome import told_at_the_end
 from .support import Messages, listed, settings_wrapper
 
 __all__ = ["take_live"]
@@ -20,7 +21,10 @@ def take_live(
     *,
     exposure_s: float = 0.0,
 ) -> Generator[Msg, Any, Any]:
-    """Takes frames for the live view: no run, no documents, no file.
+    """Takes frames to look at: no run, no documents, no file.
+
+    They go to whoever listens to the recorder's `live` address. At the end a line for each detector is printed: how
+    many frames there were, and the counts of the last one.
 
     Parameters
     ----------
@@ -40,5 +44,5 @@ def take_live(
             yield from bps.trigger(detector, group=group)
         yield from bps.wait(group=group)
 
-    plan = bpp.stage_wrapper(run(), chosen)
+    plan = told_at_the_end(bpp.stage_wrapper(run(), chosen), chosen, counts=True)
     return (yield from settings_wrapper(plan, chosen, exposure_s=exposure_s, frames=frames, recorded=False))

@@ -10,6 +10,7 @@ from bluesky.protocols import Stoppable
 from bluesky.utils import FailedPause, FailedStatus, short_uid
 
 from ..trigger_info import TriggerInfo
+from .outcome import told_at_the_end
 from .support import Detectors, Messages, flying, listed, settings_wrapper
 
 __all__ = [
@@ -38,7 +39,8 @@ def fly_run(
     """One staging, one run, one flight.
 
     What flies beside the detectors has events of its own in a stream AXIS_positions. It is where it begins before the
-    detectors are armed, it is staged with them, and stopped if the flight fails.
+    detectors are armed, it is staged with them, and stopped if the flight fails. At the end a line for each detector is
+    printed: frames, rate, file, outcome.
 
     Parameters
     ----------
@@ -76,7 +78,8 @@ def fly_run(
         )
 
     # The axes too: unstaging ends their flight, however the run ends. The RunEngine stops only what was set.
-    return (yield from bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), [*flyers, *flights]))
+    plan = bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), [*flyers, *flights])
+    return (yield from told_at_the_end(plan, flyers))
 
 
 def _dimensions(axes: Sequence[Any], stream_name: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_the_tutorials_run_as_they_are_written(user_folder):
         said = run_python("\n".join(code), user_folder)
     assert "(5, 512, 512)" in said
     assert "b'complete' (5, 512, 512)" in said
-    assert "written=200" in said
+    assert "sim: frames 200 of 200, none missing; " in said
     assert re.search(r"\{'start': \d+, 'stop': 200\}", said)
     # The places of the axis, and its frames.
     assert re.search(r"-1\. .* 1\. *\]\n21\n", said, re.DOTALL)

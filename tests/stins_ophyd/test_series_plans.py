@@ -122,8 +122,21 @@ def test_a_fly_scan_is_shown_to_its_end_by_blueskys_own_callback(
     engine.subscribe(BestEffortCallback())
     engine(fly_scan(detector, PulsingAxis(name="axis", pulses=[detector.controller.pulse]), 0, 1, 3, time_s=0.1))
     shown = capsys.readouterr().out
-    assert "generator fly_scan" in shown
     assert "exception" not in shown
+    # Its table has no rows: the frames are no events. So a line says how it ended.
+    table, told = shown.rsplit("generator fly_scan", 1)[1].rsplit("det: ", 1)
+    assert "(scan num" in table
+    assert re.fullmatch(r"frames 3 of 3, none missing; (.* frames/s; )?/.*\.nxs \(complete\)\n", told)
+
+
+def test_a_flight_that_failed_is_told_with_what_there_is_and_why(
+    engine: RunEngine, detector: StinsDetector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector.configure({"faults": [{"kind": "drop", "frame": 2}]})
+    with pytest.raises(FailedStatus):
+        engine(dark_series(detector, 5))
+    told = capsys.readouterr().out
+    assert re.match(r"det: frames 4 of 5, 1 missing; .*\.nxs \(incomplete\); .*1 frames are missing", told), told
 
 
 def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(
@@ -262,7 +275,11 @@ def test_flat_frames_are_taken_with_the_sample_away_and_then_it_is_back(
 
 
 def test_live_frames_leave_no_run_and_no_file(
-    engine: RunEngine, detector: StinsDetector, documents: Documents, chain: Chain
+    engine: RunEngine,
+    detector: StinsDetector,
+    documents: Documents,
+    chain: Chain,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = sorted(chain.root.rglob("*"))
     detector.configure({"period_s": 0.001})
@@ -273,6 +290,9 @@ def test_live_frames_leave_no_run_and_no_file(
     assert (recorder.series.received, recorder.series.file) == (20, None)
     assert sorted(chain.root.rglob("*")) == before
     assert documents.all == []
+    last = f"total {chain.reference(19).sum():g}, maximum {chain.reference(19).max():g}"
+    told = f"det: frames 20 received, none missing; not recorded (complete); the last one: {last}\n"
+    assert capsys.readouterr().out == told
     assert [detector.frames.get(), detector.recorded.get(), detector.period_s.get()] == [1, True, 0.001]
 
 
@@ -322,7 +342,9 @@ def test_what_a_plan_would_do_can_be_looked_at(
 ) -> None:
     course = [PulsingAxis(name="axis"), 0, 1] if name == "fly_scan" else []
     summarize_plan(getattr(plans, name)([detector], *course, exposure_s=0.01))
-    assert ("Open Run" in capsys.readouterr().out) == (name != "take_live")
+    shown = capsys.readouterr().out
+    assert ("Open Run" in shown) == (name != "take_live")
+    assert "det: frames" not in shown
     assert detector.controller.read_acquirer().settings["exposure_s"] == SETTINGS["exposure_s"]
 
 
