@@ -1,5 +1,6 @@
 """What plans for detectors that run by themselves are made of: for plans of your own, not for a queue."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -8,6 +9,8 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.protocols import Stoppable
 from bluesky.utils import FailedPause, FailedStatus, short_uid
+
+from stins import StinsError
 
 from ..trigger_info import TriggerInfo
 from .outcome import told_at_the_end
@@ -22,6 +25,8 @@ __all__ = [
     "prepare_flight",
     "settings_wrapper",
 ]
+
+log = logging.getLogger(__name__)
 
 #: How long an axis that is told to stop may take.
 _STOP_S = 10.0
@@ -100,7 +105,9 @@ def _with_a_reason(flight: Messages) -> Messages:
     try:
         return (yield from flight)
     except FailedPause as error:
-        raise FailedPause("paused in the middle of a fly series, which cannot be resumed; take it again") from error
+        # A suspender pauses too, and bluesky tells its reason to the console alone.
+        why = "paused in the middle of a fly series, which cannot be resumed; take it again"
+        raise FailedPause(f"{why}. If nobody paused it, a suspender did: see the RunEngine's output") from error
 
 
 def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:
@@ -166,7 +173,8 @@ def fly_once(
 ) -> Messages:
     """Kicks the detectors off and tells of their frames until all of them are done with what this kickoff has.
 
-    Where one fails, the axes are stopped, and what all had flushed is still told.
+    Where one fails, or the RunEngine pauses, the axes are stopped and the other series are ended; then all frames that
+    are in the files are told.
 
     Parameters
     ----------
@@ -192,7 +200,8 @@ def fly_once(
 
     def broken_off(_: Exception) -> Messages:
         yield from _stop(axes, group)
-        yield from collect_rest(flyers, stream_name=stream_name)
+        yield from _end_series(flyers)
+        yield from _collect_all(flyers, stream_name)
 
     def tell_of_axes() -> Messages:
         for axis in axes:
@@ -217,6 +226,27 @@ def _stop(axes: Sequence[Any], group: str) -> Messages:
             if isinstance(axis, Stoppable):
                 yield from bps.stop(axis)
             yield from bps.wait(group=_of(axis, group), timeout=_STOP_S, error_on_timeout=False)
+
+
+def _end_series(detectors: Sequence[Any]) -> Messages:
+    """Ends what still flies, and waits until the files are closed: then it is known which frames are in them."""
+    for detector in detectors:
+        # Why the flight was broken off is the error to be seen; that this ends other detectors' is no news.
+        try:
+            if isinstance(detector, Stoppable):
+                yield from bps.stop(detector)
+        except FailedStatus:
+            continue
+        except StinsError as error:
+            log.warning("%s: %s", detector.name, error)
+
+
+def _collect_all(detectors: Sequence[Any], stream_name: str) -> Messages:
+    """As `collect_rest`; again, where the failure of one that was ended came in between."""
+    for _ in detectors:
+        with suppress(FailedStatus):
+            return (yield from collect_rest(detectors, stream_name=stream_name))
+    yield from collect_rest(detectors, stream_name=stream_name)
 
 
 def _of(axis: Any, group: str) -> str:

@@ -1,7 +1,7 @@
 """Pause, resume, abort, stop, halt, suspenders: no point twice in the file, no half series called a success."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -12,9 +12,9 @@ from bluesky import Msg, RunEngine
 
 from stins import StinsError
 from stins.control import SeriesState
-from stins_ophyd import CombinedState, StinsDetector
+from stins_ophyd import CombinedState, StinsDetector, fly_series
 from tests.stins_ophyd.chain import Chain, Documents
-from tests.stins_ophyd.interruptions import Row, Stand, account, compare
+from tests.stins_ophyd.interruptions import Row, Stand, account, compare, told
 from tests.sweeps import sweep
 
 _HALF = SeriesState.INCOMPLETE
@@ -155,6 +155,21 @@ def test_whoever_waits_at_a_prompt_for_a_point_that_is_ended_hears_of_it(detecto
     detector.unstage()
     with pytest.raises(StinsError, match="unstaged while it was under way"):
         status.wait(5)
+
+
+def test_a_fast_series_that_is_paused_tells_of_each_frame_that_is_in_its_file(
+    stand: Stand, run_until: Callable[..., None]
+) -> None:
+    """Frames go on coming until the detector has heard of it; the last of them are flushed when the file is closed."""
+    (detector,) = stand.detectors
+    detector.configure({"exposure_s": 0.001, "period_s": 0.002})
+    flies = threading.Event()
+    stand.engine.subscribe(lambda *_: flies.set(), "stream_datum")
+    run_until(fly_series(detector, 10_000, flush_period_s=0.5), flies)
+    assert stand.documents.stop["exit_status"] == "fail"
+    series = account(detector)
+    assert series.state is SeriesState.INCOMPLETE
+    assert told(stand.documents, "det_image")[-1][1] == series.rows == series.written
 
 
 def test_a_plan_that_fails_elsewhere_closes_the_file(stand: Stand) -> None:
