@@ -9,6 +9,10 @@ from ..messages import Payload
 
 __all__ = ["send_uncopied"]
 
+#: What zmq.Socket adds to it (groups, routing ids) is of no use here, and one more call for each part.
+_send: Final[Any] = zmq.backend.Socket.send
+#: ZeroMQ copies what is shorter, in bytes.
+_SHORT: Final = zmq.COPY_THRESHOLD
 #: As numbers: to join the flags of an enumeration costs 1 us, and a message has several.
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = _LAST | int(zmq.SNDMORE)
@@ -20,10 +24,14 @@ def send_uncopied(socket: zmq.Socket[Any], parts: Sequence[Payload]) -> None:
     For memory of Python's, pyzmq asks ZeroMQ to tell when it has been sent, and a thread hears of it: 15 us a part. A
     message that was received is only counted once more.
     """
-    send, left = socket.send, len(parts)
+    left = len(parts)
     for part in parts:
         left -= 1
-        send(_whole_message(part) if type(part) is memoryview else part, _MORE if left else _LAST, copy=False)
+        if type(part) is memoryview:
+            _send(socket, _whole_message(part), _MORE if left else _LAST, False)
+        else:
+            # Said beforehand, that it is copied: no object is made that would keep it meanwhile.
+            _send(socket, part, _MORE if left else _LAST, len(part) < _SHORT)
 
 
 def _whole_message(part: memoryview) -> Payload | zmq.Frame:
