@@ -6,12 +6,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from reprlib import repr as short
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, Kind
 
-from stins import StinsError
+from stins import RemoteError, StinsError
 from stins.control import FrameDescription, NumbersRequest
 
 from .controller import Controller, deadlines_of
@@ -20,7 +21,7 @@ from .naming import named
 from .numbers import FrameNumbers
 from .paths import PathProvider, StaticPathProvider, relative_name
 from .reported import Reported
-from .settings import OwnSignal, SettingSignal
+from .settings import CountSignal, OwnSignal, SettingSignal
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .streams import StreamDocuments, StreamKey
@@ -59,7 +60,7 @@ class StinsDetector(Device):
         }
     )
 
-    frames = Cpt(OwnSignal, value=1, kind=Kind.config, doc="frames per point")
+    frames = Cpt(CountSignal, value=1, kind=Kind.config, doc="frames per point")
     trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
     recorded = Cpt(
         OwnSignal, value=True, kind=Kind.config, doc="false: the next staging is for looking at, without a file"
@@ -180,7 +181,7 @@ class StinsDetector(Device):
             try:
                 self.apply(changes)
             except StinsError as error:
-                log.warning("%s: %s could not be put back: %s", self.name, changes, error)
+                log.warning("settings could not be put back: %s", error)
 
     def stop(self, success: bool = False) -> None:
         """Ends the series, and whatever waits for it; the file is closed."""
@@ -343,8 +344,17 @@ class StinsDetector(Device):
     # -- configuration --------------------------------------------------------------------------
 
     def apply(self, changes: Mapping[str, Any]) -> None:
-        """Sets some of the acquirer's settings, all or none; raises what it refuses, by name."""
-        self._reported.hear(self.controller.configure(changes))
+        """Sets some of the acquirer's settings, all or none.
+
+        Raises:
+            StinsError: it refuses one, or does not answer; the text names detector, settings and values.
+        """
+        try:
+            status = self.controller.configure(changes)
+        except RemoteError as error:
+            asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
+            raise StinsError(f"{self.name}: set {asked}: {error}") from None
+        self._reported.hear(status)
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
@@ -450,10 +460,7 @@ class StinsDetector(Device):
 
     def _frames_per_point(self) -> int:
         planned = self._staging.planned if self._staging is not None else None
-        frames = planned.frames_per_point if planned is not None and planned.frames_per_point else self.frames.get()
-        if not isinstance(frames, int) or frames < 1:
-            raise StinsError(f"{self.frames.name}: got {frames!r}, expected a whole number of at least 1")
-        return frames
+        return (planned.frames_per_point if planned is not None else 0) or int(self.frames.get())
 
     def _keys(self) -> list[StreamKey]:
         staging = self._staging

@@ -5,11 +5,12 @@ from typing import Any
 
 from ophyd import DeviceStatus, Kind, Signal
 
+from stins import StinsError
 from stins.control import AcquirerStatus
 
 from .status import ProgressStatus, Worker
 
-__all__ = ["OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
+__all__ = ["CountSignal", "OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
 
 
 class OwnSignal(Signal):
@@ -26,6 +27,20 @@ class OwnSignal(Signal):
         if isinstance(self._readback, bool):
             described[self.name]["dtype"] = "boolean"
         return described
+
+
+class CountSignal(OwnSignal):
+    """How many of something. What is no whole number of at least 1 is refused when it is set, and changes nothing."""
+
+    def put(self, value: Any, **keywords: Any) -> None:
+        """Keeps it.
+
+        Raises:
+            StinsError: it is no such number; the text names signal and value.
+        """
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise StinsError(f"{self.name}: got {value!r}, expected a whole number of at least 1")
+        super().put(value, **keywords)
 
 
 class SettingSignal(OwnSignal):

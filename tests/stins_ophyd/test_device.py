@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bluesky import protocols
+from bluesky import RunEngine, protocols
 from ophyd.device import RedundantStaging, Staged
 from ophyd.utils import InvalidState
 
@@ -21,6 +21,7 @@ from stins_ophyd import (
     PathInfo,
     StinsDetector,
     TriggerInfo,
+    count_series,
 )
 from tests.stins_ophyd.chain import SHAPE, Chain
 
@@ -79,9 +80,14 @@ def test_a_setting_is_in_the_acquirer_once_its_status_is_done(controller: Contro
 
 def test_a_setting_that_is_refused_fails_its_status_by_name(detector: StinsDetector) -> None:
     status = detector.exposure_s.set(-1.0)
-    with pytest.raises(StinsError, match="exposure_s: got -1"):
+    with pytest.raises(StinsError, match=r"(?s)^det: set exposure_s = -1.0: acquirer: .* exposure_s: got -1"):
         status.wait(10)
     assert "exposure_s: got -1" in str(status)
+
+
+def test_a_plans_setting_that_is_refused_names_the_detector(engine: RunEngine, detector: StinsDetector) -> None:
+    with pytest.raises(StinsError, match=r"(?s)^det: set exposure_s = -1.*: acquirer: .* exposure_s: got -1"):
+        engine(count_series(detector, exposure_s=-1))
 
 
 def test_a_setting_that_the_acquirer_lacks_is_left_out(detector: StinsDetector) -> None:
@@ -219,11 +225,11 @@ def test_stopping_ends_a_point_under_way_and_says_why(detector: StinsDetector) -
 
 @pytest.mark.parametrize("frames", [0, -1, 2.5, "many"])
 def test_a_number_of_frames_that_makes_no_sense_is_refused(detector: StinsDetector, frames: object) -> None:
-    detector.stage()
-    detector.frames.put(frames)
     with pytest.raises(StinsError, match=r"det_frames: got .*, expected a whole number"):
-        detector.trigger()
-    detector.unstage()
+        detector.frames.put(frames)
+    with pytest.raises(StinsError, match=r"det_frames: got .*, expected a whole number"):
+        detector.configure({"frames": frames})
+    assert detector.frames.get() == 1
 
 
 def test_frames_cannot_change_within_a_staging(detector: StinsDetector) -> None:
