@@ -19,7 +19,7 @@ from .controller import Controller, deadlines_of
 from .documents import image_keys
 from .naming import named
 from .numbers import FrameNumbers
-from .paths import PathProvider, StaticPathProvider, relative_name
+from .paths import PathProvider, path_provider_of, relative_name
 from .reported import Reported
 from .settings import CountSignal, OwnSignal, SettingSignal
 from .staging import Staging, Step
@@ -88,7 +88,7 @@ class StinsDetector(Device):
     ) -> None:
         super().__init__(prefix, name=name, **keywords)
         self.controller = controller or Controller(acquirer_url, recorder_url, deadlines=deadlines_of(self.backend))
-        self.path_provider = path_provider or StaticPathProvider()
+        self.path_provider = path_provider
         self.numbers = FrameNumbers(self, numbers)
         self._worker = self._new_worker()
         self._staging: Staging | None = None
@@ -106,6 +106,22 @@ class StinsDetector(Device):
     def image_key(self) -> str:
         """The data key of the image."""
         return f"{self.name}_image"
+
+    @property
+    def path_provider(self) -> PathProvider:
+        """What names the file of each staging; None, when it is set, is the default.
+
+        Raises:
+            TypeError: what is set cannot be one; what was set before stays.
+        """
+        return self._path_provider
+
+    @path_provider.setter
+    def path_provider(self, provider: PathProvider | None) -> None:
+        try:
+            self._path_provider = path_provider_of(provider)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: path_provider: {error}") from None
 
     # -- staging --------------------------------------------------------------------------------
 

@@ -16,11 +16,13 @@ __all__ = [
     "PathProvider",
     "StaticPathProvider",
     "is_readable",
+    "path_provider_of",
     "relative_name",
     "uuid_filename",
 ]
 
 _SUFFIX = ".nxs"
+_HINT = "such as StaticPathProvider() or TemplatePathProvider(...)"
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 #: What a name may have, for messages.
 ALLOWED = "letters, digits and . _ - only: a catalogue cannot read others back"
@@ -79,6 +81,11 @@ class StaticPathProvider:
         filename_provider: Callable[[str | None], str] = uuid_filename,
         directory_path: PurePath | str = "",
     ) -> None:
+        if not callable(filename_provider):
+            raise TypeError(
+                f"StaticPathProvider: filename_provider: got {filename_provider!r}, expected a function that gives each "
+                "file a name, for each has one of its own"
+            )
         self._filename_provider = filename_provider
         self._directory_path = PurePath(directory_path)
 
@@ -87,12 +94,27 @@ class StaticPathProvider:
         return PathInfo(self._directory_path, self._filename_provider(datakey_name))
 
 
+def path_provider_of(value: PathProvider | None) -> PathProvider:
+    """The value, if it can be called as a path provider is; the default one for None.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if value is None:
+        return StaticPathProvider()
+    if not callable(value):
+        raise TypeError(f"got {value!r}, expected a path provider, {_HINT}, or None for the default")
+    return value
+
+
 def relative_name(path: HasPath, roots: Sequence[str]) -> str:
     """The file name as the recorder wants it: relative to its first root, or `NAME:file` below the root called NAME.
 
     Raises:
-        StinsError: outside the roots, or a character that a catalogue could not read back.
+        StinsError: outside the roots, or a character that a catalogue could not read back, or no path at all.
     """
+    if not (hasattr(path, "directory_path") and hasattr(path, "filename")):
+        raise StinsError(f"path provider: got {path!r}, expected a PathInfo: is it a path provider, {_HINT}?")
     folder, place = PurePath(path.directory_path), ""
     if folder.is_absolute():
         root = next((root for root in roots if folder.is_relative_to(root)), None)

@@ -67,6 +67,33 @@ def test_the_providers_of_ophyd_async_are_taken_as_they_are(tmp_path: Path) -> N
     assert relative_name(daily("det"), roots).startswith("det/20")
 
 
+def test_none_brings_the_default_names_back(detector: StinsDetector) -> None:
+    detector.path_provider = StaticPathProvider(lambda _: "taken")
+    detector.path_provider = None
+    assert relative_name(detector.path_provider("det_image"), ROOTS).startswith("det_image-")
+
+
+@pytest.mark.parametrize("wrong", ["lysozyme_1", Path("lysozyme_1"), 7])
+def test_what_is_no_path_provider_is_refused_when_it_is_set_and_changes_nothing(
+    detector: StinsDetector, wrong: Any
+) -> None:
+    before = detector.path_provider
+    with pytest.raises(TypeError, match=r"^det: path_provider: got .*, expected a path provider, such as"):
+        detector.path_provider = wrong
+    assert detector.path_provider is before
+
+
+def test_a_fixed_name_is_refused_where_a_function_is_expected() -> None:
+    with pytest.raises(TypeError, match="filename_provider: got 'lysozyme_1', expected a function"):
+        StaticPathProvider("lysozyme_1")  # type: ignore[arg-type]  # that is what is refused
+
+
+def test_what_gives_no_path_is_refused_by_what_it_gives(detector: StinsDetector) -> None:
+    detector.path_provider = lambda _: "lysozyme_1"
+    with pytest.raises(StinsError, match=r"^det: stage: path provider: got 'lysozyme_1', expected a PathInfo"):
+        detector.stage()
+
+
 def path(provider: TemplatePathProvider, datakey_name: str = "det_image") -> str:
     """Where it puts the file."""
     return relative_name(provider(datakey_name), ROOTS)
