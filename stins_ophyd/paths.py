@@ -83,8 +83,8 @@ class StaticPathProvider:
     ) -> None:
         if not callable(filename_provider):
             raise TypeError(
-                f"StaticPathProvider: filename_provider: got {filename_provider!r}, expected a function that gives each "
-                "file a name, for each has one of its own"
+                f"StaticPathProvider: filename_provider: got {filename_provider!r}, expected a function that gives "
+                "each file a name, for each has one of its own"
             )
         self._filename_provider = filename_provider
         self._directory_path = PurePath(directory_path)

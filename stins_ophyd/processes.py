@@ -3,12 +3,13 @@
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,6 +28,8 @@ _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
 _KILL_DEADLINE_S = 5.0
 _TAIL_LINES = 15
+#: Of messages in the format of our daemons, those that only tell what was done.
+_TELLS = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
 
 
 class ProcessError(StinsError):
@@ -89,19 +92,28 @@ class DaemonProcess:
         return pinned
 
     def ended(self) -> str | None:
-        """Why it ended, with the last lines of its messages; None while it runs."""
+        """Why it ended, with the last of its warnings and errors; None while it runs."""
+        if (how := self._how_it_ended()) is None:
+            return None
+        warnings = [line for line in self._messages() if not _TELLS.match(line)]
+        said = f"its last warnings and errors:\n{_quoted(warnings)}" if warnings else "it had warned of nothing"
+        return f"{how}; {said}\n  all its messages: {self.log_file}"
+
+    def tail(self) -> str:
+        """The last lines of its messages."""
+        return _quoted(self._messages()) or "  (none)"
+
+    def _how_it_ended(self) -> str | None:
         code = self._process.poll()
         if code is None:
             return None
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return f"{self.kind} {self.name!r} (process {self.pid}) {how}; its last messages:\n{self.tail()}"
+        return f"{self.kind} {self.name!r} (process {self.pid}) {how}"
 
-    def tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines of its messages."""
-        text = ""
-        if self.log_file.exists():
-            text = self.log_file.read_bytes()[self._log_start :].decode(errors="replace")
-        return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (none)"
+    def _messages(self) -> list[str]:
+        if not self.log_file.exists():
+            return []
+        return self.log_file.read_bytes()[self._log_start :].decode(errors="replace").splitlines()
 
     def send_signal(self, number: signal.Signals) -> None:
         """Sends a signal, if it still runs."""
@@ -164,7 +176,8 @@ class DaemonProcess:
             raise ProcessError(problem) from None
         if said is None:
             self._process.wait(_KILL_DEADLINE_S)
-            problem = self.ended() or f"{self.kind} {self.name!r} closed its output"
+            how = self._how_it_ended() or f"{self.kind} {self.name!r} closed its output"
+            problem = f"{how}; its last messages:\n{self.tail()}"
             self.stop()
             raise ProcessError(problem)
         return said
@@ -177,6 +190,10 @@ def _command(kind: Kind, config: Mapping[str, Any]) -> tuple[list[str], Mapping[
     if kind != "simulator":
         return [kind], config
     return ["simulate", str(config["kind"])], {name: value for name, value in config.items() if name != "kind"}
+
+
+def _quoted(lines: Sequence[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
 
 def _plain(value: Any) -> Any:

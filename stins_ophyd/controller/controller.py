@@ -432,7 +432,9 @@ class Controller:
 
     def _abandon(self, why: str) -> None:
         """Ends what is armed as well as that can be done; never raises, so that the first error is the one seen."""
-        log.warning("series %s is abandoned: %s", self._last_id, why)
+        acquirer = self.snapshot.acquirer
+        whose = f"detector {acquirer.name!r}" if acquirer else f"the detector at {self._acquirer.url}"
+        log.warning("%s: series %s is abandoned: %s", whose, self._last_id, why)
         steps: list[tuple[Role, DaemonClient[Any] | RecorderGroup, str]] = [
             ("acquirer", self._acquirer, "/abort"),
             ("recorder", self._recorder, "/stop"),

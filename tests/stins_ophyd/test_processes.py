@@ -32,6 +32,22 @@ def test_a_daemon_that_is_killed_says_how_it_ended_and_comes_back_where_it_was(t
             assert (again.ready.control, again.ready.stream) == (process.ready.control, process.ready.stream)
 
 
+def test_a_daemon_that_ends_by_itself_quotes_its_warnings_and_not_all_that_it_did(tmp_path: Path) -> None:
+    with DaemonProcess("acquirer", SIMULATED, folder=tmp_path) as process:
+        with process.log_file.open("a") as log:
+            log.write("2026-11-27 21:20:01,123 INFO stins_acquirers.service: series 7 is armed\n")
+            log.write("2026-11-27 21:20:02,123 WARNING stins_acquirers.service: frame 3 was dropped\n")
+            log.write("Fatal Python error: Segmentation fault\n")
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(5)
+        assert "series 7 is armed" in process.tail()
+        said = process.ended()
+    assert "frame 3 was dropped" in said
+    assert "Segmentation fault" in said
+    assert " INFO " not in said
+    assert said.endswith(f"all its messages: {tmp_path / 'sim.log'}")
+
+
 def test_a_daemon_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(ProcessError, match=r"(?s)acquirer 'sim' .* ended with status 2.*no acquirer backend 'nosuch'"):
         DaemonProcess("acquirer", {"name": "sim", "backend": "nosuch"}, folder=tmp_path)

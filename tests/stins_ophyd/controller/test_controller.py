@@ -1,5 +1,6 @@
 """The controller on a healthy chain of real processes."""
 
+import re
 import threading
 
 import h5py
@@ -94,11 +95,14 @@ def test_a_trigger_before_arming_is_refused_by_name(controller: Controller) -> N
         controller.trigger()
 
 
-def test_a_file_that_stands_already_is_refused_and_nothing_stays_armed(controller: Controller, filename: str) -> None:
+def test_a_file_that_stands_already_is_refused_and_nothing_stays_armed(
+    controller: Controller, filename: str, caplog: pytest.LogCaptureFixture
+) -> None:
     controller.arm(filename)
     controller.abort()
     with pytest.raises(StinsError, match=rf"recorder: prepare failed at http://.*{filename}.*stands already"):
         controller.arm(filename)
+    assert re.search(r"detector 'sim': series \S+ is abandoned: arming failed", caplog.text)
     assert controller.series is None
     assert controller.arm(f"again-{filename}").state is SeriesState.OPEN
 
