@@ -299,6 +299,7 @@ def test_a_series_that_is_paused_ends_as_failed(queue):
     assert ended["exit_status"] == "failed"
     run = queue.read(ended["run_uids"][0])
     assert run.stop["exit_status"] == "fail"
+    assert "paused in the middle of a fly series" in run.stop["reason"]
     assert run.frames_and_outcome[1] == b"incomplete"
 
 
