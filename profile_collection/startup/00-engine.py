@@ -11,9 +11,11 @@ from bluesky import RunEngine
 
 from stins_ophyd import StoredMetadata, TemplatePathProvider, open_session
 
+beamline = os.environ.get("STINS_BEAMLINE") or Path(__file__).parent.parent / "beamline.yaml"
+print(f"stins: the detectors of {beamline} ...", flush=True)
 names = TemplatePathProvider("{date:%Y-%m-%d}/{detector}_{scan_id:05d}_{uid:.8}")
 session = open_session(
-    os.environ.get("STINS_BEAMLINE") or Path(__file__).parent.parent / "beamline.yaml",
+    beamline,
     os.environ.get("STINS_FOLDER"),
     path_provider=names,
 )

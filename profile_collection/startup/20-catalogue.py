@@ -4,6 +4,7 @@ import os
 
 from stins_ophyd import connect_catalog, open_catalog, record_runs
 
+print("stins: the catalogue; importing Tiled takes longest of all ...", flush=True)
 if address := os.environ.get("STINS_CATALOGUE"):  # its key: $TILED_API_KEY
     catalog = connect_catalog(address)
 else:

@@ -6,3 +6,5 @@ from bluesky.plan_stubs import mv
 from bluesky.plans import count, grid_scan, list_scan, rel_scan, scan
 
 from stins_ophyd.plans import *
+
+print(session, flush=True)

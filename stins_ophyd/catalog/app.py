@@ -1,6 +1,7 @@
 """Tiled's server over a folder: what an embedded and a served catalogue have in common."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ from .recipient import described
 from .runs import RunsCatalog, as_runs
 
 __all__ = ["catalogue_app", "client_of"]
+
+# It greets whoever opens a catalogue with its version; what it warns of is still said.
+logging.getLogger("tiled.server.app").setLevel(logging.WARNING)
 
 _CREATE_S = 60.0
 

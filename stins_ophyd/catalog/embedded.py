@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .tiled import with_tiled
+from .tiled import quiet_tiled, with_tiled
 
 __all__ = ["open_catalog"]
 
@@ -21,4 +21,5 @@ def open_catalog(folder: Path | str, readable: Iterable[Path | str] = ()) -> Any
     """
     parts = with_tiled("app")
     app = parts.catalogue_app(Path(folder).resolve(), [Path(path) for path in readable], _KEY)
-    return parts.client_of(app, _KEY)
+    with quiet_tiled():
+        return parts.client_of(app, _KEY)

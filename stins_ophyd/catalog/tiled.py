@@ -1,11 +1,22 @@
 """Tiled is imported when it is needed: that takes seconds, and it need not be installed."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from stins import StinsError
 
-__all__ = ["with_tiled"]
+__all__ = ["quiet_tiled", "with_tiled"]
+
+
+@contextmanager
+def quiet_tiled() -> Iterator[None]:
+    """Without what Tiled's own use of a library makes that warn of: nobody here could act on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using `httpx` with")
+        yield
 
 
 def with_tiled(module: str, extra: str = "tiled") -> Any:
@@ -15,7 +26,8 @@ def with_tiled(module: str, extra: str = "tiled") -> Any:
         StinsError: something that it needs is not installed.
     """
     try:
-        return import_module(f".{module}", __package__)
+        with quiet_tiled():
+            return import_module(f".{module}", __package__)
     except ImportError as error:
         needed = (error.name or "").partition(".")[0]
         raise StinsError(f"the catalogue needs {needed}; install it: pip install 'stins-ophyd[{extra}]'") from error
