@@ -1,4 +1,4 @@
-"""A table of each run; at a prompt a progress bar too, and magics: Bluesky's (%ct, %mov), ours (%stins). Needs RE."""
+"""A table of each run; at a prompt a progress bar, short errors, Bluesky's magics (%ct, %mov) and ours. Needs RE."""
 
 from bluesky.callbacks.best_effort import BestEffortCallback
 from bluesky.magics import BlueskyMagics
@@ -14,3 +14,4 @@ if hasattr(shell, "register_magics"):  # a queue server has a stand-in for IPyth
     RE.waiting_hook = ProgressBarManager()
     shell.register_magics(BlueskyMagics)
     shell.extension_manager.load_extension("stins_ophyd.magics")
+    shell.extension_manager.load_extension("stins_ophyd.short_errors")  # %tb shows all of one

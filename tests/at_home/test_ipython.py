@@ -31,6 +31,11 @@ for refused in ("nobody", "sim 7"):
         get_ipython().run_line_magic("frame", refused)
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
+get_ipython().run_cell("RE(count_series(sim, exposure_s=-1))")
+get_ipython().run_cell("sim.frames.put(0)")
+print("WHOLE")
+get_ipython().run_line_magic("tb", "")
+print("SHORT")
 old = sim.controller.snapshot.recorder.pid
 psutil.Process(old).kill()
 deadline = time.monotonic() + 30
@@ -61,7 +66,7 @@ class Session:
         (plan,) = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
         (profile / "startup" / "91-ours.py").write_text(plan)
         session = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "IPython", "--profile-dir", profile, "-c", self._typed()],
+            [sys.executable, "-m", "IPython", "--profile-dir", profile, "-c", self._typed()],
             capture_output=True,
             text=True,
             timeout=150,
@@ -112,6 +117,27 @@ def test_the_magics_of_bluesky_and_ours_work(session):
 def test_a_magic_that_cannot_says_why_in_a_line(session):
     assert "UsageError: got 'nobody', expected one of the detectors: sim\n" in session.printed
     assert "UsageError: got row 7, expected -1 to 0: 1 are in the file\n" in session.printed
+
+
+def test_what_is_refused_takes_a_line_and_tb_shows_all(session):
+    plain = re.sub(r"\x1b\[[\d;]*m", "", session.printed)
+    before, _, rest = plain.partition("WHOLE\n")
+    whole, _, after = rest.partition("SHORT\n")
+    assert re.search(r"^StinsError: sim: set exposure_s = -1, .*: acquirer: configure failed", before, re.MULTILINE)
+    assert "\nStinsError: sim_frames: got 0, expected a whole number of at least 1\n" in before
+    assert "Traceback (most recent call last)" not in before + after + session.errors
+    assert "Traceback (most recent call last)" in whole
+
+
+def test_each_step_of_the_start_has_a_line_and_nobody_warns(session):
+    beginning = session.printed[: session.printed.index("\n<session at profile: sim;")]
+    assert [line.partition(";")[0] for line in beginning.splitlines() if line.startswith("stins: ")] == [
+        "stins: loading Bluesky and ophyd ...",
+        f"stins: the detectors of {session.folder / 'profile' / 'beamline.yaml'} ...",
+        "stins: the catalogue",
+    ]
+    assert "Warning" not in session.errors.partition("Traceback")[0]
+    assert "Tiled version" not in session.printed + session.errors
 
 
 def test_state_frames_and_file_are_shown_as_html_and_in_the_controllers_repr(session):
