@@ -22,14 +22,21 @@ class RunsCatalog(CatalogOfBlueskyRuns):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.catch_up: Callable[[], bool] = lambda: True
+        #: Raises where there is nobody to ask any more.
+        self.check: Callable[[], None] = lambda: None
+
+    def _ready(self) -> bool:
+        """Whether what was recorded is there, as far as it is waited for."""
+        self.check()
+        return self.catch_up()
 
     def __getitem__(self, key: Any) -> Any:
         """A run, by its uid or its beginning, its scan_id, or -1 for the latest.
 
         Raises:
-            StinsError: the latest is asked for, and what was recorded is not all written.
+            StinsError: the latest is asked for, and what was recorded is not all written; or the server is gone.
         """
-        if not self.catch_up() and isinstance(key, int) and key < 0:
+        if not self._ready() and isinstance(key, int) and key < 0:
             raise StinsError(
                 f"catalog[{key}]: the latest run here is not the latest that was taken: the catalogue is behind, or "
                 "does not answer; ask for a run by its uid"
@@ -38,32 +45,32 @@ class RunsCatalog(CatalogOfBlueskyRuns):
 
     def __iter__(self) -> Iterator[Any]:
         """The uids."""
-        self.catch_up()
+        self._ready()
         return iter(super().__iter__())
 
     def __len__(self) -> int:
         """How many runs there are."""
-        self.catch_up()
+        self._ready()
         return int(super().__len__())
 
     def keys(self) -> Any:
         """The uids."""
-        self.catch_up()
+        self._ready()
         return super().keys()
 
     def values(self) -> Any:
         """The runs."""
-        self.catch_up()
+        self._ready()
         return super().values()
 
     def items(self) -> Any:
         """The uids and the runs."""
-        self.catch_up()
+        self._ready()
         return super().items()
 
     def search(self, query: Any) -> Any:
         """The catalogue of those runs that the query finds."""
-        self.catch_up()
+        self._ready()
         return super().search(query)
 
     @property
@@ -87,7 +94,7 @@ class RunsCatalog(CatalogOfBlueskyRuns):
         clients = _own(self.structure_clients)
         clients.set("BlueskyRun", lambda: kind)
         other: RunsCatalog = self.new_variation(structure_clients=clients)
-        other.catch_up = self.catch_up
+        other.catch_up, other.check = self.catch_up, self.check
         return other
 
 

@@ -2,7 +2,9 @@
 
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,19 +30,43 @@ def connect_catalog(uri: str, api_key: str | None = None) -> Any:
 
     Raises:
         RemoteError: no such server answers there, or not to this key.
+        StinsError: Tiled is not installed.
     """
+    remedy = "does the server run (stins catalogue serve), and is its key in TILED_API_KEY?"
+    if find_spec("bluesky_tiled_plugins") is not None:
+        with _named(uri, "connect", remedy):
+            _knock(uri)  # before Tiled is imported, which takes ten seconds and more
     parts = with_tiled("client")
-    try:
+    with _named(uri, "connect", remedy):
+        catalog = parts.connect(uri, api_key)
+    catalog.check = lambda: _check(uri)
+    return catalog
+
+
+def _check(uri: str) -> None:
+    """Whoever looks for a run is told at once that there is no server any more.
+
+    Raises:
+        RemoteError: nobody answers there.
+    """
+    remedy = (
+        "does the server run (stins catalogue serve)? The runs that it did not get are kept, and sent once it is back"
+    )
+    with _named(uri, "look for a run", remedy):
         _knock(uri)
-        return parts.connect(uri, api_key)
+
+
+@contextmanager
+def _named(uri: str, step: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # Tiled's, httpx', a URI that is none
         said = str(error).strip().split("\n")[0] or type(error).__name__
-        remedy = "does the server run (stins catalogue serve), and is its key in TILED_API_KEY?"
-        raise RemoteError("catalogue", "connect", uri, said, remedy=remedy) from error
+        raise RemoteError("catalogue", step, uri, said, remedy=remedy) from error
 
 
 def _knock(uri: str) -> None:
-    """Tiled's client would try for half a minute."""
+    """Tiled's client would try for a minute, and would not say where."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise StinsError("expected an address such as http://127.0.0.1:8000")

@@ -116,9 +116,10 @@ class RunWriter:
         if self._thread.is_alive():
             log.warning(
                 "catalogue: it did not answer for %g s; documents of runs that it does not have are kept in %s, and "
-                "sent by the next session",
+                "sent by the next session: %s",
                 timeout_s,
                 self._spool,
+                ", ".join(self._runs) or "those that earlier sessions left",
             )
         return not self._thread.is_alive()
 

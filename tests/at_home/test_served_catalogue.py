@@ -216,12 +216,22 @@ def test_databroker_reads_the_run_and_leaves_the_catalogue_as_it_is(
 
 
 def test_a_server_that_hangs_does_not_hold_up_a_run(
-    engine: RunEngine, detector: StinsDetector, catalog: Any, served: ServedCatalog, recording: RunWriter
+    *,
+    engine: RunEngine,
+    detector: StinsDetector,
+    catalog: Any,
+    served: ServedCatalog,
+    recording: RunWriter,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     served.process.send_signal(signal.SIGSTOP)
     try:
         (uid,) = engine(bp.count([detector], 3))
+        (second,) = engine(bp.count([detector]))
         assert not recording.wait(0.5)
+        # A session that ends meanwhile names each run that the catalogue lacks.
+        assert not recording.stop(0.1)
+        assert caplog.messages[-1].endswith(f": {uid}, {second}")
     finally:
         served.process.send_signal(signal.SIGCONT)
     assert recording.wait(DEADLINE_S)
@@ -349,3 +359,13 @@ def test_a_wrong_key_and_a_server_that_is_not_there_are_named(served: ServedCata
         connect_catalog(served.uri, "0123")
     with pytest.raises(RemoteError, match=r"http://127.0.0.1:1: .*stins catalogue serve"):
         connect_catalog("http://127.0.0.1:1", "0123")
+
+
+def test_a_server_that_is_gone_is_named_at_once(served: ServedCatalog, elsewhere: Any) -> None:
+    """The last test here: it ends the server."""
+    served.stop()
+    began = time.monotonic()
+    for ask in (lambda: elsewhere["0123"], lambda: elsewhere.v2[-1], lambda: len(elsewhere)):
+        with pytest.raises(RemoteError, match=rf"look for a run failed at {served.uri}: .*stins catalogue serve"):
+            ask()
+    assert time.monotonic() - began < 5
