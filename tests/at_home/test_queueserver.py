@@ -225,7 +225,7 @@ def typed(queue: Queue, commands: str) -> int:
     queue.api.queue_clear()
     environment = {**os.environ, "QSERVER_ZMQ_CONTROL_ADDRESS": queue.control, "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-ec", commands], env=environment, check=False, timeout=OPEN_S, capture_output=True)
-    queue.ended()
+    queue.until(lambda: queue.state() == "idle", PLAN_S)  # it may not have begun
     return done.returncode
 
 
