@@ -1,6 +1,7 @@
 """The whole chain on one machine: processes, RunEngine, catalogue, and the proof that every frame came back."""
 
 import io
+import sys
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -84,7 +85,8 @@ class Chain:
         table = BestEffortCallback()
         table.disable_plots()
         self._engine.subscribe(table)
-        self._engine.waiting_hook = ProgressBarManager()  # type: ignore[assignment]  # bluesky types it as None
+        if sys.stdout.isatty():  # elsewhere each step of a bar would be a line
+            self._engine.waiting_hook = ProgressBarManager()  # type: ignore[assignment]  # bluesky types it as None
         record_runs(self._engine, catalog, folder / "unsent-documents")
 
     def close(self) -> None:
