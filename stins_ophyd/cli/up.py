@@ -10,7 +10,7 @@ from pathlib import Path
 from stins.daemon import on_signal
 
 from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline
-from ..controller import Controller, Snapshot
+from ..controller import CombinedState, Controller, Snapshot
 from ..supervision import supervise
 
 __all__ = ["main"]
@@ -21,6 +21,8 @@ example:
   stins up examples/eiger.yaml           an EIGER that isn't there, with all that a real one has around it
 
 exit status: 0 ended by Ctrl-C or SIGTERM, 1 a process could not be kept alive, 2 wrong usage or configuration"""
+
+_IN_A_SERIES = (CombinedState.ARMED, CombinedState.ACQUIRING, CombinedState.FINISHING)
 
 
 def main(argv: list[str]) -> int:
@@ -61,14 +63,18 @@ def _unacked(snapshot: Snapshot) -> int:
 
 
 def _changes(name: str) -> Callable[[Snapshot], None]:
-    """Says each change of the combined state, once."""
-    last: list[str] = [""]
+    """Says each change of the combined state; within a series each state once, for a scan changes twice a point."""
+    said: list[str] = []
 
     def changed(snapshot: Snapshot) -> None:
         line = f"{snapshot.state.value.upper()} {snapshot.reason}".strip()
-        if line != last[0]:
-            last[0] = line
-            _say(f"{name}: {line}")
+        within = snapshot.state in _IN_A_SERIES
+        if line in (said if within else said[-1:]):
+            return
+        if not within:
+            said.clear()
+        said.append(line)
+        _say(f"{name}: {line}")
 
     return changed
 

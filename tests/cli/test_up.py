@@ -13,7 +13,7 @@ from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
 from stins_ophyd import ProcessError
 from stins_ophyd.beamline import Beamline, load_beamline
-from stins_ophyd.cli.up import _watched
+from stins_ophyd.cli.up import _changes, _watched
 from stins_ophyd.controller import CombinedState, Snapshot
 
 
@@ -49,6 +49,15 @@ def test_each_change_of_state_is_a_line(start, beamline_file):
     client.post("/disarm")
     up.line("sim: IDLE")
     client.close()
+
+
+def test_a_scan_is_no_two_lines_for_each_point(capsys):
+    changed = _changes("sim")
+    states = "idle armed acquiring armed acquiring armed finishing idle armed acquiring offline armed"
+    for state in states.split():
+        changed(Snapshot(state=CombinedState(state)))
+    said = [line.rpartition(" ")[2].lower() for line in capsys.readouterr().out.splitlines()]
+    assert " ".join(said) == "idle armed acquiring finishing idle armed acquiring offline armed"
 
 
 @pytest.mark.parametrize(("recorder", "said"), [("{}", "0 sent"), ("{acks: []}", "0 sent, replay off")])
