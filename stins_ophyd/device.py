@@ -12,7 +12,7 @@ from typing import Any
 from ophyd import Component as Cpt
 from ophyd import Device, Kind
 
-from stins import RemoteError, StinsError
+from stins import StinsError
 from stins.control import FrameDescription, NumbersRequest
 
 from .controller import Controller, deadlines_of
@@ -365,17 +365,18 @@ class StinsDetector(Device):
         Raises:
             StinsError: it refuses one, or does not answer; the text names detector, settings and values.
         """
-        try:
+        asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
+        with named(self.name, f"set {asked}"):
             status = self.controller.configure(changes)
-        except RemoteError as error:
-            asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
-            raise StinsError(f"{self.name}: set {asked}: {error}") from None
         self._reported.hear(status)
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
         # What is the device's own can be set also while the acquirer is away.
-        known = {} if d and all(self._is_own(name) for name in d) else self._reported.ask().settings
+        known: Mapping[str, Any] = {}
+        if not d or not all(self._is_own(name) for name in d):
+            with named(self.name, "read what is set"):
+                known = self._reported.ask().settings
         old = self.read_configuration()
         settings = {name: value for name, value in d.items() if name in known}
         if settings:

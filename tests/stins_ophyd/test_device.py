@@ -90,6 +90,17 @@ def test_a_plans_setting_that_is_refused_names_the_detector(engine: RunEngine, d
         engine(count_series(detector, exposure_s=-1))
 
 
+def test_settings_of_an_acquirer_that_is_away_name_the_detector() -> None:
+    away = StinsDetector(name="saxs", acquirer_url="http://127.0.0.1:9", recorder_url="http://127.0.0.1:9")
+    for ask, step in (
+        (lambda: away.exposure_s.put(0.1), "set exposure_s = 0.1"),
+        (lambda: away.configure({"exposure_s": 0.1}), "read what is set"),
+    ):
+        with pytest.raises(StinsError, match=rf"^saxs: {step}: acquirer: \w+ failed at http://127.0.0.1:9"):
+            ask()
+    away.destroy()
+
+
 def test_a_setting_that_the_acquirer_lacks_is_left_out(detector: StinsDetector) -> None:
     assert detector.exposure_s.kind.name == "config"
     acquirer = detector.controller.snapshot.acquirer
