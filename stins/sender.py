@@ -83,7 +83,8 @@ class SeriesSender:
 
     def start(self, header: SeriesHeader) -> SeriesStart:
         """The series-start; the counters begin anew."""
-        message_id = self._move("series-start")
+        self._move("series-start")
+        message_id = self._take_id()
         self._sent = self._dropped_total = self._used_up_to = self._retake_up_to = 0
         self._undeclared = Spans()
         self._frames = header.series.share or ALL
@@ -117,8 +118,10 @@ class SeriesSender:
 
         After a `retake` every message whose frame number was used before says so too: any of them may be lost.
         """
-        # Every frame comes by here, and looking up an enumeration costs 1 us: the state stays as it is.
-        message_id = self._take_id() if self.state is SenderState.OPEN else self._move("data")
+        # Every frame comes by here, and looking up an enumeration costs 1 us; data leaves the state as it is.
+        if self.state is not SenderState.OPEN:
+            self._move("data")
+        message_id = self._take_id()
         self._sent += frames
         if retake:
             self._retake_up_to = self._used_up_to
@@ -137,7 +140,7 @@ class SeriesSender:
             discard=discard,
             retake=retake,
             detector_specific=detector_specific,
-            frames_dropped=self._take_dropped(),
+            frames_dropped=self._take_dropped() if self._dropped_total else UNSET,
         )
 
     def unsend(self, message: Data, frames: int = 1) -> None:
@@ -168,9 +171,10 @@ class SeriesSender:
         if frames_total is not UNSET:
             # Dropped, and then not taken again: the series went back to before these.
             self._undeclared.remove(self._frames.before(frames_total), self._frames.before(self._used_up_to))
+        self._move("series-end")
         return SeriesEnd(
             version=1,
-            message_id=self._move("series-end"),
+            message_id=self._take_id(),
             frames_sent=self._sent,
             frames_total=frames_total,
             frames_dropped=self._take_dropped(),
@@ -179,12 +183,11 @@ class SeriesSender:
             detector_specific=detector_specific,
         )
 
-    def _move(self, message_type: str) -> int:
+    def _move(self, message_type: str) -> None:
         try:
             self.state = TRANSITIONS[self.state, message_type]
         except KeyError:
             raise LocalProtocolError(f"got {message_type} to send in state {self.state.value}") from None
-        return self._take_id()
 
     def _take_id(self) -> int:
         message_id = self._next_id

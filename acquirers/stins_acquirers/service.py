@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _READ_S = 0.01
 _IDLE_S = 0.5
+#: How often there is a look at what has not to be done with each frame.
+_ATTEND_S = 0.005
 #: While messages are not acked: how often it is looked whether they are now.
 _UNACKED_S = 0.02
 #: While the detector is busy: how often it is looked whether it still is.
@@ -72,6 +74,7 @@ class Service:
         self._reason = ""
         self._request: ArmRequest | None = None
         self._expected: int | None = None
+        self._shown, self._attended = self._state, 0.0
         self._stopping = False
         self._look = look_at(backend)
         self._report = Report(name, backend_name, streams, self._outbox, self._look)
@@ -129,14 +132,20 @@ class Service:
                     self._guarded(self._step)
                 elif self._streams.waiting:
                     self._streams.wait_for_room(_READ_S)
-                self._streams.service()
-                self._publish()
+                if self._state is not self._shown or time.monotonic() - self._attended > _ATTEND_S:
+                    self._attend()
             self._guarded(lambda: self._finish("aborted", "the acquirer was stopped"))
             self._publish(now=True)
             self._streams.drain(self._peer_timeout_s)
         finally:
             self._calls.refuse_rest()
             self._backend.close()
+
+    def _attend(self) -> None:
+        """What has not to be done with each frame: acks are heard, and it is said how things are."""
+        self._attended = time.monotonic()
+        self._streams.service()
+        self._publish()
 
     @property
     def _reads(self) -> bool:
@@ -337,6 +346,7 @@ class Service:
     # -- status ---------------------------------------------------------------------------------
 
     def _publish(self, *, now: bool = False) -> None:
+        self._shown = self._state
         if now or self._report.is_due(self._state, self._look):
             self._report.publish(self._standing, self._look)
 

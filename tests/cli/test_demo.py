@@ -20,7 +20,7 @@ def test_the_demo_proves_that_every_frame_came_back(stins, tmp_path):
     done = stins("demo", "--json", "--folder", tmp_path / "demo", "--frames", 40)
     assert done.returncode == 0, done.stdout + done.stderr
     result = result_of(done)
-    assert "frames/s" not in done.stdout + done.stderr  # a progress bar is for a screen
+    assert "frames/s]" not in done.stdout + done.stderr  # a progress bar is for a screen
     assert (result["frames"], result["frames_identical"], result["state"]) == (40, 40, "complete")
     assert [(run["plan"], run["frames"], run["frames_identical"]) for run in result["runs"]] == [
         ("scan", 5, 5),

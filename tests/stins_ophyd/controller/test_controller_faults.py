@@ -44,6 +44,14 @@ def armed(controller: Controller, filename: str) -> None:
     controller.wait_for(controller.trigger())
 
 
+def until_offline(controller: Controller) -> None:
+    """The command may have failed before the end of the pushed status was seen."""
+    deadline = time.monotonic() + LIMIT_S
+    while controller.snapshot.state is not CombinedState.OFFLINE:
+        assert time.monotonic() < deadline, controller.snapshot
+        time.sleep(0.01)
+
+
 def take(controller: Controller) -> None:
     """Takes a point."""
     controller.wait_for(controller.trigger())
@@ -67,7 +75,7 @@ def test_an_acquirer_that_is_killed_ends_the_series_by_name(
     error = fails(lambda: take(controller))
     assert (error.process, error.endpoint) == ("acquirer", fragile.acquirer.ready.control)
     assert error.step == "trigger"
-    assert controller.snapshot.state is CombinedState.OFFLINE
+    until_offline(controller)
     ended = fails(controller.abort)
     assert ended.process == "acquirer"
     assert controller.snapshot.recorder.series.state is SeriesState.INCOMPLETE
@@ -83,7 +91,7 @@ def test_a_recorder_that_is_killed_ends_the_series_by_name(
     fragile.recorder.wait(5)
     error = fails(lambda: take(controller))
     assert (error.process, error.endpoint) == ("recorder", fragile.recorder.ready.control)
-    assert controller.snapshot.state is CombinedState.OFFLINE
+    until_offline(controller)
     fails(controller.abort)
     fragile.revive()
     works(controller, filename)
