@@ -39,9 +39,8 @@ log = logging.getLogger(__name__)
 _START_DEADLINE_S = 30.0
 _SILENCE_S = 3.0
 _POLL_S = 0.25
-#: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s, which at
-#: the start of a recorder others want that come up with it.
-_FIRST_SPARE_AFTER_S, _SPARE_AFTER_S = 5.0, 1.0
+#: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s.
+_SPARE_AFTER_S = 1.0
 _GOES_ON = "it goes on when the file system does, /reset kills it and starts another"
 #: When the system could not start a process (no memory, no number for it), it is asked again after so long.
 _NO_PROCESS_S = 2.0
@@ -210,8 +209,7 @@ class Supervisor:
         self._give_up, self._said, self._silent, self._beside = "", None, False, ""
         self._hang, self._hang_beside = HangWatch(), HangWatch()
         began = time.monotonic()
-        self._heard = began + _START_DEADLINE_S - _SILENCE_S
-        self._spare_due = began + (_SPARE_AFTER_S if self._restarts.total else _FIRST_SPARE_AFTER_S)
+        self._heard, self._spare_due = began + _START_DEADLINE_S - _SILENCE_S, began + _SPARE_AFTER_S
         self._restarts.begun(began)
         self._writer = writer
         self._orders.give_to(writer.link)
