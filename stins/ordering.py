@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .messages import Packet
+from .messages import Data, Packet
 
 __all__ = ["Held", "ReorderWindow"]
 
@@ -47,6 +47,14 @@ class ReorderWindow:
     def fits(self, held: Held) -> bool:
         """Whether one more would not use the window up."""
         return len(self._waiting) < self._count and self._held_bytes + _size(held) <= self._size_bytes
+
+    def give_way(self) -> bool:
+        """Forgets the frame that came last, to make room for what matters more; whether there was one."""
+        for message_id, waiting in reversed(self._waiting.items()):
+            if isinstance(waiting.held, Packet) and isinstance(waiting.held.header, Data):
+                self.take(message_id)
+                return True
+        return False
 
     def take(self, message_id: int) -> Held:
         """What waits under that id. Raises KeyError if nothing does."""

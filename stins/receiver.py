@@ -187,7 +187,11 @@ class SeriesReceiver:
 
     def _hold(self, message_id: int, held: Held, now: float) -> list[Instruction]:
         # What is to come again need not be held at the price of what is to come first.
-        if self._replay_until is None or self._window.fits(held):
+        if (
+            self._replay_until is None
+            or self._window.fits(held)
+            or (_bounds_a_series(held) and self._window.give_way())
+        ):
             self._window.put(message_id, held, now)
         return self._drain(now)
 
@@ -332,6 +336,11 @@ class SeriesReceiver:
             return []
         self._said.add(kind)
         return [Report(kind, text)]
+
+
+def _bounds_a_series(held: Held) -> bool:
+    """Without its end, should nothing come again, a series would stay open or take the frames of the next."""
+    return isinstance(held, Packet) and not isinstance(held.header, Data)
 
 
 _Handler: TypeAlias = Callable[[SeriesReceiver, Packet], list[Instruction]]

@@ -260,6 +260,9 @@ class Publisher:
             )
             log.info("%s: a recorder has started that has %s; %d messages follow", self.endpoint, has, self.unacked)
         elif self._peer_lost:
+            if not self._peers.connected:
+                # The last words of one that is gone: who comes is heard before it is sent anything.
+                return
             # The same recorder, but a connection broke, and with it went what was queued for it.
             self._ring.rewind()
         self._peer_lost = False

@@ -300,6 +300,12 @@ class Chain(Stream):
             self.publisher.close(0)
             raise
 
+    def start(self, filename: str | None = "a.h5", payload: Sequence[bytes] = (), **values: Any) -> None:
+        if self.publisher.acks:
+            # As an acquirer does: without anybody who acks when it starts, nothing of a series is kept.
+            assert self.publisher.wait_for_peer(30), f"no recorder within 30 s\n{self.recorder.log}"
+        super().start(filename, payload, **values)
+
     def _send(self, parts: list[bytes]) -> None:
         assert self.publisher.send(parts, 30), "nobody took the message within 30 s"
 

@@ -9,6 +9,7 @@ from test_conversation import ACTS, FATES, LENGTH, WINDOW, File, line, send
 from stins import (
     Data,
     Decoder,
+    EndSeries,
     LocalProtocolError,
     MessageError,
     Outcome,
@@ -23,6 +24,7 @@ from stins import (
     StoreFrame,
     encode,
 )
+from stins.receiver import ReceiverState
 
 CONVERSATION = st.lists(ACTS, max_size=LENGTH)
 FATE = st.lists(FATES, min_size=2 * LENGTH + 4, max_size=2 * LENGTH + 4)
@@ -165,6 +167,27 @@ def test_a_replay_that_does_not_come_is_waited_for_until_its_time_is_up():
 
     assert (receiver.tick(9.9), receiver.awaits_replay) == ([], True)
     assert (rows(receiver.tick(10.0)), receiver.awaits_replay) == ([3, 4], False)
+
+
+def test_a_series_whose_replay_does_not_come_ends_with_its_end_though_the_window_was_full():
+    receiver = resumed(start(), data(1))
+    for packet in (*map(data, range(4, 9)), end(9), start(10, "b")):
+        receiver.receive(packet, 0.0)
+    done = receiver.tick(10.0)
+
+    ended = next(i.result for i in done if isinstance(i, EndSeries))
+    assert (ended.outcome, ended.received) == (Outcome.INCOMPLETE, 1)
+    assert "did not come" in " ".join(ended.reasons)
+    assert (receiver.state, receiver.settled) == (ReceiverState.OPEN, ("b", 10))
+
+
+def test_a_window_that_is_full_of_ends_holds_no_more_of_them():
+    receiver = resumed(start(), data(1))
+    for packet in (end(5), end(7), end(9)):
+        receiver.receive(packet, 0.0)
+    receiver.tick(10.0)
+
+    assert receiver.settled == ("a", 7)
 
 
 def test_without_a_replay_to_come_a_gap_is_given_up_as_usual():

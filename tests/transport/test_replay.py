@@ -365,6 +365,31 @@ def test_a_connection_that_breaks_under_a_living_receiver_loses_nothing(stack: E
     assert (result.outcome, taker.stored) == (Outcome.COMPLETE, {frame: frame for frame in range(20)})
 
 
+def test_the_last_ack_of_a_receiver_that_died_is_not_taken_for_its_coming_back(stack: ExitStack) -> None:
+    sender, taker = acking(stack)
+    sender.start()
+    sender.frame()
+    taker.take(2)
+    taker._ack_sender.send(taker._acked)
+    taker._receiver.close()
+    time.sleep(0.1)  # both are there when the publisher looks
+
+    def there(expected: bool) -> bool:
+        sender.publisher.service()
+        return sender.publisher._peers.connected is expected
+
+    wait_until(lambda: there(False))
+    sender.frame()
+    another = Receiver([sender.publisher.endpoint], budget_bytes=4 << 16, max_message_bytes=1 << 16)
+    stack.callback(another.close)
+    wait_until(lambda: there(True))
+    for _ in range(10):
+        time.sleep(0.02)
+        sender.publisher.service()
+    # What it asks for comes before what is next.
+    assert another.receive(0.0) is None
+
+
 def test_a_receiver_that_begins_to_ack_in_mid_series_turns_the_replay_on_from_there(stack: ExitStack) -> None:
     sender = Sender(stack)
     mute = Taker(stack, sender.publisher, acks=False)
