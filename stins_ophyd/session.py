@@ -11,10 +11,9 @@ from typing import Any, Self
 
 from stins import StinsError
 
-from .beamline import Beamline, BeamlineConfig, RunFile, find_controller, load_beamline, running_beamlines
+from .beamline import Beamline, BeamlineConfig, RunFile, find_controller, load_beamline, running_beamlines, supervise
 from .detectors import make_detector
 from .device import StinsDetector
-from .supervision import supervise
 
 __all__ = ["Session", "open_session"]
 
@@ -121,7 +120,7 @@ def _running(config: BeamlineConfig, folder: Path) -> Iterator[None]:
     run_file.claim()
     try:
         with Beamline(config, folder) as beamline:
-            run_file.write(beamline)
+            beamline.tell(run_file)
             with _looked_after(beamline):
                 yield
     finally:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from stins.daemon import on_signal
 
-from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline
+from ..beamline import Beamline, DetectorProcesses, RunFile, load_beamline, supervise
 from ..controller import CombinedState, Controller, Snapshot
-from ..supervision import supervise
 
 __all__ = ["main"]
 
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> int:
     _say(f"starting {len(config.detectors)} detector(s); messages of the processes: {folder}")
     try:
         with Beamline(config, folder) as beamline, ExitStack() as watched:
-            run_file.write(beamline)
+            beamline.tell(run_file)
             for name, pair in beamline.detectors.items():
                 _say(f"{name}: {_places(pair)}")
                 watched.enter_context(_watched(name, pair.controller()))

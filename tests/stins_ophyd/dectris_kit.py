@@ -11,9 +11,8 @@ import httpx
 import msgspec
 
 from stins_ophyd import Beamline, Controller, StinsDetector, make_detector
-from stins_ophyd.beamline import BeamlineConfig, DetectorConfig, DetectorProcesses
+from stins_ophyd.beamline import BeamlineConfig, DetectorConfig, DetectorProcesses, SimulatorProcess
 from stins_ophyd.controller import deadlines_of
-from stins_ophyd.simulators import SimulatorProcess
 
 DEADLINE_S = 20.0
 #: Small images, no waiting.

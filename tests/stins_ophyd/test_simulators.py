@@ -9,8 +9,7 @@ import pytest
 
 from stins.daemon import ConfigError
 from stins_ophyd import EigerDetector, PilatusDetector, ProcessError
-from stins_ophyd.beamline import Beamline, BeamlineConfig, DetectorConfig
-from stins_ophyd.simulators import SimulatorProcess
+from stins_ophyd.beamline import Beamline, BeamlineConfig, DetectorConfig, SimulatorProcess
 from tests.stins_ophyd.dectris_kit import EIGER, PILATUS
 
 

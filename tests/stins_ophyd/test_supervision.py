@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from stins import StinsError
-from stins_ophyd.supervision import Supervision
+from stins_ophyd.beamline import Supervision
 
 
 class Detector:

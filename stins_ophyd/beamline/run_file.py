@@ -7,12 +7,9 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stins import StinsError
-
-if TYPE_CHECKING:
-    from .beamline import Beamline
 
 __all__ = ["RunFile", "running_beamlines"]
 
@@ -49,15 +46,15 @@ class RunFile:
         self._lock = lock
         self._write()
 
-    def write(self, beamline: "Beamline") -> None:
-        """Writes the addresses; only this user can read them."""
-        detectors = beamline.detectors.items()
-        self._write(
-            data=str(beamline.config.data),
-            detectors={name: detector.addresses for name, detector in detectors},
-            backends={name: detector.backend for name, detector in detectors},
-            simulators={name: detector.simulator.places for name, detector in detectors if detector.simulator},
-        )
+    def write(
+        self,
+        data: str,
+        detectors: Mapping[str, Mapping[str, str]],
+        backends: Mapping[str, str],
+        simulators: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        """Writes the addresses, as `read` and the others give them; only this user can read them."""
+        self._write(data=data, detectors=detectors, backends=backends, simulators=simulators)
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""

@@ -8,7 +8,7 @@ import msgspec
 
 from stins.daemon import ConfigError
 
-from .processes import DaemonProcess
+from ..processes import DaemonProcess
 
 __all__ = ["SimulatorProcess"]
 

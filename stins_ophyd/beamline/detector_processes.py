@@ -1,108 +1,20 @@
-"""A beamline file: which detectors there are, and the processes that serve each of them."""
+"""The processes of one detector: acquirer, recorders, and what stands in for the hardware."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
-
-import msgspec
-from pydantic import Field, StringConstraints, field_validator
+from typing import Any
 
 from stins import StinsError
-from stins.control import NumbersRequest
-from stins.daemon import ConfigError, Model, Ready, load_config
-from stins.numbers import problem_with
+from stins.daemon import ConfigError, Ready
 
-from .controller import Controller, deadlines_of
-from .processes import DaemonProcess, Kind, ProcessError
-from .run_file import RunFile, running_beamlines
+from ..controller import Controller
+from ..processes import DaemonProcess, Kind, ProcessError
+from .addresses import controller_at
+from .config import DetectorConfig
 from .simulators import SimulatorProcess
 
-__all__ = [
-    "Beamline",
-    "BeamlineConfig",
-    "DetectorConfig",
-    "DetectorProcesses",
-    "RunFile",
-    "find_controller",
-    "load_beamline",
-    "running_beamlines",
-]
-
-
-#: What a beamline and its detectors may be called: it stands in names of files, of daemons and of data keys.
-_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-
-
-class DetectorConfig(Model):
-    """One detector: an acquirer beside its hardware and a recorder, or several that share each series."""
-
-    simulator: dict[str, Any] | None = None
-    """What stands in for the detector: `kind` (eiger or pilatus), and options as for `stins simulate KIND`. It is
-    started first, and its acquirer is led to it."""
-    acquirer: dict[str, Any] = Field(min_length=1)
-    """The configuration of its acquirer, as for `stins acquirer --config` (`name` is the detector's)."""
-    recorder: dict[str, Any] = {}
-    """The configuration of its recorder, as for `stins recorder --config`; `name`, `sources`, `acks` and `roots` have
-    defaults: the detector's name, its acquirer, and the beamline's data folder."""
-    recorders: int | list[dict[str, Any]] = 1
-    """How many recorders share the frames, or what each of them has beside what stands in `recorder`. All of them need
-    a root that they all see."""
-    numbers: dict[str, Any] | None = None
-    """Numbers of each frame that its recorder computes: `keys` (sum, mean, max, saturated), and `regions`, each with
-    `name`, `row`, `column`, `rows` and `columns`."""
-
-    @field_validator("numbers")
-    @classmethod
-    def _check_numbers(cls, numbers: dict[str, Any] | None) -> dict[str, Any] | None:
-        if numbers is not None and (problem := problem_with(_request(numbers))):
-            raise ValueError(problem)
-        return numbers
-
-    @property
-    def wanted_numbers(self) -> NumbersRequest | None:
-        """The same, as a `StinsDetector` takes it."""
-        return None if self.numbers is None else _request(self.numbers)
-
-    @field_validator("recorders")
-    @classmethod
-    def _check_recorders(cls, recorders: int | list[dict[str, Any]]) -> int | list[dict[str, Any]]:
-        if not recorders or (isinstance(recorders, int) and recorders < 0):
-            raise ValueError(f"got {recorders}, expected at least 1")
-        return recorders
-
-    @property
-    def each_recorder(self) -> list[dict[str, Any]]:
-        """The configuration of each recorder, by its share."""
-        own = [{}] * self.recorders if isinstance(self.recorders, int) else self.recorders
-        return [{**self.recorder, **config} for config in own]
-
-
-def _request(numbers: dict[str, Any]) -> NumbersRequest:
-    """Raises `ValueError` with the name of what is wrong."""
-    return msgspec.convert(numbers, NumbersRequest)
-
-
-class BeamlineConfig(Model):
-    """A whole beamline."""
-
-    name: _Name = "beamline"
-    """Name of the beamline; `stins status NAME` finds its processes by it."""
-    data: Path = Path("data")
-    """Folder below which files are recorded; relative to the beamline file, `~` is the user's home."""
-    detectors: dict[_Name, DetectorConfig] = Field(min_length=1)
-    """The detectors by name."""
-
-
-def load_beamline(path: Path) -> BeamlineConfig:
-    """Reads a beamline file; `data` becomes absolute.
-
-    Raises:
-        ConfigError: it names the field, the value and what is allowed.
-    """
-    config = load_config(path, BeamlineConfig)
-    return config.model_copy(update={"data": (path.parent / config.data.expanduser()).resolve()})
+__all__ = ["DetectorProcesses"]
 
 
 class DetectorProcesses:
@@ -152,7 +64,7 @@ class DetectorProcesses:
 
     def controller(self) -> Controller:
         """A controller of this detector."""
-        return _controller(self.addresses, self.backend)
+        return controller_at(self.addresses, self.backend)
 
     def ended(self) -> dict[str, str]:
         """What has ended by itself, by its key in `addresses` (or `simulator`), and why; in the order of starting."""
@@ -228,63 +140,9 @@ def _source(acquirer: Ready, index: int, recorder: Mapping[str, Any]) -> dict[st
     return {"sources": [acquirer.streams[index]], "acks": list(acquirer.acks[index : index + 1])}
 
 
-def _controller(addresses: Mapping[str, str], backend: str) -> Controller:
-    recorders = [url for key, url in addresses.items() if key != "acquirer"]
-    return Controller(addresses["acquirer"], recorders, deadlines=deadlines_of(backend))
-
-
 def _start(detector: str, kind: Kind, config: Mapping[str, Any], folder: Path | None) -> DaemonProcess:
     """A process, or an error that says which part of the beamline file it is about."""
     try:
         return DaemonProcess(kind, config, folder=folder)
     except ProcessError as error:
         raise ProcessError(f"detectors.{detector}.{kind}: {error}") from error
-
-
-class Beamline:
-    """The processes of a beamline file, as children of this process; leaving the context ends them.
-
-    Their configurations and messages stand in `folder` (default: a temporary folder each).
-    """
-
-    def __init__(self, config: BeamlineConfig, folder: Path | None = None) -> None:
-        self.config = config
-        self.detectors: dict[str, DetectorProcesses] = {}
-        self._folder = folder
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> Self:
-        """Starts all processes and returns once each has said where it is."""
-        for name, detector in self.config.detectors.items():
-            folder = self._folder / name if self._folder else None
-            self.detectors[name] = DetectorProcesses(name, detector, self.config.data, folder)
-        return self
-
-    def stop(self) -> None:
-        """Ends all processes. Stopping twice does no harm."""
-        for detector in self.detectors.values():
-            detector.stop()
-
-
-def find_controller(beamline: str, detector: str) -> Controller:
-    """A controller of a detector of a beamline that `stins up` runs.
-
-    Raises:
-        StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
-    """
-    run_file = RunFile(beamline)
-    detectors = run_file.read()
-    if detector not in detectors:
-        raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")
-    return _controller(detectors[detector], run_file.backend(detector))
