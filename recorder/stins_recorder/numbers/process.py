@@ -67,14 +67,14 @@ class NumbersProcess:
             raise RecorderError(f"process {self.pid} died: {self.end()}") from None
         return msgspec.json.decode(answer, type=Done)
 
-    def end(self) -> str:
-        """Ends it, and says how it ended; doing it twice does no harm.
+    def end(self, patience_s: float = _GOES_S) -> str:
+        """Ends it, by force if it does not go within `patience_s`; says how it ended. Twice does no harm.
 
         It has nothing that a kill could spoil. One that the kernel does not let go of is not waited for.
         """
         self._socket.close()
         try:
-            code = self._process.wait(_GOES_S)
+            code = self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             try:

@@ -22,4 +22,4 @@ def test_a_signal_to_the_whole_group_leaves_it_to_its_supervisor(process: Number
     assert process.ask(work, 20).problem  # it has begun
     os.kill(process.pid, number)
     assert "/nowhere/scan.h5" in process.ask(work, 20).problem
-    assert process.end() == "exit status 0"
+    assert process.end(20) == "exit status 0"  # on a busy machine the lowest priority has no turn for a while
