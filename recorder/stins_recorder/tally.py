@@ -66,7 +66,11 @@ class Tally:
 
     def stored(self, frame: StoreFrame, size_bytes: int) -> None:
         """These frames were given to the file, and are not flushed."""
-        self._unflushed.append((self._frames.before(frame.header.frame_number), frame.count))
+        first = self._frames.before(frame.header.frame_number)
+        self._unflushed.append((first, frame.count))
+        if self._unwritten.count:
+            # One of these that could not be written before is now, whether or not the sender said that it comes again.
+            self._unwritten.remove(first, first + frame.count - 1)
         self.unflushed_bytes += size_bytes
 
     def skipped(self, frame: StoreFrame) -> None:

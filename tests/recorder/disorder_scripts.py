@@ -175,11 +175,14 @@ _FATE = st.one_of(
 _FAULT = st.sampled_from([("flush", 0), ("write fails", 0), ("flush fails", 0)])
 
 
-def told(steps: Sequence[tuple[str, int]], fates: dict[int, tuple[str, int]], series: int = 1) -> list[Event]:
+Steps = Sequence[tuple[str, int]]
+
+
+def told(steps: Steps, fates: dict[int, tuple[str, int]], *others: Steps) -> list[Event]:
     """Series of frames that are not compressed, with what becomes of some of their messages."""
     sender = _Sender([])
-    for name in ("told", "again")[:series]:
-        sender.series(name, "plain", steps, announced="none")
+    for index, each in enumerate((steps, *others)):
+        sender.series(f"told{index}", "plain", each, announced="none")
     return _on_the_way(sender.messages, fates, furthest=0)
 
 

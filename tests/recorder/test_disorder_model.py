@@ -95,8 +95,16 @@ REFUSED_AND_THEN_DROPPED = told([("frame", 1), ("strange", 1), ("retake", 2), ("
 LATE_BETWEEN_DISCARDED = told([("discard", 1), ("frame", 1), ("discard", 1), *FRAMES], {2: ("late", 8)})
 LATE_FROM_BEFORE_A_RETAKE = told([*FRAMES, ("retake", 1), *FRAMES], {8: ("late", 7)})
 DISCARDED_AND_THEN_TAKEN = told([("strange", 1), ("discard", 1), ("retake", 1), ("frame", 1)], {})
+#: The end of the first series and the start of the next are lost: a frame of the next one takes the place of one that
+#: was refused, without that anybody says so.
+REFUSED_AND_THEN_ANOTHER_SERIES = told(
+    [("frame", 1), ("frame", 1), ("strange", 1)],
+    {4: ("lost", 0), 5: ("lost", 0)},
+    [("frame", 1), ("drop", 1), ("frame", 1)],
+)
 
 
+@example(REFUSED_AND_THEN_ANOTHER_SERIES)
 @example(DISCARDED_AND_THEN_TAKEN)
 @example(REFUSED_AND_THEN_DROPPED)
 @example(LATE_BETWEEN_DISCARDED)
@@ -119,7 +127,8 @@ def test_what_is_recorded_is_what_the_model_says_whatever_happens_to_the_message
 
 
 #: The frame that the others wait for cannot be written; behind it wait the end of its series, and another series.
-FAILS_BEFORE_ANOTHER_SERIES = told([("frame", 1)] * 12, {9: ("flush", 0), 10: ("write fails", 0), 11: ("late", 4)}, 2)
+TWELVE = [("frame", 1)] * 12
+FAILS_BEFORE_ANOTHER_SERIES = told(TWELVE, {9: ("flush", 0), 10: ("write fails", 0), 11: ("late", 4)}, TWELVE)
 FAILS_AT_THE_END = told([("frame", 1)] * 11, {9: ("flush", 0), 10: ("write fails", 0), 11: ("late", 2)})
 FAILS_AND_CANNOT_BE_CLOSED = told([("frame", 1)] * 11, {9: ("flush", 0), 10: ("flush fails", 0), 11: ("late", 2)})
 FAILS_BEHIND_A_RETAKE = told(
