@@ -1,7 +1,7 @@
 """What every daemon of the project has: a configuration file, HTTP control, pushed status, a ready line.
 
-`server` and `client` are imported by name where they are used (`stins.daemon.server`, `stins.daemon.client`): the web
-framework and the HTTP client take most of a second each, which the recorder's writer, for one, has no use for.
+`server` and `client` are imported by name where they are used (`stins.daemon.server`, `stins.daemon.client`): the
+recorder's writer, for one, which is to be there at once, has no use for either.
 """
 
 from .board import StatusBoard

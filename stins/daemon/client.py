@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 import msgspec
@@ -21,6 +22,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 #: Heartbeats come every second; three missed ones mean that the daemon does not answer.
 SILENCE_S = 3.0
 _RETRY_S, _CONNECT_S = 0.25, 2.0
+#: A status is some KiB.
+_MOST_LINE_BYTES = 1 << 22
+#: Of an answer that says why there is none; of one that never ends, that is enough.
+_REFUSAL_PARTS = 16
 #: Connections kept open for commands to come: as many as are given at the same time.
 _KEPT = 4
 
@@ -83,8 +88,7 @@ class DaemonClient(Generic[S]):
         for watch in tuple(self._watches):
             watch.close()
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._close_idle()
 
     def connect(self, timeout_s: float) -> Connection:
         """A connection of its own; raises `OSError`."""
@@ -109,8 +113,8 @@ class DaemonClient(Generic[S]):
             try:
                 return self._asked(connection, method, path, body, deadline)
             except ConnectionError:
-                if not connection.unheard:
-                    raise
+                if method != "GET":
+                    raise  # it may have been carried out: given again, it might be twice
                 # The daemon that it led to has gone; maybe another is there.
         return self._asked(self.connect(max(deadline - time.monotonic(), 0.001)), method, path, body, deadline)
 
@@ -127,20 +131,27 @@ class DaemonClient(Generic[S]):
 
     def _unused(self) -> Connection | None:
         """One that is open still."""
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
-            if not connection.stale:
-                return connection
+        while (connection := self._popped()) is not None and connection.stale:
             connection.close()
+        return connection
 
     def _give_back(self, connection: Connection) -> None:
         if not connection.reusable or self._closed or len(self._idle) >= _KEPT:
             connection.close()
-        else:
-            self._idle.append(connection)
+            return
+        self._idle.append(connection)
+        if self._closed:  # just now
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while (connection := self._popped()) is not None:
+            connection.close()
+
+    def _popped(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _understood(self, step: str, raw: bytes) -> S:
         try:
@@ -191,7 +202,7 @@ class Watch(Generic[S]):
             self._connection = connection
             reply, parts = connection.stream("/events", SILENCE_S)
             if reply.status != 200:
-                raise StinsError(_refusal(reply.status, b"".join(parts)))
+                raise StinsError(_refusal(reply.status, b"".join(islice(parts, _REFUSAL_PARTS))))
             for line in _lines(parts):
                 if self._closed.is_set():
                     return
@@ -227,6 +238,8 @@ def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         yield from lines
+        if len(rest) > _MOST_LINE_BYTES:
+            raise StinsError(f"got a line of more than {_MOST_LINE_BYTES} bytes, expected a status")
 
 
 def _refusal(status: int, content: bytes) -> str:

@@ -18,7 +18,11 @@ import msgspec
 __all__ = ["Address", "Connection", "Reply"]
 
 _MOST_HEAD_BYTES = 1 << 16
+#: The longest that a daemon has is one frame as an array; whoever sends more, or for ever, is none.
+_MOST_ANSWER_BYTES = 1 << 28
 _RECEIVE_BYTES = 1 << 16
+#: Of a length: Python makes no number of thousands of them.
+_DIGITS = 18
 #: Daemons close what they have heard nothing on for 5 s; a command must not be on its way just then.
 _IDLE_S = 3.0
 _PORTS = {"http": 80, "https": 443}
@@ -53,10 +57,6 @@ class Address(msgspec.Struct, frozen=True):
         return cls(parts.hostname, port, parts.path.rstrip("/"), headers, parts.scheme == "https")
 
 
-#: A socket that does not wait has nothing, or no room.
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
 class Reply(msgspec.Struct, frozen=True):
     """The head of an answer; `headers` by their names in small letters. `reusable`: another request may follow."""
 
@@ -74,15 +74,11 @@ class Connection:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._received = bytearray()
-        self._socket = socket.create_connection((address.host, address.port), timeout_s)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if address.tls:
-            self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=address.host)
+        self._socket = _connected(address, timeout_s)
         # It is waited for here: with a time-out Python waits before it sends, too, and lets other threads run,
         # of which a busy one then goes first: for 0.4 ms where the RunEngine has just triggered.
         self._socket.setblocking(False)
         self._used = time.monotonic()
-        self._answered = False
         self.reusable = True
 
     def __enter__(self) -> Self:
@@ -94,21 +90,19 @@ class Connection:
     @property
     def stale(self) -> bool:
         """Whether the daemon has closed it, or is about to, because it has heard nothing on it."""
-        return time.monotonic() - self._used > _IDLE_S
-
-    @property
-    def unheard(self) -> bool:
-        """Whether nothing has come in answer to the last request."""
-        return not self._answered
+        return time.monotonic() - self._used > _IDLE_S or _ready(self._socket, select.POLLIN, 0)
 
     def request(self, method: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
         """Status and whole body of the answer, by `deadline` (of time.monotonic)."""
         left_s = lambda: deadline - time.monotonic()  # noqa: E731
         self._send(method, path, body, left_s)
         reply = self._head(left_s)
-        content = b"".join(self._body(reply, left_s))
+        parts, size = list[bytes](), 0
+        for part in self._body(reply, left_s):
+            parts.append(part)
+            size = _checked(size + len(part))
         self._used = time.monotonic()
-        return reply.status, content
+        return reply.status, b"".join(parts)
 
     def stream(self, path: str, silence_s: float) -> tuple[Reply, Iterator[bytes]]:
         """An answer's head, and its body as it comes; `silence_s` is the longest pause in it."""
@@ -130,16 +124,24 @@ class Connection:
         address = self._address
         length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
         first = f"{method} {address.path}{path} HTTP/1.1\r\n".encode()
-        self._answered = False
         unsent = memoryview(b"".join((first, address.headers, length, b"\r\n", body or b"")))
         while unsent:
             try:
                 unsent = unsent[self._socket.send(unsent) :]
-            except _NOT_NOW:
-                self._wait(select.POLLOUT | select.POLLIN, left_s)
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, left_s)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT, left_s)
 
     def _head(self, left_s: Callable[[], float]) -> Reply:
-        received, self.reusable = self._received, False
+        """That of the answer; one that only says that the answer will come is passed over."""
+        self.reusable = False
+        while (reply := self._next_head(left_s)).status < 200:
+            pass
+        return reply
+
+    def _next_head(self, left_s: Callable[[], float]) -> Reply:
+        received = self._received
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > _MOST_HEAD_BYTES:
                 raise OSError(f"got {bytes(received[:40])!r}, expected an answer in HTTP")
@@ -147,19 +149,21 @@ class Connection:
         first, *lines = bytes(received[:end]).decode("latin-1").split("\r\n")
         del received[: end + 4]
         version, _, rest = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+        if not version.startswith("HTTP/1.") or (status := _number(rest[:3]) or 0) < 100:
             raise OSError(f"got {first[:40]!r}, expected an answer in HTTP")
         pairs = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Reply(int(rest[:3]), headers, kept)
+        return Reply(status, headers, kept)
 
     def _body(self, reply: Reply, left_s: Callable[[], float]) -> Iterator[bytes]:
         """Its parts as they come; once all have, the next request may follow."""
         if "chunked" in reply.headers.get("transfer-encoding", "").lower():
             yield from self._chunks(left_s)
-        elif (length := reply.headers.get("content-length", "")).isdigit():
-            yield from self._exactly(int(length), left_s)
+        elif (length := reply.headers.get("content-length")) is not None:
+            if (size := _number(length)) is None:
+                raise OSError(f"got Content-Length {length[:40]!r}, expected a number")
+            yield from self._exactly(size, left_s)
         elif reply.status not in (204, 304):
             yield from self._until_the_end(left_s)
             return
@@ -189,6 +193,7 @@ class Connection:
         return line
 
     def _exactly(self, size: int, left_s: Callable[[], float]) -> Iterator[bytes]:
+        _checked(size)
         while size:
             if not self._received:
                 self._receive(left_s)
@@ -210,21 +215,51 @@ class Connection:
             try:
                 part = self._socket.recv(_RECEIVE_BYTES)
                 break
-            except _NOT_NOW:
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, left_s)
+            except (BlockingIOError, ssl.SSLWantReadError):
                 self._wait(select.POLLIN, left_s)
         if not part:
             raise _EndedError(ended)
-        self._answered = True
         self._received += part
 
     def _wait(self, events: int, left_s: Callable[[], float]) -> None:
         left = left_s()
         if left <= 0:
             raise TimeoutError("the answer did not end")
-        poll = select.poll()
-        poll.register(self._socket, events)
-        if not poll.poll(math.ceil(left * 1000)):
+        if not _ready(self._socket, events, math.ceil(left * 1000)):
             raise TimeoutError("no answer")
+
+
+def _connected(address: Address, timeout_s: float) -> socket.socket:
+    try:
+        connected = socket.create_connection((address.host, address.port), timeout_s)
+    except UnicodeError as error:  # a name that no host can have
+        raise OSError(f"got the host {address.host!r}: {error}") from None
+    try:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.tls:
+            return ssl.create_default_context().wrap_socket(connected, server_hostname=address.host)
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
+def _ready(connected: socket.socket, events: int, timeout_ms: int) -> bool:
+    poll = select.poll()
+    poll.register(connected, events)
+    return bool(poll.poll(timeout_ms))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def _checked(size: int) -> int:
+    if size > _MOST_ANSWER_BYTES:
+        raise OSError(f"got an answer of {size} bytes, expected {_MOST_ANSWER_BYTES} at most")
+    return size
 
 
 class _EndedError(ConnectionError):

@@ -29,8 +29,12 @@ _MOST_HEAD_BYTES, _MOST_BODY_BYTES = 1 << 16, 1 << 20
 _MOST_CONNECTIONS = 256
 #: Of a length: Python makes no number of thousands of them.
 _DIGITS = 18
-_JOIN_S, _DRAIN_S = 1.0, 1.0
+_JOIN_S, _DRAIN_S, _PAUSE_S = 1.0, 1.0, 0.1
 _FIRST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])")
+#: A name with a space around it, or a line that goes on with the one before, is read by others in another way.
+_HEADER_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+#: Which of two counts, each reader would say differently.
+_SINGLE = frozenset({"host", "content-length", "transfer-encoding", "authorization"})
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,7 @@ class HttpServer:
         self._answer = answer
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
-        self._stopping = False
+        self._stopping = self._refusing = False
         self._thread = threading.Thread(target=self._accept, name=f"{name}-http", daemon=True)
 
     def start(self) -> None:
@@ -99,11 +103,12 @@ class HttpServer:
         while not self._stopping:
             try:
                 connection, _ = self._listening.accept()
-            except OSError:
+            except OSError as error:
                 if self._stopping:
                     return
                 # No descriptor is left, say: it is others' turn to give some back.
-                time.sleep(0.1)
+                self._refuses(f"cannot take an HTTP connection: {error}")
+                time.sleep(_PAUSE_S)
                 continue
             self._welcome(connection)
 
@@ -113,11 +118,27 @@ class HttpServer:
             full = len(self._connections) >= _MOST_CONNECTIONS
             if not full:
                 self._connections[connection] = thread
-        if full:
-            log.warning("%s: more than %d HTTP connections; one is refused", self._name, _MOST_CONNECTIONS)
-            connection.close()
+        if (why := f"there are {_MOST_CONNECTIONS} already" if full else self._started(thread)) is None:
+            self._refusing = False
             return
-        thread.start()
+        with self._lock:
+            self._connections.pop(connection, None)
+        connection.close()
+        self._refuses(f"an HTTP connection is refused: {why}")
+
+    def _started(self, thread: threading.Thread) -> str | None:
+        """Why it cannot be started, if it cannot."""
+        try:
+            thread.start()
+        except RuntimeError as error:  # Python's, where the system has no room for another one
+            return str(error)
+        return None
+
+    def _refuses(self, why: str) -> None:
+        """Says so once, until one is taken again: whoever is refused tries again."""
+        if not self._refusing:
+            self._refusing = True
+            log.warning("%s: %s", self._name, why)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -128,6 +149,8 @@ class HttpServer:
                     pass
         except OSError as error:
             log.debug("%s: an HTTP connection ended: %s", self._name, error)
+        except Exception:  # what it was to push, say; the connection ends, and whoever had it hears so
+            log.exception("%s: an HTTP connection ended: a bug", self._name)
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
@@ -148,7 +171,7 @@ class HttpServer:
             log.exception("%s: %s %s: a bug", self._name, request.method, request.path)
             answer = Answer(500, msgspec.json.encode({"error": f"a bug: {error!r}"}))
         if isinstance(answer, Pushed):
-            answer.to(connection)
+            answer.to(connection, head_only=request.method == "HEAD")
             return False
         _send(connection, answer, close=not request.keep, head_only=request.method == "HEAD")
         return request.keep
@@ -178,7 +201,9 @@ class _Incoming:
             _RefusedError: it is none, or too long.
         """
         received = self._received
-        deadline = time.monotonic() + (_IDLE_S if not received else _REQUEST_S)
+        if not received and not self._receive(time.monotonic() + _IDLE_S):
+            return None
+        deadline = time.monotonic() + _REQUEST_S
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > _MOST_HEAD_BYTES:
                 raise _RefusedError(431, f"got more than {_MOST_HEAD_BYTES} bytes of headers")
@@ -189,10 +214,9 @@ class _Incoming:
         found = _FIRST_LINE.fullmatch(first)
         if found is None:
             raise _RefusedError(400, f"got {first[:40]!r}, expected a request in HTTP/1.1")
-        pairs = (line.partition(":") for line in lines)
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        headers = _headers(lines)
         body = self._body(found[2], headers)
-        keep = found[3] == "1" and headers.get("connection", "").lower() != "close"
+        keep = found[3] == "1" and "close" not in headers.get("connection", "").lower()
         path = unquote(found[2].partition("?")[0])
         return None if body is None else Request(method=found[1], path=path, headers=headers, body=body, keep=keep)
 
@@ -234,3 +258,16 @@ class _Incoming:
             deadline = time.monotonic() + _DRAIN_S
             while self._receive(deadline):
                 self._received.clear()
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        found = _HEADER_LINE.fullmatch(line)
+        if found is None:
+            raise _RefusedError(400, f"got the header {line[:40]!r}, expected NAME: VALUE")
+        name = found[1].lower()
+        if name in headers and name in _SINGLE:
+            raise _RefusedError(400, f"got two headers {name}, expected one")
+        headers[name] = found[2]
+    return headers

@@ -1,5 +1,6 @@
 """The pushed status: server-sent events, written by whoever publishes, so that no other thread has to wake for it."""
 
+import logging
 import select
 import socket
 import threading
@@ -10,6 +11,8 @@ import msgspec
 from .board import StatusBoard
 
 __all__ = ["Pushed"]
+
+log = logging.getLogger(__name__)
 
 _HEARTBEAT_S = 1.0
 #: Whoever takes nothing for so long is let go.
@@ -35,10 +38,13 @@ class Pushed:
         self._gone = False
         self._connection: socket.socket
 
-    def to(self, connection: socket.socket) -> None:
+    def to(self, connection: socket.socket, *, head_only: bool = False) -> None:
         """Pushes until the board is closed; raises `OSError` when the other end has gone, or takes nothing."""
         connection.setblocking(False)
         self._connection, self._unsent = connection, _HEAD
+        if head_only:
+            self._send_all()
+            return
         self._changed.set()
         forget = self._board.listen(self._now)
         try:
@@ -69,6 +75,10 @@ class Pushed:
         except OSError:
             self._gone = True
             self._changed.set()
+        except Exception:  # a status that cannot be said must not end the daemon's loop; whoever listens is let go
+            log.exception("a status cannot be pushed: a bug")
+            self._gone = True
+            self._changed.set()
         finally:
             self._lock.release()
 
@@ -86,6 +96,9 @@ class Pushed:
     def _send_all(self) -> None:
         self._send_some()
         while self._unsent:
-            if not select.select([], [self._connection], [], _PATIENCE_S)[1]:
+            # select() would take no descriptor above 1023.
+            poll = select.poll()
+            poll.register(self._connection, select.POLLOUT)
+            if not poll.poll(_PATIENCE_S * 1000):
                 raise TimeoutError("it takes nothing")
             self._send_some()

@@ -54,8 +54,12 @@ def answering(*answers: Sequence[bytes]) -> Iterator[tuple[DaemonClient[Status],
             b'\number":7\r\n1\r\n}\r\n0\r\n\r\n',
         ],
         [b'HTTP/1.0 200 OK\r\nServer: old\r\n\r\n{"number"', b":7}"],
+        [
+            b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+            b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"number":7}\n',
+        ],
     ],
-    ids=["length", "chunks", "until it ends"],
+    ids=["length", "chunks", "until it ends", "announced"],
 )
 def test_an_answer_is_read_however_it_comes(pieces: list[bytes]) -> None:
     with answering(pieces) as (client, requests):
@@ -75,6 +79,16 @@ def test_an_answer_is_read_however_it_comes(pieces: list[bytes]) -> None:
         ),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"], "the connection was closed in mid-answer"),
         ([], "the connection was closed without an answer"),
+        (["HTTP/1.1 20² OK\r\n\r\n".encode("latin-1")], "got 'HTTP/1.1 20² OK', expected an answer in HTTP"),
+        (
+            ["HTTP/1.1 200 OK\r\nContent-Length: ²\r\n\r\n".encode("latin-1")],
+            "got Content-Length '²', expected a number",
+        ),
+        (
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n"],
+            "got an answer of 5000000000 bytes, expected 268435456 at most",
+        ),
+        ([CHUNKED + b"ffffffffff\r\n"], "got an answer of 1099511627775 bytes, expected 268435456 at most"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error_with_what_came(pieces: list[bytes], problem: str) -> None:
@@ -132,3 +146,65 @@ def test_a_connection_that_the_daemon_is_about_to_close_is_not_used() -> None:
     finally:
         client.close()
         daemon.server.stop()
+
+
+@pytest.mark.parametrize(("method", "requests"), [("POST", 2), ("GET", 3)])
+def test_a_command_that_may_have_been_carried_out_is_not_given_again(method: str, requests: int) -> None:
+    got: list[bytes] = []
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as connection:
+                got.append(connection.recv(65536))
+                connection.sendall(answer)
+                got.append(connection.recv(65536))  # and then it is killed
+            with server.accept()[0] as connection:
+                got.append(connection.recv(65536))
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, name="killed")
+        thread.start()
+        client = DaemonClient("test", f"http://127.0.0.1:{server.getsockname()[1]}", Status)
+        client.status()
+        if method == "POST":
+            with pytest.raises(RemoteError, match="the connection was closed without an answer"):
+                client.post("/set")
+        else:
+            client.status()
+        assert len(got) == requests
+        client.close()
+        with socket.create_connection(server.getsockname()):
+            pass
+        thread.join(5)
+
+
+def test_who_waits_to_send_to_one_that_talks_and_does_not_read_takes_no_time_of_the_processor() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = DaemonClient("test", f"http://127.0.0.1:{server.getsockname()[1]}", Status)
+        over = threading.Event()
+
+        def talk() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\n")
+                over.wait(10)
+
+        talking = threading.Thread(target=talk, name="talking")
+        talking.start()
+        began = time.thread_time()
+        with pytest.raises(RemoteError, match=r"no answer within 0\.6 s"):
+            client.post("/set", {"text": "x" * 12_000_000}, timeout_s=0.6)
+        assert time.thread_time() - began < 0.12
+        over.set()
+        talking.join(5)
+        client.close()
+
+
+def test_a_status_without_end_is_not_kept() -> None:
+    with answering([b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * (1 << 20)] * 6]) as (client, _):
+        lost: list[str] = []
+        told = threading.Event()
+        watch = client.watch(lambda _: None, lambda why: (lost.append(why), told.set()))
+        assert told.wait(10)
+        watch.close()
+    assert "got a line of more than 4194304 bytes, expected a status" in lost[0]

@@ -1,10 +1,13 @@
 """The daemon's HTTP as others may speak it: by hand, slowly, wrongly, or not at all."""
 
 import json
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -74,6 +77,7 @@ def test_one_connection_carries_request_after_request_in_any_pieces(daemon: Daem
             assert (status, json.loads(content)) == (200, {"number": 7, "text": ""})
             assert "connection" not in headers
         assert ask(connection, b"HEAD /status HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+        assert ask(connection, b"GET /status HTTP/1.1\r\nHost: localhost\r\nAccept: a\r\nAccept: b\r\n\r\n")[0] == 200
         status, headers, _ = ask(connection, b"GET /%73tatus HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (status, headers["connection"]) == (200, "close")
         assert connection.recv(1) == b""
@@ -92,6 +96,18 @@ def test_one_connection_carries_request_after_request_in_any_pieces(daemon: Daem
         (b"POST /echo HTTP/1.1\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n", 400, "/echo: got Content-Length '111"),
         (b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411, "/echo: got a body in chunks"),
         (b"POST /echo HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n", 413, "/echo: got more than 1048576 bytes"),
+        (
+            b"POST /echo HTTP/1.1\r\nContent-Length : 2\r\n\r\n{}",
+            400,
+            "got the header 'Content-Length : 2', expected NAME",
+        ),
+        (
+            b"GET /status HTTP/1.1\r\nHost: localhost\r\n goes on\r\n\r\n",
+            400,
+            "got the header ' goes on', expected NAME",
+        ),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nhost: evil\r\n\r\n", 400, "got two headers host, expected one"),
+        (b"POST /echo HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, "got two headers content-l"),
         (b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "got the path '/none'; /docs lists what there is"),
         (b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "/echo: got GET"),
         (b"PUT /status HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "/status: got PUT"),
@@ -150,3 +166,56 @@ def test_one_that_reads_no_status_holds_up_nobody_and_gets_the_last_one(daemon: 
     watch.close()
     client.close()
     assert heard[-1].number == 100
+
+
+def test_who_asks_only_for_the_head_of_the_pushed_status_gets_no_more(daemon: Daemon) -> None:
+    with daemon.connect() as connection:
+        connection.sendall(b"HEAD /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"data:" not in answer
+
+
+def test_a_status_that_cannot_be_said_ends_who_listens_and_not_who_publishes(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    with daemon.connect() as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        events = connection.makefile("rb")
+        while not events.readline().startswith(b"data:"):
+            pass
+        # A name of a file that is not UTF-8, say.
+        daemon.board.publish(Status(text="\udcff"))
+        assert b"data:" not in events.read()
+    assert "a status cannot be pushed: a bug" in caplog.text
+
+
+def test_a_daemon_for_whose_connection_there_is_no_thread_goes_on_and_says_so(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with no_room_for_threads():
+        for _ in range(3):
+            with daemon.connect() as connection:
+                connection.sendall(request)
+                with suppress(ConnectionResetError):
+                    assert connection.recv(100) == b""
+    with daemon.connect() as connection:
+        assert ask(connection, request)[0] == 200
+    assert [record.getMessage() for record in caplog.records] == [
+        "test: an HTTP connection is refused: can't start new thread"
+    ]
+
+
+@contextmanager
+def no_room_for_threads() -> Iterator[None]:
+    """Each would have a stack of 1 GiB, for which this process has no addresses."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before, limits = threading.stack_size(1 << 30), resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (256 << 20), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        threading.stack_size(before)
