@@ -1,0 +1,84 @@
+"""Rows of a series that stands in several files, of which some are not there yet."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from stins_ophyd.catalog.virtual import Rows
+
+FILL, PARTS, SHAPE = 99, 3, (4, 5)
+
+
+def frame(row: int) -> np.ndarray:
+    return np.full(SHAPE, row, "<u2")
+
+
+def expected(*there: int, rows: int = 12) -> np.ndarray:
+    """What all rows read as of which these are there."""
+    return np.stack([frame(row if row in there else FILL) for row in range(rows)])
+
+
+def write_part(folder: Path, index: int, rows: list[int]) -> None:
+    with h5py.File(folder / f"part{index}.h5", "w", libver="latest") as file:
+        images = file.create_dataset(
+            "data", (len(rows), *SHAPE), "<u2", maxshape=(None, *SHAPE), chunks=(1, *SHAPE), fillvalue=FILL
+        )
+        for place, row in enumerate(rows):
+            images[place] = frame(row)
+
+
+def show(folder: Path, *, dealt: bool) -> Path:
+    """Twelve rows of three files: in turn, or one after the other."""
+    layout = h5py.VirtualLayout((12, *SHAPE), "<u2")
+    for index in range(PARTS):
+        source = h5py.VirtualSource(f"part{index}.h5", "data", (4, *SHAPE), "<u2")
+        where = slice(index, None, PARTS) if dealt else slice(4 * index, 4 * index + 4)
+        layout[where] = source[:4]
+    with h5py.File(folder / "shown.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("data", layout, fillvalue=FILL)
+    return folder / "shown.h5"
+
+
+@pytest.mark.parametrize(
+    ("dealt", "parts", "there"),
+    [
+        (True, [[0, 3], [1, 4], [2]], (0, 1, 2, 3, 4)),
+        (True, [[0, 3, 6], [1], None], (0, 1, 3, 6)),
+        (True, [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]], tuple(range(12))),
+        (False, [[0, 1, 2, 3], [4, 5], None], (0, 1, 2, 3, 4, 5)),
+    ],
+)
+@pytest.mark.parametrize(
+    "index", [5, slice(0, 5), slice(None), slice(3, 8), slice(1, 12, 2), (slice(2, 7), 1, slice(1, 3))]
+)
+def test_a_row_that_is_not_there_yet_reads_as_the_fill_value(
+    tmp_path: Path, *, dealt: bool, parts: list[list[int] | None], there: tuple[int, ...], index: Any
+) -> None:
+    for number, rows in enumerate(parts):
+        if rows is not None:
+            write_part(tmp_path, number, rows)
+    images = Rows(show(tmp_path, dealt=dealt), "data", 12)
+    assert np.array_equal(images[index], expected(*there)[index])
+    assert np.array_equal(images.lazily()[index].compute(), expected(*there)[index])
+
+
+def test_a_row_is_read_once_its_file_has_it(tmp_path: Path) -> None:
+    for index in range(PARTS):
+        write_part(tmp_path, index, [index])
+    images = Rows(show(tmp_path, dealt=True), "data", 6)
+    assert np.array_equal(images[1:5], expected(1, 2, rows=6)[1:5])
+    write_part(tmp_path, 0, [0, 3])
+    assert np.array_equal(images[1:5], expected(1, 2, 3, rows=6)[1:5])
+
+
+def test_rows_that_stand_in_the_same_file_are_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "hidden.h5", "w", libver="latest") as file:
+        file["stored"] = expected(*range(12))
+        layout = h5py.VirtualLayout((12, *SHAPE), "<u2")
+        layout[2:12:2] = h5py.VirtualSource(file["stored"])[2:12:2]
+        file.create_virtual_dataset("data", layout, fillvalue=FILL)
+    images = Rows(tmp_path / "hidden.h5", "data", 12)
+    assert np.array_equal(images[:], expected(2, 4, 6, 8, 10))
