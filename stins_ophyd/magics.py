@@ -3,9 +3,10 @@
 `%load_ext stins_ophyd.magics`; the profile does that.
 """
 
-import tempfile
+import atexit
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -30,8 +31,8 @@ __all__ = ["StinsMagics", "load_ipython_extension"]
 class StinsMagics(Magics):
     """Magics for the detectors that have a name at the prompt."""
 
-    #: Where the pictures are that cannot be shown: the last one of each detector.
-    _folder: Path | None = None
+    #: Where the pictures are that cannot be shown: the last one of each detector, as long as the session lives.
+    _folder: "TemporaryDirectory[str] | None" = None
 
     @line_magic
     def stins(self, line: str) -> None:
@@ -52,7 +53,7 @@ class StinsMagics(Magics):
     def frame(self, line: str) -> None:
         """`%frame [DETECTOR] [N]`: a picture of row N of the last file (the last row; -2 is the one before).
 
-        In a notebook it is shown; at a prompt without one its file is named.
+        In a notebook it is shown; at a prompt without one its file is named, which goes with the session.
         """
         words = line.split()
         row = int(words.pop()) if words and words[-1].lstrip("-").isdigit() else -1
@@ -68,8 +69,10 @@ class StinsMagics(Magics):
         if hasattr(self.shell, "kernel"):
             display(Image(png, format="png"))
             return
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="stins-frames-"))
-        path = self._folder / f"{name}.png"
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="stins-frames-")
+            atexit.register(self._folder.cleanup)
+        path = Path(self._folder.name) / f"{name}.png"
         path.write_bytes(png)
         print(path)
 

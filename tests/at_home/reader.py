@@ -30,7 +30,8 @@ def record(catalog: Any, spool: str, until: str) -> dict[str, Any]:
     """Records a run of 3 points here, and what is left in `spool` then.
 
     `until` it is "written", or is only "taken" (this process ends soon then), or this process is "killed" in the midst
-    of it: with two points in the catalogue, and one more on the way there.
+    of it: with two points in the catalogue, and one more on the way there; or it is killed when the catalogue has
+    "all", and the documents that were kept are about to go.
     """
     from bluesky import RunEngine
     from bluesky.plans import count
@@ -50,10 +51,17 @@ def record(catalog: Any, spool: str, until: str) -> dict[str, Any]:
             print(json.dumps({"uid": start["uid"]}), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def die_before(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.remove" and str(arguments[0]).endswith(f"{start.get('uid')}.jsonl"):
+            print(json.dumps({"uid": start["uid"]}), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
     if until == "killed":
         engine.subscribe(die, "event")
+    elif until == "all":
+        sys.addaudithook(die_before)  # Python calls it before it removes a file
     engine(count([det], 3))
-    if until == "written":
+    if until in ("written", "all"):
         writer.stop()
     return {"uid": start["uid"], "left": [path.name for path in Path(spool).iterdir()]}
 

@@ -341,6 +341,25 @@ def test_the_run_of_a_session_that_was_killed_is_sent_by_the_next_one(
     assert list(spool.iterdir()) == []
 
 
+def test_a_run_that_the_catalogue_has_is_not_sent_twice_by_the_session_after_one_that_was_killed_then(
+    engine: RunEngine, catalog: Any, spool: Path, reader: Reader
+) -> None:
+    uid = reader.ask(spool=str(spool), until="all")["uid"]
+    assert reader.end() == -signal.SIGKILL
+    assert [path.name for path in spool.iterdir()] == [f"{uid}.jsonl"]
+    before = list(catalog[uid].documents())
+    with asked_of(catalog) as asked:
+        writer = record_runs(engine, catalog, spool)
+        assert writer.wait(DEADLINE_S)
+        assert writer.stop()
+    assert [request for request in asked if not request.startswith("GET ")] == []
+    assert list(spool.iterdir()) == []
+    assert list(catalog).count(uid) == 1
+    assert list(catalog[uid].documents()) == before
+    assert [name for name, _ in before].count("stop") == 1
+    assert catalog[uid]["primary"]["seq_num"].read().tolist() == [1, 2, 3]
+
+
 def test_a_file_that_lacks_what_the_catalogue_has_changes_nothing_there(
     engine: RunEngine, catalog: Any, spool: Path, recording: RunWriter
 ) -> None:

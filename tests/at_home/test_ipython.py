@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from matplotlib.image import imread
 
 from stins_ophyd import load_beamline
 from stins_ophyd.plans import __all__ as our_plans
@@ -51,6 +50,7 @@ print(json.dumps({
     "state": RE.state,
     "nested": IPython.lib.pretty.pretty([sim]),
     "html": sim._repr_html_(),
+    "pictures": {path: imread(path).ndim for path in glob.glob(f"{tempfile.gettempdir()}/stins-frames-*/*.png")},
     "controller": repr(sim.controller),
     "names": [name for name in plans if callable(globals().get(name))],
 }))
@@ -84,7 +84,8 @@ class Session:
         self.said = json.loads(self.printed.splitlines()[-1])
 
     def _typed(self) -> str:
-        return f"import IPython, json, psutil, time\nplans = {list(our_plans)!r}\n{TYPED}"
+        imports = "import glob, IPython, json, psutil, tempfile, time\nfrom matplotlib.image import imread"
+        return f"{imports}\nplans = {list(our_plans)!r}\n{TYPED}"
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,11 @@ def test_the_magics_of_bluesky_and_ours_work(session):
     assert re.search(r"profile +│ sim +│ acquirer +│ IDLE +│ 1 sent", session.printed)  # %stins
     assert session.printed.count("sim  IDLE\n  frames  1, none missing") == 2  # %last, and the device itself
     (picture,) = re.findall(r"^/.*\.png$", session.printed, re.MULTILINE)  # %frame
-    assert imread(picture).ndim == 3
+    assert session.said["pictures"] == {picture: 3}
+
+
+def test_the_pictures_go_with_the_session(session):
+    assert list(session.folder.glob("stins-frames-*")) == []
 
 
 def test_a_magic_that_cannot_says_why_in_a_line(session):
