@@ -20,7 +20,7 @@ from stins import StinsError
 from stins.daemon import Ready, read_ready
 from stins.transport.memory import keeping_memory
 
-__all__ = ["DaemonProcess", "Kind", "ProcessError"]
+__all__ = ["DaemonProcess", "Kind", "ProcessError", "refused_of"]
 
 Kind = Literal["acquirer", "recorder", "simulator", "catalogue"]
 
@@ -28,6 +28,8 @@ _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
 _KILL_DEADLINE_S = 5.0
 _TAIL_LINES = 15
+#: Exit status of all our commands.
+_WRONG_CONFIGURATION = 2
 #: Of messages in the format of our daemons, those that only tell what was done.
 _TELLS = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
 
@@ -181,6 +183,35 @@ class DaemonProcess:
             self.stop()
             raise ProcessError(problem)
         return said
+
+
+def refused_of(kind: Kind, config: Mapping[str, Any]) -> list[str]:
+    """What an acquirer or a recorder would refuse of its configuration, as far as it tells that without being started.
+
+    That is asked of a process of its own, which takes a second.
+    """
+    words, content = _command(kind, config)
+    with tempfile.TemporaryDirectory(prefix="stins-check-") as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(yaml.safe_dump(_plain(content), sort_keys=False))
+        command = [sys.executable, "-m", "stins.cli", *words, "--config", str(file), "--check"]
+        pipe, none = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            done = subprocess.run(
+                command, stdin=none, stdout=none, stderr=pipe, text=True, timeout=_START_DEADLINE_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return []
+    if done.returncode != _WRONG_CONFIGURATION:
+        return []
+    lines = done.stderr.removeprefix(f"stins {words[0]}: ").replace(f"{file}:", "").splitlines()
+    below, refused = "", []
+    for line in map(str.strip, lines):
+        if line.endswith(":"):
+            below = f"{line.removesuffix(':')}."
+        elif line:
+            refused.append(below + line)
+    return refused
 
 
 def _command(kind: Kind, config: Mapping[str, Any]) -> tuple[list[str], Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from stins.transport.memory import keep_memory
 
 from .backend import Backend, HasReference, TakesPulses
 from .config import AcquirerConfig, StreamConfig
-from .registry import backend_class, installed, make_backend
+from .registry import backend_class, check_settings, installed, make_backend
 from .service import Service
 from .streams import Streams
 from .surroundings import Surroundings
@@ -35,9 +35,12 @@ def main(argv: list[str]) -> int:
     if options.config is None:
         print("stins acquirer: give --config FILE (or --describe BACKEND)", file=sys.stderr)
         return 2
+    config, where = load_config(options.config, AcquirerConfig), f"{options.config}: settings"
+    if options.check:
+        check_settings(config.backend, config.settings, where)
+        return 0
     keep_memory()
-    config = load_config(options.config, AcquirerConfig)
-    backend = make_backend(config.backend, config.settings, f"{options.config}: settings")
+    backend = make_backend(config.backend, config.settings, where)
     _run(config, backend, end_with_stdin=options.end_with_stdin)
     return 0
 
@@ -142,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--describe", metavar="BACKEND", help=f"list a backend's settings; installed: {', '.join(installed())}"
     )
+    parser.add_argument("--check", action="store_true", help="only say what is wrong with FILE, and end")
     parser.add_argument(
         "--end-with-stdin", action="store_true", help="end when stdin is closed, as when a parent process dies"
     )

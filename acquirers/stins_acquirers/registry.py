@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
+from pydantic import BaseModel
+
 from stins import StinsError
 from stins.daemon import check_config
 
 from .backend import Backend
 
-__all__ = ["backend_class", "installed", "make_backend"]
+__all__ = ["backend_class", "check_settings", "installed", "make_backend"]
 
 GROUP = "stins.acquirers"
 
@@ -36,5 +38,12 @@ def backend_class(name: str) -> type[Backend]:
 def make_backend(name: str, settings: Mapping[str, Any], where: str = "settings") -> Backend:
     """A backend with its settings checked; a refused setting is named with its value."""
     chosen: Any = backend_class(name)
-    backend: Backend = chosen(check_config(dict(settings), chosen.Settings, where))
+    backend: Backend = chosen(check_settings(name, settings, where))
     return backend
+
+
+def check_settings(name: str, settings: Mapping[str, Any], where: str = "settings") -> BaseModel:
+    """The settings of the backend of that name, checked; a refused one is named with its value."""
+    chosen: Any = backend_class(name)
+    checked: BaseModel = check_config(dict(settings), chosen.Settings, where)
+    return checked

@@ -20,6 +20,8 @@ def main(argv: list[str]) -> int:
     config = load_config(options.config, RecorderConfig)
     for root in config.roots:
         _make(root)
+    if options.check:
+        return 0
     first = WriterProcess()
     # Here, not above: loading it takes a second, in which the first writer loads its own libraries.
     from .service import serve
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: stins recorder --config recorder/recorder.yaml",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file; see recorder/README.md")
+    parser.add_argument("--check", action="store_true", help="only say what is wrong with FILE, and end")
     parser.add_argument(
         "--end-with-stdin", action="store_true", help="end when stdin is closed, as when a parent process dies"
     )

@@ -4,8 +4,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stins.daemon import ConfigError
+
+from ..processes import ProcessError
 from .config import BeamlineConfig
 from .detector_processes import DetectorProcesses
+from .refusals import further_refusals
 from .run_file import RunFile
 
 __all__ = ["Beamline"]
@@ -35,10 +39,20 @@ class Beamline:
         self.stop()
 
     def start(self) -> Self:
-        """Starts all processes and returns once each has said where it is."""
+        """Starts all processes and returns once each has said where it is.
+
+        Raises:
+            ConfigError, ProcessError: one cannot be started; the text also says what the others would refuse of theirs.
+        """
         for name, detector in self.config.detectors.items():
             folder = self._folder / name if self._folder else None
-            self.detectors[name] = DetectorProcesses(name, detector, self.config.data, folder)
+            try:
+                self.detectors[name] = DetectorProcesses(name, detector, self.config.data, folder)
+            except (ConfigError, ProcessError) as error:
+                others = further_refusals(self.config, self.detectors, error)
+                if not others:
+                    raise
+                raise type(error)("\n  ".join([f"{error}\nrefused as well:", *others])) from error
         return self
 
     def tell(self, run_file: RunFile) -> None:

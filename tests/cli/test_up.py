@@ -168,6 +168,32 @@ def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path, acqui
     assert "Traceback" not in done.stderr
 
 
+def test_all_that_processes_would_refuse_is_said_at_once(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "detectors:\n"
+        "  one: {acquirer: {backend: simulated, settings: {periods: 1, shape: 3}}, recorder: {flush_interval_s: no}}\n"
+        "  two: {acquirer: {backend: simulatd}, recorders: [{}, {budget_byte: 1}]}\n"
+        "  good: {acquirer: {backend: simulated}}\n"
+    )
+    with pytest.raises(ProcessError) as error:
+        Beamline(load_beamline(path)).start()
+    first, _, others = str(error.value).partition("\nrefused as well:\n")
+    assert first.startswith("detectors.one.acquirer: ")
+    assert "periods: unknown field" in first
+    assert "shape: got 3" in first
+    for line, begin in zip(
+        others.splitlines(),
+        (
+            "  detectors.one.recorder: flush_interval_s: got False",
+            "  detectors.two.acquirer: no acquirer backend 'simulatd'; installed: ",
+            "  detectors.two.recorder: budget_byte: unknown field; allowed: ",
+        ),
+        strict=True,
+    ):
+        assert line.startswith(begin)
+
+
 def test_a_missing_beamline_file_is_named(stins, tmp_path):
     done = stins("up", tmp_path / "none.yaml")
     assert done.returncode == 2
