@@ -1,6 +1,7 @@
 """The acquirer's settings as signals: what is set is written through, what is read is what the acquirer reports."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from ophyd import DeviceStatus, Kind, Signal
@@ -38,9 +39,10 @@ class CountSignal(OwnSignal):
         Raises:
             StinsError: it is no such number; the text names signal and value.
         """
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        # NumPy's whole numbers too: plans make them.
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise StinsError(f"{self.name}: got {value!r}, expected a whole number of at least 1")
-        super().put(value, **keywords)
+        super().put(int(value), **keywords)
 
 
 class SettingSignal(OwnSignal):

@@ -1,4 +1,4 @@
-"""What the processes of a beamline file would refuse of it: asked when one of them did, for all to be mended at once."""
+"""What the processes of a beamline file would refuse of it, asked when one of them did: all is mended at once then."""
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor

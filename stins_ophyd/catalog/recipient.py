@@ -37,10 +37,11 @@ def recipient_of(catalog: Any) -> Recipient:
 
 def _own_id(folder: Path) -> str:
     """It goes with the folder when that is moved; of an older catalogue that may only be read, the folder's name."""
-    file, new = folder / "id", folder / f"id.{os.getpid()}"
+    own = uuid4().hex
+    file, new = folder / "id", folder / f"id.{own}"
     if not file.exists():
-        with suppress(OSError):  # another process was faster, or this one may not write
-            new.write_text(uuid4().hex)
+        with suppress(OSError):  # somebody else was faster, or this process may not write
+            new.write_text(own)
             os.link(new, file)  # whole, or not there
         new.unlink(missing_ok=True)
     return file.read_text() if file.exists() else str(folder)

@@ -105,11 +105,7 @@ def fly_scan(
     md : dict
         Meta data of the run.
     """
-    if level and not exposure_s:
-        raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
-    between_s = time_s / (points - 1) if points > 1 else math.inf
-    if exposure_s >= between_s:
-        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
+    between_s = _between(points, time_s, exposure_s, level=level)
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
     about = {"plan_name": "fly_scan"} | (md or {})
@@ -117,6 +113,20 @@ def fly_scan(
     if not exposure_s:
         yield from _check_exposures(detectors, between_s)
     return (yield from settings_wrapper(plan, detectors, exposure_s=0.0 if level else exposure_s))
+
+
+def _between(points: int, time_s: float, exposure_s: float, *, level: bool) -> float:
+    """The time between two pulses in seconds.
+
+    Raises:
+        ValueError: the exposure does not fit in there, or is not given where the pulse is to have its length.
+    """
+    if level and not exposure_s:
+        raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
+    between_s = time_s / (points - 1) if points > 1 else math.inf
+    if exposure_s >= between_s:
+        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
+    return between_s
 
 
 def _check_exposures(detectors: Detectors, between_s: float) -> Messages:

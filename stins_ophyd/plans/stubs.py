@@ -68,16 +68,8 @@ def fly_run(
     about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
     about |= _dimensions(list(flights), stream_name)
 
-    def ready() -> Messages:
-        for axis, course in flights.items():
-            yield from bps.prepare(axis, course, group=_of(axis, group))
-        # First: an axis that passes points on its way to the start gives pulses, and they would be taken for frames.
-        for axis in flights:
-            yield from bps.wait(group=_of(axis, group))
-        yield from prepare_flight(flyers, info)
-
     def run() -> Messages:
-        yield from bpp.contingency_wrapper(ready(), except_plan=lambda _: _stop(list(flights), group))
+        yield from _get_ready(flyers, info, flights, group)
         yield from _with_a_reason(
             fly_prepared(flyers, axes=list(flights), stream_name=stream_name, flush_period_s=flush_period_s)
         )
@@ -85,6 +77,20 @@ def fly_run(
     # The axes too: unstaging ends their flight, however the run ends. The RunEngine stops only what was set.
     plan = bpp.stage_wrapper(bpp.run_wrapper(run(), md=about | (md or {})), [*flyers, *flights])
     return (yield from told_at_the_end(plan, flyers))
+
+
+def _get_ready(flyers: Sequence[Any], info: TriggerInfo | int, axes: Mapping[Any, Any], group: str) -> Messages:
+    """Brings the axes to where they begin, then arms the detectors; where one cannot, the axes are stopped."""
+
+    def ready() -> Messages:
+        for axis, course in axes.items():
+            yield from bps.prepare(axis, course, group=_of(axis, group))
+        # First: an axis that passes points on its way to the start gives pulses, and they would be taken for frames.
+        for axis in axes:
+            yield from bps.wait(group=_of(axis, group))
+        yield from prepare_flight(flyers, info)
+
+    yield from bpp.contingency_wrapper(ready(), except_plan=lambda _: _stop(list(axes), group))
 
 
 def _dimensions(axes: Sequence[Any], stream_name: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ __all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "
 
 log = logging.getLogger(__name__)
 
+#: Detectors, and what was set.
+_Before: TypeAlias = list[tuple[StinsDetector, dict[str, Any]]]
 #: One detector, or several.
 Detectors: TypeAlias = Readable[Any] | Sequence[Readable[Any]]
 #: What a plan is.
@@ -102,17 +104,10 @@ def settings_wrapper(
     wanted = _Wanted(exposure_s, deadtime_s, frames, recorded)
     if wanted == _Wanted():
         return (yield from plan)
-    before: list[tuple[StinsDetector, dict[str, Any]]] = []
+    before: _Before = []
 
     def run() -> Messages:
-        for detector in ours(detectors):
-            present = yield from settings_of(detector)
-            changes = wanted.changes(present)
-            _check_known(detector, changes)
-            # Nothing puts recorded back to False, which is for one staging: for this one.
-            was = present | {"recorded": True}
-            before.append((detector, {name: was[name] for name in changes if name in was}))
-            yield from bps.configure(detector, changes)
+        yield from _set(wanted, ours(detectors), before)
         return (yield from plan)
 
     try:
@@ -128,6 +123,18 @@ def settings_wrapper(
         for detector, settings in before:
             for name in settings.keys() & _OWN:
                 getattr(detector, name).put(settings[name])
+
+
+def _set(wanted: "_Wanted", detectors: Sequence[StinsDetector], before: _Before) -> Messages:
+    """Sets what is wanted; what was set goes to `before`, of each detector before anything of it is changed."""
+    for detector in detectors:
+        present = yield from settings_of(detector)
+        changes = wanted.changes(present)
+        _check_known(detector, changes)
+        # Nothing puts recorded back to False, which is for one staging: for this one.
+        was = present | {"recorded": True}
+        before.append((detector, {name: was[name] for name in changes if name in was}))
+        yield from bps.configure(detector, changes)
 
 
 def _check_known(detector: StinsDetector, changes: Mapping[str, Any]) -> None:

@@ -234,7 +234,12 @@ def test_stopping_ends_a_point_under_way_and_says_why(detector: StinsDetector) -
     assert series.state is SeriesState.INCOMPLETE
 
 
-@pytest.mark.parametrize("frames", [0, -1, 2.5, "many"])
+def test_a_number_of_frames_may_be_one_of_numpy(detector: StinsDetector) -> None:
+    detector.frames.put(np.int64(3))
+    assert (detector.frames.get(), type(detector.frames.get())) == (3, int)
+
+
+@pytest.mark.parametrize("frames", [0, -1, 2.5, "many", True, np.int64(0)])
 def test_a_number_of_frames_that_makes_no_sense_is_refused(detector: StinsDetector, frames: object) -> None:
     with pytest.raises(StinsError, match=r"det_frames: got .*, expected a whole number"):
         detector.frames.put(frames)

@@ -1,6 +1,8 @@
 """Which catalogue documents are for."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,20 @@ def test_a_catalogue_is_the_same_one_each_time_also_where_it_was_moved(tmp_path:
     (tmp_path / "a").rename(tmp_path / "c")
     assert recipient_of(catalogue(tmp_path / "c")) == Recipient(first.id, str(tmp_path / "c"))
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["id"]
+
+
+def test_a_catalogue_that_several_open_first_at_once_is_one(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opened(folder: Path) -> str:
+        together.wait(10)
+        return recipient_of(catalogue(folder)).id
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(100):
+            ids = set(pool.map(opened, [tmp_path / str(number)] * 8))
+            assert len(ids) == 1
+            assert "" not in ids
 
 
 def test_a_server_that_says_nothing_of_itself_is_known_by_its_address() -> None:
