@@ -174,7 +174,6 @@ def test_all_that_processes_would_refuse_is_said_at_once(tmp_path):
         "detectors:\n"
         "  one: {acquirer: {backend: simulated, settings: {periods: 1, shape: 3}}, recorder: {flush_interval_s: no}}\n"
         "  two: {acquirer: {backend: simulatd}, recorders: [{}, {budget_byte: 1}]}\n"
-        "  good: {acquirer: {backend: simulated}}\n"
     )
     with pytest.raises(ProcessError) as error:
         Beamline(load_beamline(path)).start()
