@@ -71,7 +71,9 @@ class RunsCatalog(CatalogOfBlueskyRuns):
     def search(self, query: Any) -> Any:
         """The catalogue of those runs that the query finds."""
         self._ready()
-        return super().search(query)
+        found: RunsCatalog = super().search(query)
+        found.catch_up, found.check = self.catch_up, self.check
+        return found
 
     @property
     def v1(self) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynAxis, det
+from tiled.queries import Key
 
 from stins import RemoteError, StinsError
 from stins.control import SeriesState
@@ -363,9 +364,10 @@ def test_a_wrong_key_and_a_server_that_is_not_there_are_named(served: ServedCata
 
 def test_a_server_that_is_gone_is_named_at_once(served: ServedCatalog, elsewhere: Any) -> None:
     """The last test here: it ends the server."""
+    found = elsewhere.search(Key("plan_name") == "count")
     served.stop()
     began = time.monotonic()
-    for ask in (lambda: elsewhere["0123"], lambda: elsewhere.v2[-1], lambda: len(elsewhere)):
+    for ask in (lambda: elsewhere["0123"], lambda: elsewhere.v2[-1], lambda: len(elsewhere), lambda: found[-1]):
         with pytest.raises(RemoteError, match=rf"look for a run failed at {served.uri}: .*stins catalogue serve"):
             ask()
     assert time.monotonic() - began < 5
