@@ -228,10 +228,12 @@ class StinsDetector(Device):
         staging = self._required("trigger")
         self.numbers.follow(self._frame())  # a source without images is refused before anything is armed
         frames, event = self._frames_per_point(), self._stream.emitted
+        # From here, for the detector is to expose while a thread starts, and Python lets another run.
+        begun = None if self._worker.busy else staging.begin(event, frames)
 
         def work(status: Callable[[], ProgressStatus]) -> None:
             # Asked again: what was prepared may have been under way.
-            taken = staging.take(event, self._frames_per_point(), lambda done: status().progress(done))
+            taken = staging.take(event, self._frames_per_point(), lambda done: status().progress(done), begun)
             preview = taken.preview
             self._reported.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)

@@ -12,6 +12,7 @@ from stins.control import NumbersRequest, Preview, SeriesState, SeriesStatus
 
 from .controller import Controller, ControllerError, FramesLostError, Goal, Snapshot
 from .controller.errors import InterruptedWaitError
+from .controller.goal import Begun
 from .controller.numbers import numbered_rows
 from .trigger_info import DetectorTrigger, TriggerInfo
 
@@ -77,11 +78,20 @@ class Staging:
 
     # -- step by step ---------------------------------------------------------------------------
 
-    def take(self, event: int, frames: int, progress: Callable[[int], None]) -> Taken:
+    def begin(self, event: int, frames: int) -> Begun | None:
+        """Sends the trigger of a further event, where that needs no wait, for `take` to go on with; None elsewhere."""
+        if self.step is not Step.POINTS or frames != self.frames_per_event:
+            return None
+        return self._controller.begin_trigger(event * frames)
+
+    def take(self, event: int, frames: int, progress: Callable[[int], None], begun: Begun | None = None) -> Taken:
         """Takes the frames of one event, again if it was taken before; returns what is known of the last one.
 
-        Arms the detector with the first event.
+        Arms the detector with the first event. `begun` is what `begin` has returned.
         """
+        if begun is not None:
+            with _EndOnFailure(self):
+                return self._taken(self._controller.confirm(begun), progress, begun.before.previews)
         prepared = self.step is Step.PREPARED and self.planned is not None and self.planned.may_step
         if not prepared:
             self.check("trigger", Step.STAGED, Step.POINTS)
@@ -95,9 +105,12 @@ class Staging:
                 self._advance(Step.POINTS)
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
-            account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)
-            rows = goal.first + goal.frames - account.discarded
-            values = self._numbers_of(rows)
+            return self._taken(goal, progress, stale)
+
+    def _taken(self, goal: Goal, progress: Callable[[int], None], stale: Collection[Preview]) -> Taken:
+        account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)
+        rows = goal.first + goal.frames - account.discarded
+        values = self._numbers_of(rows)
         return Taken(self._preview_of(rows - 1, stale), values)
 
     def _points_of(self, frames: int) -> TriggerInfo:

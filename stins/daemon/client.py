@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -40,6 +40,9 @@ def _plain(value: object) -> object:
 
 _JSON = msgspec.json.Encoder(enc_hook=_plain)
 
+#: Method, path and body.
+_Request: TypeAlias = tuple[str, str, bytes | None]
+
 
 class DaemonClient(Generic[S]):
     """Talks to the daemon `name` at `url`, whose status is a `status_type`.
@@ -58,7 +61,7 @@ class DaemonClient(Generic[S]):
 
     def status(self, timeout_s: float = 2.0) -> S:
         """The daemon's state now."""
-        return self._understood("status", self._call("GET", "/status", None, "status", timeout_s))
+        return self._understood("status", self._call(("GET", "/status", None), "status", timeout_s))
 
     def post(
         self,
@@ -71,11 +74,27 @@ class DaemonClient(Generic[S]):
         """Gives a command and returns the status after it."""
         body = _JSON.encode(request) if request is not None else b"{}"
         step = step or path.strip("/")
-        return self._understood(step, self._call("POST", path, body, step, timeout_s))
+        return self._understood(step, self._call(("POST", path, body), step, timeout_s))
+
+    def begin(self, path: str, request: msgspec.Struct, *, step: str = "") -> Callable[[float], S] | None:
+        """Gives a command without waiting for anything; what is returned waits so many seconds for the status after it.
+
+        It has to be called, from any thread. None: no connection is open, and nothing was sent.
+        """
+        connection, step = self._unused(), step or path.strip("/")
+        if connection is None:
+            return None
+        command = ("POST", path, _JSON.encode(request))
+        try:
+            connection.begin(*command)
+        except OSError:
+            connection.close()
+            return None
+        return lambda timeout_s: self._understood(step, self._call(command, step, timeout_s, connection))
 
     def get(self, path: str, *, step: str = "", timeout_s: float = 5.0) -> bytes:
         """A document's bytes."""
-        return self._call("GET", path, None, step or path.strip("/"), timeout_s)
+        return self._call(("GET", path, None), step or path.strip("/"), timeout_s)
 
     def watch(self, changed: Callable[[S], None], lost: Callable[[str], None]) -> "Watch[S]":
         """Calls `changed` with each pushed status and `lost` (with the reason) when the daemon falls silent."""
@@ -94,9 +113,9 @@ class DaemonClient(Generic[S]):
         """A connection of its own; raises `OSError`."""
         return Connection(Address.of(self.url, self._token), timeout_s)
 
-    def _call(self, method: str, path: str, body: bytes | None, step: str, timeout_s: float) -> bytes:
+    def _call(self, request: _Request, step: str, timeout_s: float, begun: Connection | None = None) -> bytes:
         try:
-            status, content = self._exchange(method, path, body, time.monotonic() + timeout_s)
+            status, content = self._exchange(request, time.monotonic() + timeout_s, begun)
         except TimeoutError:
             raise self._error(
                 step, f"no answer within {timeout_s:g} s", "is the process stopped or overloaded?"
@@ -107,22 +126,23 @@ class DaemonClient(Generic[S]):
             return content
         raise self._error(step, _refusal(status, content))
 
-    def _exchange(self, method: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
-        connection = self._unused()
+    def _exchange(self, request: _Request, deadline: float, begun: Connection | None) -> tuple[int, bytes]:
+        """The answer; `begun` is a connection that the request was sent on already."""
+        connection = begun or self._unused()
         if connection is not None:
             try:
-                return self._asked(connection, method, path, body, deadline)
+                return self._asked(connection, None if begun else request, deadline)
             except ConnectionError:
-                if method != "GET":
+                if request[0] != "GET":
                     raise  # it may have been carried out: given again, it might be twice
                 # The daemon that it led to has gone; maybe another is there.
-        return self._asked(self.connect(max(deadline - time.monotonic(), 0.001)), method, path, body, deadline)
+        return self._asked(self.connect(max(deadline - time.monotonic(), 0.001)), request, deadline)
 
-    def _asked(
-        self, connection: Connection, method: str, path: str, body: bytes | None, deadline: float
-    ) -> tuple[int, bytes]:
+    def _asked(self, connection: Connection, request: _Request | None, deadline: float) -> tuple[int, bytes]:
         try:
-            answer = connection.request(method, path, body, deadline)
+            if request is not None:
+                connection.begin(*request)
+            answer = connection.answer(deadline)
         except BaseException:
             connection.close()
             raise

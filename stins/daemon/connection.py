@@ -74,6 +74,7 @@ class Connection:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._received = bytearray()
+        self._unsent = memoryview(b"")
         self._socket = _connected(address, timeout_s)
         # It is waited for here: with a time-out Python waits before it sends, too, and lets other threads run,
         # of which a busy one then goes first: for 0.4 ms where the RunEngine has just triggered.
@@ -92,10 +93,18 @@ class Connection:
         """Whether the daemon has closed it, or is about to, because it has heard nothing on it."""
         return time.monotonic() - self._used > _IDLE_S or _ready(self._socket, select.POLLIN, 0)
 
-    def request(self, method: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
-        """Status and whole body of the answer, by `deadline` (of time.monotonic)."""
+    def begin(self, method: str, path: str, body: bytes | None) -> None:
+        """Sends a request without waiting; what finds no room now is left for `answer`."""
+        address = self._address
+        length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
+        first = f"{method} {address.path}{path} HTTP/1.1\r\n".encode()
+        self._unsent = memoryview(b"".join((first, address.headers, length, b"\r\n", body or b"")))
+        self._send_some()
+
+    def answer(self, deadline: float) -> tuple[int, bytes]:
+        """Status and whole body of the answer to what was begun, by `deadline` (of time.monotonic)."""
         left_s = lambda: deadline - time.monotonic()  # noqa: E731
-        self._send(method, path, body, left_s)
+        self._send_rest(left_s)
         reply = self._head(left_s)
         parts, size = list[bytes](), 0
         for part in self._body(reply, left_s):
@@ -107,7 +116,8 @@ class Connection:
     def stream(self, path: str, silence_s: float) -> tuple[Reply, Iterator[bytes]]:
         """An answer's head, and its body as it comes; `silence_s` is the longest pause in it."""
         patience = lambda: silence_s  # noqa: E731
-        self._send("GET", path, None, patience)
+        self.begin("GET", path, None)
+        self._send_rest(patience)
         reply = self._head(patience)
         return reply, self._body(reply, patience)
 
@@ -120,18 +130,20 @@ class Connection:
         """Closes it. Closing twice does no harm."""
         self._socket.close()
 
-    def _send(self, method: str, path: str, body: bytes | None, left_s: Callable[[], float]) -> None:
-        address = self._address
-        length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
-        first = f"{method} {address.path}{path} HTTP/1.1\r\n".encode()
-        unsent = memoryview(b"".join((first, address.headers, length, b"\r\n", body or b"")))
-        while unsent:
-            try:
-                unsent = unsent[self._socket.send(unsent) :]
-            except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, left_s)
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self._wait(select.POLLOUT, left_s)
+    def _send_some(self) -> int:
+        """Sends what finds room; what is to be waited for before the rest is sent, 0 once there is none."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except ssl.SSLWantReadError:
+            return select.POLLIN
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return select.POLLOUT
+        return 0
+
+    def _send_rest(self, left_s: Callable[[], float]) -> None:
+        while event := self._send_some():
+            self._wait(event, left_s)
 
     def _head(self, left_s: Callable[[], float]) -> Reply:
         """That of the answer; one that only says that the answer will come is passed over."""

@@ -38,7 +38,7 @@ from .awaited import (
     until_settled,
 )
 from .deadlines import Deadlines
-from .goal import Goal, SeriesProblem
+from .goal import Begun, Goal, SeriesProblem
 from .numbers import until_numbers
 from .observer import Observer
 from .pulses import refuse_strays, until_quiet
@@ -187,6 +187,29 @@ class Controller:
             except RemoteError:
                 self._abandon("arming failed")
                 raise
+
+    def begin_trigger(self, first_frame: int) -> Begun | None:
+        """Sends the command of one software trigger and waits for nothing; what it returns is for `confirm`.
+
+        None, and nothing is sent, where it would have to wait: `trigger` is the one to call then.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            series, snapshot = self._series, self.snapshot
+            if series is None or series.trigger_mode != "software" or not until_settled(series.id, 0.0).done(snapshot):
+                return None
+            answer = self._acquirer.begin("/trigger", TriggerRequest(first_frame=first_frame))
+            return answer and Begun(self._point(series, snapshot, first_frame), answer, snapshot)
+        finally:
+            self._lock.release()
+
+    def confirm(self, begun: Begun) -> Goal:
+        """Waits until the acquirer has answered what `begin_trigger` has sent; returns what to wait for."""
+        with self._lock:
+            begun.answer(self.deadlines.command_s)
+            self._next_frame = begun.goal.first + begun.goal.frames
+            return begun.goal
 
     def trigger(self, first_frame: int | None = None, *, pulses_take: int | None = None) -> Goal:
         """Takes the frames of one trigger (software), or starts the series (internal); returns what to wait for.
@@ -351,10 +374,12 @@ class Controller:
         snapshot = self._settled(series)
         if series.trigger_mode == "internal":
             return Goal.whole(series.id, series.frames_expected or 0)
-        account, acquirer = snapshot.series(series.id), snapshot.acquirer
+        return self._point(series, snapshot, self._next_frame if first_frame is None else first_frame)
+
+    def _point(self, series: Series, settled: Snapshot, first: int) -> Goal:
+        account, acquirer = settled.series(series.id), settled.acquirer
         assert account is not None and acquirer is not None  # noqa: S101, PT018  # until_settled says so
         frames = series.frames_per_trigger
-        first = self._next_frame if first_frame is None else first_frame
         return Goal(
             series_id=series.id,
             first=first,

@@ -1,5 +1,6 @@
 """The client's HTTP: one connection for many commands, whatever the other end answers."""
 
+import queue
 import socket
 import threading
 import time
@@ -111,10 +112,15 @@ class Daemon:
     """A real one."""
 
     def __init__(self, port: int = 0) -> None:
-        commands = [Command(path="/set", summary="Set", request=dict[str, int], run=lambda request: Status(**request))]
+        self.said: queue.SimpleQueue[int] = queue.SimpleQueue()
+        commands = [Command(path="/set", summary="Set", request=Status, run=self._set)]
         self.server = ControlServer("test", HttpConfig(port=port), StatusBoard(Status()), commands)
         self.server.start()
         self.port = int(self.server.url.rpartition(":")[2])
+
+    def _set(self, request: Status) -> Status:
+        self.said.put(request.number)
+        return request
 
 
 def test_a_connection_is_used_again_and_one_to_a_daemon_that_has_gone_is_not_missed() -> None:
@@ -129,6 +135,37 @@ def test_a_connection_is_used_again_and_one_to_a_daemon_that_has_gone_is_not_mis
         daemon = Daemon(daemon.port)
         assert client.post("/set", {"number": 3}).number == 3
         assert list(client._idle) != [kept]
+    finally:
+        client.close()
+        daemon.server.stop()
+
+
+def test_a_command_that_is_begun_is_carried_out_before_its_answer_is_asked_for() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        assert client.begin("/set", Status(number=1)) is None
+        client.post("/set", Status(number=2))
+        answer = client.begin("/set", Status(number=3))
+        assert [daemon.said.get(timeout=5) for _ in range(2)] == [2, 3]
+        assert answer is not None
+        assert answer(5).number == 3
+        assert len(client._idle) == 1
+    finally:
+        client.close()
+        daemon.server.stop()
+
+
+def test_a_command_that_was_begun_for_a_daemon_that_has_gone_is_given_to_the_one_that_is_there() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        client.post("/set", Status(number=1))
+        daemon.server.stop()
+        daemon = Daemon(daemon.port)
+        answer = client.begin("/set", Status(number=2))
+        assert answer is not None
+        assert answer(5).number == 2
     finally:
         client.close()
         daemon.server.stop()

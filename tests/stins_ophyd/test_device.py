@@ -23,6 +23,8 @@ from stins_ophyd import (
     TriggerInfo,
     count_series,
 )
+from stins_ophyd.controller.goal import Begun
+from stins_ophyd.staging import Staging
 from tests.stins_ophyd.chain import SHAPE, Chain
 
 PROTOCOLS = [
@@ -193,6 +195,57 @@ def test_a_point_that_was_not_read_is_taken_again(detector: StinsDetector) -> No
     detector.unstage()
     series = detector.controller.snapshot.recorder.series
     assert (series.rows, series.retaken) == (1, 2)
+
+
+def test_a_further_point_is_on_its_way_before_its_thread_has_started(controller: Controller, filename: str) -> None:
+    staging = Staging(controller, lambda: filename)
+    assert staging.begin(0, 1) is None
+    staging.take(0, 1, _ignored)
+    assert staging.begin(1, 2) is None  # armed for another number of frames: take says so
+    begun = staging.begin(1, 1)
+    assert begun is not None
+    staging.take(1, 1, _ignored, begun)
+    staging.end(aborted=False)
+    assert staging.account is not None
+    assert (staging.account.state, staging.account.rows) == (SeriesState.COMPLETE, 2)
+
+
+class _Noting(Controller):
+    """One that knows from which thread, and with what success, triggers were begun."""
+
+    begun: list[tuple[str, bool]]
+
+    def begin_trigger(self, first_frame: int) -> Begun | None:
+        begun = super().begin_trigger(first_frame)
+        self.begun.append((threading.current_thread().name, begun is not None))
+        return begun
+
+
+def test_the_plans_own_thread_triggers_all_points_but_the_first(chain: Chain, controller: Controller) -> None:
+    noting = _Noting(chain.acquirer.ready.control, chain.recorder.ready.control, deadlines=controller.deadlines)
+    noting.begun = []
+    detector = StinsDetector(name="det", controller=noting)
+    detector.stage()
+    for point in range(3):
+        detector.trigger().wait(10)
+        list(detector.collect_asset_docs(point + 1))
+    detector.unstage()
+    detector.destroy()
+    assert noting.begun == [(threading.current_thread().name, True)] * 2
+
+
+def test_a_point_that_was_begun_says_who_ended_its_series(controller: Controller, filename: str) -> None:
+    staging = Staging(controller, lambda: filename)
+    staging.take(0, 1, _ignored)
+    begun = staging.begin(1, 1)
+    assert begun is not None
+    staging.end(aborted=True, why="enough")
+    with pytest.raises(StinsError, match=r"the series was ended \(enough\)"):
+        staging.take(1, 1, _ignored, begun)
+
+
+def _ignored(_: int) -> None:
+    """Nobody looks at this progress."""
 
 
 def test_a_status_is_finished_once_and_no_more(detector: StinsDetector) -> None:

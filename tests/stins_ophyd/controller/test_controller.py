@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from stins import StinsError
+from stins import RemoteError, StinsError
 from stins.control import SeriesState
 from stins_ophyd import CombinedState, Controller, ControllerError, Deadlines, Snapshot
 from tests.stins_ophyd.chain import Chain
@@ -34,6 +34,34 @@ def test_a_point_is_taken_again_on_request(controller: Controller, filename: str
     again = controller.wait_for(controller.trigger(first_frame=2))
     assert (again.rows, again.retaken, again.received) == (4, 2, 6)
     assert controller.disarm().state is SeriesState.COMPLETE
+
+
+def test_a_trigger_that_is_begun_takes_its_frames_before_anybody_asks_for_the_answer(
+    controller: Controller, filename: str
+) -> None:
+    controller.arm(filename, trigger_mode="software", triggers=None)
+    begun = controller.begin_trigger(0)
+    assert begun is not None
+    there = threading.Event()
+    forget = controller.subscribe(lambda now: there.set() if begun.goal.done(now) else None)
+    assert there.wait(10)
+    forget()
+    assert controller.wait_for(controller.confirm(begun)).rows == 1
+    assert controller.wait_for(controller.trigger()).rows == 2
+
+
+def test_a_trigger_is_not_begun_where_it_would_have_to_wait(controller: Controller, filename: str) -> None:
+    assert controller.begin_trigger(0) is None  # nothing is armed: trigger says so
+    controller.configure({"exposure_s": 0.1, "period_s": 0.1})
+    controller.arm(filename, trigger_mode="software", triggers=None)
+    goal = controller.trigger()
+    assert controller.begin_trigger(1) is None
+    controller.wait_for(goal)
+    refused = controller.begin_trigger(-1)
+    assert refused is not None
+    with pytest.raises(RemoteError, match="first_frame: got -1, expected 0 to 1"):
+        controller.confirm(refused)
+    assert controller.wait_for(controller.trigger()).rows == 2
 
 
 def test_an_internal_series_ends_by_itself(controller: Controller, filename: str) -> None:
