@@ -12,7 +12,8 @@ from stins.control import PrepareRequest, Preview, RecorderState, SeriesStatus
 
 __all__ = ["Answer", "Begin", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
 
-_RECEIVE_BYTES = 1 << 20
+#: Python makes room for so many before it reads; for a mebibyte it asks the system each time, which takes 50 us.
+_RECEIVE_BYTES = 1 << 16
 OrderKind: TypeAlias = Literal["prepare", "stop", "reset", "exit"]
 
 
