@@ -12,8 +12,8 @@ from stins.control import NumbersRequest, Preview, SeriesState, SeriesStatus
 
 from .controller import Controller, ControllerError, FramesLostError, Goal, Snapshot
 from .controller.errors import InterruptedWaitError
-from .controller.goal import Begun
 from .controller.numbers import numbered_rows
+from .controller.triggering import Begun
 from .trigger_info import DetectorTrigger, TriggerInfo
 
 __all__ = ["Staging", "Step", "Taken"]

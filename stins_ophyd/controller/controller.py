@@ -2,59 +2,42 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from stins import Part, part_bytes
 from stins.control import (
     AcquirerStatus,
     ArmRequest,
-    FrameDescription,
     NumbersRequest,
-    PrepareRequest,
     Preview,
     PulseRequest,
-    RecorderStatus,
     SeriesStatus,
     TriggerMode,
     TriggerRequest,
 )
-from stins.daemon.client import DaemonClient
 from stins.errors import RemoteError
 
-from .awaited import (
-    is_armed,
-    until_closed,
-    until_ended,
-    until_free,
-    until_heard,
-    until_idle,
-    until_open,
-    until_preview,
-    until_recorded,
-    until_settled,
-)
+from .arming import arm
+from .awaited import is_armed, until_free, until_heard, until_idle, until_preview, until_recorded, until_settled
 from .deadlines import Deadlines
-from .goal import Begun, Goal, SeriesProblem
+from .ending import abandon, await_the_end, end, insist
+from .goal import Goal
 from .numbers import until_numbers
-from .observer import Observer
-from .pulses import refuse_strays, until_quiet
+from .peers import Peers
 from .rate import Rate
-from .recorder_group import RecorderGroup
 from .remedies import Cause, Debt
 from .series import Series
-from .snapshot import Role, Snapshot
+from .snapshot import Snapshot
 from .states import CombinedState
 from .summary import Summary, summarize
+from .triggering import Begun, growth, next_goal, next_point, next_share
 
 __all__ = ["Controller"]
 
 log = logging.getLogger(__name__)
 
-_AGAIN_S = 0.25
 #: What an acquirer pushes may be so much older than the frames that it tells of.
 _NEWS_S = 1.0
 
@@ -78,9 +61,9 @@ class Controller:
         recorder_token: str | None = None,
     ) -> None:
         self.deadlines = deadlines or Deadlines()
-        self._acquirer = DaemonClient("acquirer", acquirer_url, AcquirerStatus, acquirer_token)
-        self._recorder = _recorder_client(recorder_url, recorder_token, self.deadlines.away_s)
-        self._observer = Observer(self._acquirer, self._recorder, self.deadlines)
+        self._peers = Peers.at(acquirer_url, recorder_url, self.deadlines, (acquirer_token, recorder_token))
+        self._acquirer, self._recorder = self._peers.acquirer, self._peers.recorder
+        self._observer = self._peers.observer
         self._lock = threading.RLock()  # one command at a time
         self._series: Series | None = None
         self._next_frame = 0
@@ -136,9 +119,7 @@ class Controller:
         """Stops watching; a series that is armed is aborted. Closing twice does no harm."""
         if self._series is not None:
             self._abandon("the controller was closed")
-        self._observer.close()
-        self._acquirer.close()
-        self._recorder.close()
+        self._peers.close()
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -183,7 +164,7 @@ class Controller:
             snapshot = self._make_free()
             self._follow(Series.of(request, snapshot))
             try:
-                return self._arm(request, snapshot, numbers)
+                return arm(self._peers, request, snapshot, numbers)
             except RemoteError:
                 self._abandon("arming failed")
                 raise
@@ -200,7 +181,7 @@ class Controller:
             if series is None or series.trigger_mode != "software" or not until_settled(series.id, 0.0).done(snapshot):
                 return None
             answer = self._acquirer.begin("/trigger", TriggerRequest(first_frame=first_frame))
-            return answer and Begun(self._point(series, snapshot, first_frame), answer, snapshot)
+            return answer and Begun(next_point(series, snapshot, first_frame), answer, snapshot)
         finally:
             self._lock.release()
 
@@ -221,10 +202,11 @@ class Controller:
         """
         with self._lock:
             series = self._armed("trigger")
+            first = self._next_frame if first_frame is None else first_frame
             if pulses_take is None or series.trigger_mode != "external":
-                goal = self._goal(series, first_frame)
+                goal = next_goal(self._peers, series, first)
             else:
-                goal = self._share(series, pulses_take)
+                goal = next_share(self._peers, series, self._next_frame, pulses_take)
             if series.trigger_mode != "external":
                 request = TriggerRequest(first_frame=first_frame)
                 self._acquirer.post("/trigger", request, timeout_s=self.deadlines.command_s)
@@ -244,10 +226,10 @@ class Controller:
         the whole; what is limited is how long nothing comes. `silence_s` is that limit while frames are still to be
         taken, but at least a second more than twice the time between two frames; None: the deadlines decide.
         """
-        least_s = _NEWS_S + self._stall_s() - self.deadlines.stall_s
-        limit_s = None if silence_s is None else max(silence_s, least_s)
-        awaited = until_recorded(goal, self._stall_s(), self.deadlines.pulse_s, limit_s)
-        forget = self.subscribe(_growth(goal, progress)) if progress else lambda: None
+        stall_s = self._peers.stall_s
+        limit_s = None if silence_s is None else max(silence_s, _NEWS_S + stall_s - self.deadlines.stall_s)
+        awaited = until_recorded(goal, stall_s, self.deadlines.pulse_s, limit_s)
+        forget = self.subscribe(growth(goal, progress)) if progress else lambda: None
         try:
             snapshot = self._observer.wait(awaited)
         finally:
@@ -280,7 +262,7 @@ class Controller:
         self._observer.interrupt("reset on request")
         with self._lock:
             self._acquirer.post("/reset", timeout_s=self.deadlines.close_s)
-            self._insist(lambda: self._recorder.post("/reset", timeout_s=self.deadlines.close_s))
+            insist(self._peers, lambda: self._recorder.post("/reset", timeout_s=self.deadlines.close_s))
             self._follow(None)
             return self._observer.wait(until_idle("reset", self.deadlines.close_s, despite_fault=True))
 
@@ -333,187 +315,29 @@ class Controller:
         log.info("acquirer %r: armed once it is done: %s", snapshot.acquirer.name, snapshot.acquirer.busy)
         return self._observer.wait(until_free("arm", self.deadlines.busy_s))
 
-    def _arm(self, request: ArmRequest, snapshot: Snapshot, numbers: NumbersRequest | None) -> SeriesStatus:
-        deadline = self.deadlines
-        frame = snapshot.acquirer.frame if snapshot.acquirer else None
-        prepare = PrepareRequest(
-            series_id=request.series_id,
-            filename=request.filename,
-            frames_expected=request.frames_expected,
-            frame_bytes=_frame_bytes(frame),
-            numbers=numbers if request.filename else None,
-        )
-        self._recorder.post("/prepare", prepare, timeout_s=deadline.command_s)
-        self._acquirer.post("/arm", request, timeout_s=deadline.arm_s)
-        opened = self._observer.wait(until_open(request.series_id, deadline.arm_s))
-        account = opened.series(request.series_id)
-        assert account is not None  # noqa: S101  # until_open says so
-        if prepare.numbers is not None and account.numbers_state == "none":
-            raise self._observer.error(
-                "arm", Debt("recorder", "it computes no numbers of these frames", Cause.NO_NUMBERS)
-            )
-        return account
-
     def _armed(self, step: str) -> Series:
         if self._series is None:
             raise self._observer.error(step, Debt("acquirer", "no series is armed", Cause.NOT_ARMED))
         return self._series
 
-    # -- triggering -----------------------------------------------------------------------------
-
-    def _settled(self, series: Series) -> Snapshot:
-        return self._observer.wait(until_settled(series.id, self._stall_s()))
-
-    def _stall_s(self) -> float:
-        acquirer = self.snapshot.acquirer
-        return self.deadlines.stall_of(acquirer.interval_s if acquirer else 0.0)
-
-    def _goal(self, series: Series, first_frame: int | None) -> Goal:
-        if series.trigger_mode == "external":  # a cable may have triggered already: there is nothing to wait for first
-            return Goal.whole(series.id, series.frames_expected or 0, cable=True)
-        snapshot = self._settled(series)
-        if series.trigger_mode == "internal":
-            return Goal.whole(series.id, series.frames_expected or 0)
-        return self._point(series, snapshot, self._next_frame if first_frame is None else first_frame)
-
-    def _point(self, series: Series, settled: Snapshot, first: int) -> Goal:
-        account, acquirer = settled.series(series.id), settled.acquirer
-        assert account is not None and acquirer is not None  # noqa: S101, PT018  # until_settled says so
-        frames = series.frames_per_trigger
-        return Goal(
-            series_id=series.id,
-            first=first,
-            frames=frames,
-            sent=acquirer.frames_sent + frames,
-            received=account.received + frames,
-            # A series with a number of triggers ends by itself with the last of them.
-            closes=first + frames == series.frames_expected,
-        )
-
-    def _share(self, series: Series, frames: int) -> Goal:
-        first = self._next_frame
-        self._observer.wait(until_quiet(self.read_acquirer(), first))
-        try:
-            # What is pushed may be a little older.
-            refuse_strays(self.read_acquirer(), first)
-        except SeriesProblem as problem:
-            raise self._observer.error("kickoff", problem.debt) from None
-        end = first + frames
-        return Goal(
-            series_id=series.id,
-            first=first,
-            frames=frames,
-            sent=end,
-            received=end,
-            closes=end == series.frames_expected,
-            cable=True,
-        )
-
     # -- ending ---------------------------------------------------------------------------------
 
     def _end(self, series: Series, step: str) -> SeriesStatus | None:
-        """Tells the acquirer, else the recorder, and waits until the file is closed."""
-        problem = self._tell_the_acquirer(series, step)
-        if problem is not None:
-            # The series-end will not come: the recorder has to close the file without it.
-            try:
-                self._recorder.post("/stop", step="stop", timeout_s=self.deadlines.command_s)
-            except RemoteError as error:
-                log.warning("%s", error)
-                raise problem from error
-        closed = self._observer.wait(
-            until_closed(step, series.id, self.deadlines.close_s, heed_acquirer=problem is None)
-        )
+        """Ends it and waits until its file is closed; raises what kept the acquirer from being told."""
+        closed, problem = end(self._peers, series, step)
         self._follow(None)
         if problem is not None:
             raise problem
         return closed.series(series.id)
 
-    def _tell_the_acquirer(self, series: Series, step: str) -> RemoteError | None:
-        """Tells it to end the series; why it cannot."""
-        try:
-            told = self._acquirer.post(f"/{step}", step=step, timeout_s=self._ending_s("acquirer"))
-        except RemoteError as error:
-            return error
-        if told.boot_id != series.acquirer_boot:  # it says yes, and knows nothing of the series
-            return self._observer.error(step, Debt("acquirer", f"restarted in the middle of {series.id}", Cause.ENDED))
-        return None
-
-    def _insist(self, command: Callable[[], object]) -> None:
-        """Gives a command again while it is refused: a recorder that starts its writer again refuses for a moment."""
-        deadline = time.monotonic() + self.deadlines.command_s
-        while True:
-            try:
-                command()
-                return
-            except RemoteError:
-                if time.monotonic() > deadline:
-                    raise
-            self._observer.rest(_AGAIN_S)
-
-    def _ending_s(self, role: Role) -> float:
-        """A process that has fallen silent is still told to end (it may come to itself), but hardly waited for."""
-        return self.deadlines.offline_s if getattr(self.snapshot, role) is None else self.deadlines.close_s
-
     def _abandon(self, why: str) -> None:
         """Ends what is armed as well as that can be done; never raises, so that the first error is the one seen."""
-        acquirer = self.snapshot.acquirer
-        whose = f"detector {acquirer.name!r}" if acquirer else f"the detector at {self._acquirer.url}"
-        log.warning("%s: series %s is abandoned: %s", whose, self._last_id, why)
-        steps: list[tuple[Role, DaemonClient[Any] | RecorderGroup, str]] = [
-            ("acquirer", self._acquirer, "/abort"),
-            ("recorder", self._recorder, "/stop"),
-        ]
-        replies: list[Any] = []
-        for role, client, path in steps:
-            try:
-                replies.append(
-                    client.post(path, step="abort", timeout_s=min(self._ending_s(role), self.deadlines.command_s))
-                )
-            except RemoteError as error:
-                log.warning("%s", error)
+        comes = abandon(self._peers, self._last_id, why)
         self._follow(None)
-        if self._last_id and len(replies) == len(steps) and replies[0].series_id == self._last_id:
-            self._await_the_end(self._last_id)
-
-    def _await_the_end(self, series_id: str) -> None:
-        """The acquirer had sent the series-start; it and the series-end may still be on their way to the recorder."""
-        try:
-            self._observer.wait(until_ended(series_id, self.deadlines.command_s))
-        except RemoteError as error:
-            log.warning("%s", error)
+        if comes and self._last_id:
+            await_the_end(self._peers, self._last_id)
 
     def _follow(self, series: Series | None) -> None:
         self._series, self._next_frame = series, 0
         self._last_id = series.id if series else self._last_id
         self._observer.follow(series)
-
-
-def _recorder_client(
-    url: str | Sequence[str], token: str | None, away_s: float
-) -> DaemonClient[RecorderStatus] | RecorderGroup:
-    urls = [url] if isinstance(url, str) else list(url)
-    if len(urls) > 1:
-        return RecorderGroup(urls, token, away_s)
-    return DaemonClient("recorder", urls[0], RecorderStatus, token)
-
-
-def _frame_bytes(frame: FrameDescription | None) -> int | None:
-    """Room that a frame takes in the file, where that is known: compressed ones differ, and take less."""
-    if frame is None or frame.compression != "none":
-        return None
-    return (1 + len(frame.channels)) * part_bytes(Part(name="image", shape=frame.shape, dtype=frame.dtype))
-
-
-def _growth(goal: Goal, progress: Callable[[int], None]) -> Callable[[Snapshot], None]:
-    """A listener that reports each growth of the frames done."""
-    last = -1
-
-    def listener(snapshot: Snapshot) -> None:
-        nonlocal last
-        done = goal.done(snapshot)
-        if done > last:
-            last = done
-            progress(done)
-
-    return listener

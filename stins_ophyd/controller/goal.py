@@ -1,16 +1,14 @@
 """What must have happened for a trigger, or a whole series, to count as done. No I/O."""
 
-from collections.abc import Callable
-
 import msgspec
 
 from stins import StinsError
-from stins.control import AcquirerState, AcquirerStatus, RecorderState, SeriesState, SeriesStatus
+from stins.control import AcquirerState, RecorderState, SeriesState, SeriesStatus
 
 from .remedies import Cause, Debt
 from .snapshot import Role, Snapshot
 
-__all__ = ["Begun", "Goal", "SeriesProblem"]
+__all__ = ["Goal", "SeriesProblem"]
 
 
 class SeriesProblem(StinsError):  # noqa: N818  # not an error of its own: it becomes one when step and endpoint are known
@@ -139,14 +137,6 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         if series.rows + series.discarded != self.first + self.frames:
             expected = self.first + self.frames - series.discarded
             raise SeriesProblem("recorder", f"the file has {series.rows} rows", Cause.ENDED, str(expected))
-
-
-class Begun(msgspec.Struct, frozen=True):
-    """A trigger on its way to the acquirer: its goal, what waits so many seconds for the answer, and what was known."""
-
-    goal: Goal
-    answer: Callable[[float], AcquirerStatus]
-    before: Snapshot
 
 
 def _missing(series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> str:

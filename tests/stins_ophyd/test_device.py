@@ -23,7 +23,7 @@ from stins_ophyd import (
     TriggerInfo,
     count_series,
 )
-from stins_ophyd.controller.goal import Begun
+from stins_ophyd.controller.triggering import Begun
 from stins_ophyd.staging import Staging
 from tests.stins_ophyd.chain import SHAPE, Chain
 
