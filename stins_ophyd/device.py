@@ -1,12 +1,8 @@
 """The detector as an ophyd device: a thin face of the controller."""
 
-import asyncio
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from reprlib import repr as short
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -15,28 +11,29 @@ from ophyd import Device, Kind
 from stins import StinsError
 from stins.control import FrameDescription, NumbersRequest
 
+from .at_prompt import AtPrompt
+from .configuration import Configuration
 from .controller import Controller, deadlines_of
 from .documents import image_keys
+from .frame_source import FrameSource
 from .naming import named
 from .numbers import FrameNumbers
 from .paths import PathProvider, path_provider_of, relative_name
-from .reported import Reported
+from .preparing import Preparation
 from .settings import CountSignal, OwnSignal, SettingSignal
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .streams import StreamDocuments, StreamKey
-from .trigger_info import DetectorTrigger, TriggerInfo
+from .trigger_info import DetectorTrigger
 from .triggering import Triggering
+from .unstaging import end_staging
 
 __all__ = ["StinsDetector"]
 
 log = logging.getLogger(__name__)
 
-#: Bluesky's, in which plans run.
-_ENGINES_THREAD = "bluesky-run-engine"
 
-
-class StinsDetector(Device):
+class StinsDetector(AtPrompt, Device):
     """One acquirer and its recorder, or several that share each series, as a detector for the RunEngine.
 
     `numbers` are what the recorder computes of each frame beside the recording: further streams in the file, and values
@@ -94,13 +91,13 @@ class StinsDetector(Device):
         self._staging: Staging | None = None
         self._stream = StreamDocuments()
         self._published = 0
-        self._seen: FrameDescription | None = None
         self._flight_described = False
-        self._summed: dict[str, Any] = {}
         self._paused = False
         self._refusal = ""
         self._recorded = True
-        self._reported = Reported(self, self.controller)
+        self._source = FrameSource(self.name, self.controller)
+        self._configuration = Configuration(self, self.controller)
+        self._preparation = Preparation(self.name, self._configuration, self.triggering)
 
     @property
     def image_key(self) -> str:
@@ -130,7 +127,7 @@ class StinsDetector(Device):
         if self._staging is None:
             with named(self.name, "stage"):
                 self.controller.make_ready()
-                self._reported.ask()
+                self._configuration.ask()
         staged: list[object] = super().stage()
         try:
             self._begin()
@@ -142,7 +139,7 @@ class StinsDetector(Device):
     def _begin(self) -> None:
         # Asked now, a name that cannot be fails before a run is open; some are only known in the run.
         name = None if getattr(self.path_provider, "per_run", False) else self._name_file("stage")
-        if (acquirer := self._reported.acquirer) is not None and acquirer.frame is not None:
+        if (acquirer := self._configuration.acquirer) is not None and acquirer.frame is not None:
             self.numbers.of(acquirer.frame)
         # As it is now: what is put back while the series is being armed gives it no file.
         recorded = self._recorded = bool(self.recorded.get())
@@ -165,39 +162,14 @@ class StinsDetector(Device):
         self._worker.abandon()
         try:
             if staging is not None:
-                self._end(staging)
+                end_staging(self.name, staging, self._worker, paused=self._paused)
         finally:
             # After the series has ended: the settings that are put back here can't be changed while armed.
             unstaged: list[object] = super().unstage()
             # Whatever ended the plan that did not want a file: the next one would be a success without one.
             self.recorded.put(True)
-            self._put_back()
+            self._configuration.put_back()
         return unstaged
-
-    def _end(self, staging: Staging) -> None:
-        """What is in the way is raised, unless the series has failed before: that is the first cause, and seen last."""
-        failed = staging.step is Step.ENDED
-        try:
-            with named(self.name, "unstage"):
-                staging.end(aborted=self._paused or self._worker.busy, why="unstaged while it was under way")
-                self._worker.join()
-            if not _in_a_loop():
-                # No RunEngine cleans up here, so somebody may wait for that Status at a prompt.
-                self._worker.settle()
-        except StinsError as error:
-            if not failed:
-                raise
-            log.warning("%s", error)
-
-    def _put_back(self) -> None:
-        """Exposures are summed for one series; the next plan would not know why its frames have so many counts."""
-        summed, self._summed = self._summed, {}
-        now = self._reported.acquirer.settings if self._reported.acquirer else {}
-        if changes := {name: value for name, value in summed.items() if now.get(name) != value}:
-            try:
-                self.apply(changes)
-            except StinsError as error:
-                log.warning("settings could not be put back: %s", error)
 
     def stop(self, success: bool = False) -> None:
         """Ends the series, and whatever waits for it; the file is closed."""
@@ -235,7 +207,7 @@ class StinsDetector(Device):
             # Asked again: what was prepared may have been under way.
             taken = staging.take(event, self._frames_per_point(), lambda done: status().progress(done), begun)
             preview = taken.preview
-            self._reported.ask_if_changed()
+            self._configuration.ask_if_changed()
             self.total.put(preview.total if preview else math.nan)
             self.maximum.put(preview.maximum if preview else math.nan)
             self.numbers.show(taken.numbers)
@@ -264,21 +236,17 @@ class StinsDetector(Device):
         as well as a kickoff. What this detector cannot do is refused by name.
         """
         staging = self._required("prepare")
-        info = self._asked(value)
+        info = self._preparation.asked(value, self.events_to_kickoff.get())
         self._frame()
         if not staging.is_prepared(info):
             staging.check("prepare", Step.STAGED)
-        changes = self._settings_for(info)
+        changes = self._preparation.settings_for(info)
         status = ProgressStatus(self, target=1, what="prepare")
 
         def work() -> None:
             if staging.is_prepared(info):
                 return
-            if changes:
-                self._summed = self.triggering.summed(self._reported.acquirer) if self._reported.acquirer else {}
-                self.apply(changes)
-            staging.prepare(info)
-            self._reported.ask_if_changed()
+            self._preparation.prepare(staging, info, changes)
             self._show(info.trigger.value)
 
         self._worker.run(status, work)
@@ -289,7 +257,7 @@ class StinsDetector(Device):
         staging = self._required("kickoff")
         if not self._worker.busy:  # else it is looked at once that is over
             staging.check("kickoff", Step.PREPARED)
-        self._check_events_to_kickoff(staging)
+        self._preparation.check_kickoff(staging, self.events_to_kickoff)
         status = ProgressStatus(self, target=1, what="kickoff")
         self._worker.run(status, staging.start)
         return status
@@ -353,11 +321,9 @@ class StinsDetector(Device):
         # Of a series of one event only the way it is described says which of the two it will be.
         if staging is not None and (staging.flown or (self._flight_described and staging.step is Step.PREPARED)):
             return {"fields": []}
-        numbers = self.numbers.fields
         # The same twice would only widen the table.
         doubled = {f"{self.name}_sum": self.total.name, f"{self.name}_max": self.maximum.name}
-        left_out = {doubled[name] for name in numbers if name in doubled}
-        return {**hints, "fields": [name for name in (*hints.get("fields", []), *numbers) if name not in left_out]}
+        return {**hints, "fields": self.numbers.fields_beside(hints.get("fields", []), doubled)}
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -367,66 +333,32 @@ class StinsDetector(Device):
         Raises:
             StinsError: it refuses one, or does not answer; the text names detector, settings and values.
         """
-        asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
-        with named(self.name, f"set {asked}"):
-            status = self.controller.configure(changes)
-        self._reported.hear(status)
+        self._configuration.apply(changes)
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Sets signals by attribute, and any setting of the acquirer by name; returns what was and what is."""
-        # What is the device's own can be set also while the acquirer is away.
-        known: Mapping[str, Any] = {}
-        if not d or not all(self._is_own(name) for name in d):
-            with named(self.name, "read what is set"):
-                known = self._reported.ask().settings
+        settings = self._configuration.settings_among(d)
         old = self.read_configuration()
-        settings = {name: value for name, value in d.items() if name in known}
         if settings:
             self.apply(settings)
         super().configure({name: value for name, value in d.items() if name not in settings})
         return old, self.read_configuration()
 
-    def _is_own(self, name: str) -> bool:
-        signal = getattr(self, name) if name in self.component_names else None
-        return isinstance(signal, OwnSignal) and not isinstance(signal, SettingSignal)
-
     def read_configuration(self) -> dict[str, Any]:
         """The signals, and whatever else the acquirer has set."""
         own: dict[str, Any] = super().read_configuration()
-        return own | self._reported.read()
+        return own | self._configuration.read()
 
     def describe_configuration(self) -> dict[str, Any]:
         """What `read_configuration` reads, with units."""
         own: dict[str, Any] = super().describe_configuration()
-        return own | self._reported.describe(self._source())
+        return own | self._configuration.describe(self._source.name)
 
     def destroy(self) -> None:
         """Lets the controller go."""
         self._worker.settle()
         self.controller.close()
         super().destroy()
-
-    # -- at the prompt --------------------------------------------------------------------------
-
-    def __str__(self) -> str:
-        """Its name and state, and what became of its last series: frames, rate, file. It asks nobody."""
-        return self.controller.summary.line(self.name)
-
-    def __repr__(self) -> str:
-        """The same; in a plan what ophyd says, for bluesky puts that into start documents, which stay."""
-        if threading.current_thread().name == _ENGINES_THREAD:
-            own: str = super().__repr__()
-            return own
-        return f"<{type(self).__name__} {self}>"
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What IPython shows; a line, where it stands in a list."""
-        summary, nested = self.controller.summary, cycle or len(printer.stack) > 1
-        printer.text(summary.line(self.name) if nested else summary.text(self.name))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return self.controller.summary.html(self.name)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -438,28 +370,6 @@ class StinsDetector(Device):
                 f"{self.name}: {what}: not staged; stage it first (bluesky's plans do, but not its fly: use fly_series)"
             )
         return self._staging
-
-    def _asked(self, value: object) -> TriggerInfo:
-        """What `prepare` was asked for, with the events of each kickoff where only the signal says them."""
-        info = TriggerInfo.of(value)
-        each = self.events_to_kickoff.get()
-        return replace(info, events_per_kickoff=each) if each and not info.events_per_kickoff else info
-
-    def _settings_for(self, info: TriggerInfo) -> dict[str, Any]:
-        acquirer = self._reported.acquirer
-        assert acquirer is not None  # noqa: S101  # staging has asked it
-        try:
-            return self.triggering.settings_for(info, acquirer)
-        except StinsError as error:
-            raise StinsError(f"{self.name}: prepare: {error}") from None
-
-    def _check_events_to_kickoff(self, staging: Staging) -> None:
-        asked, armed = self.events_to_kickoff.get(), staging.events_per_kickoff
-        if asked and armed and asked != armed:
-            raise StinsError(
-                f"{self.events_to_kickoff.name}: got {asked}, expected {armed} as prepared; set it before prepare: a "
-                "detector is armed for frames of one number in each kickoff"
-            )
 
     def _name_file(self, step: str) -> str:
         recorder = self.controller.snapshot.recorder
@@ -487,37 +397,9 @@ class StinsDetector(Device):
             return []
         flown = staging is not None and staging.flown
         frames = staging.frames_per_event if staging is not None and flown else self._frames_per_point()
-        source, frame = self._source(), self._frame()
+        source, frame = self._source.name, self._frame()
         return [*image_keys(self.name, source, frame, frames), *self.numbers.keys(source, frame, frames)]
 
     def _frame(self) -> FrameDescription:
-        if self.controller.snapshot.acquirer is None:
-            if self._seen is not None and self._staging is not None and self._staging.account is not None:
-                # In the middle of a series. That nobody is there, its next step says: at once, and ends it.
-                return self._seen
-            with named(self.name, "describe its frames"):
-                self.controller.connect()
-        acquirer = self.controller.snapshot.acquirer
-        if acquirer is not None and acquirer.frame is None:
-            # A detector that was not there when its acquirer started is looked for again; what is in the way is raised.
-            acquirer = self.controller.configure({})
-        if acquirer is None or acquirer.frame is None:
-            raise StinsError(
-                f"{self.name}: the acquirer does not say what its frames look like; a source of numbers without "
-                "images has no events here, its controller records it: controller.arm, .trigger, .wait_for"
-            )
-        self._seen = acquirer.frame
-        return acquirer.frame
-
-    def _source(self) -> str:
-        acquirer = self.controller.snapshot.acquirer
-        return f"stins:{acquirer.name}" if acquirer else "stins:"
-
-
-def _in_a_loop() -> bool:
-    """Whether the caller is an event loop's, as the RunEngine is."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        staging = self._staging
+        return self._source.frame(midway=staging is not None and staging.account is not None)

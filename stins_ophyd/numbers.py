@@ -133,6 +133,11 @@ class FrameNumbers:
         """What tables and plots show."""
         return [signal.name for signal in self.signals.values()]
 
+    def fields_beside(self, own: Sequence[str], doubled: Mapping[str, str]) -> list[str]:
+        """The same behind those of the device's `own` that no number doubles."""
+        left_out = {doubled[name] for name in self.fields if name in doubled}
+        return [name for name in (*own, *self.fields) if name not in left_out]
+
     @property
     def text(self) -> str:
         """What was asked for, as the file says it."""

@@ -60,8 +60,8 @@ class Controller:
         acquirer_token: str | None = None,
         recorder_token: str | None = None,
     ) -> None:
-        self.deadlines = deadlines or Deadlines()
-        self._peers = Peers.at(acquirer_url, recorder_url, self.deadlines, (acquirer_token, recorder_token))
+        tokens = (acquirer_token, recorder_token)
+        self._peers = Peers.at(acquirer_url, recorder_url, deadlines or Deadlines(), tokens)
         self._acquirer, self._recorder = self._peers.acquirer, self._peers.recorder
         self._observer = self._peers.observer
         self._lock = threading.RLock()  # one command at a time
@@ -86,6 +86,15 @@ class Controller:
     def snapshot(self) -> Snapshot:
         """What is known now."""
         return self._observer.snapshot
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """How long the processes may take."""
+        return self._peers.deadlines
+
+    @deadlines.setter
+    def deadlines(self, deadlines: Deadlines) -> None:
+        self._peers.deadlines = deadlines
 
     @property
     def series(self) -> Series | None:

@@ -15,9 +15,9 @@ from .snapshot import Role, Snapshot
 __all__ = ["Peers"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Peers:
-    """Their clients, the one who hears both, and how long each may take."""
+    """Their clients, the one who hears both, and how long each may take, which may be set anew."""
 
     acquirer: DaemonClient[AcquirerStatus]
     recorder: DaemonClient[RecorderStatus] | RecorderGroup

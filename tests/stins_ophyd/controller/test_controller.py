@@ -54,8 +54,12 @@ def test_a_trigger_is_not_begun_where_it_would_have_to_wait(controller: Controll
     assert controller.begin_trigger(0) is None  # nothing is armed: trigger says so
     controller.configure({"exposure_s": 0.1, "period_s": 0.1})
     controller.arm(filename, trigger_mode="software", triggers=None)
+    acquiring = threading.Event()
+    forget = controller.subscribe(lambda now: acquiring.set() if now.state is CombinedState.ACQUIRING else None)
     goal = controller.trigger()
+    assert acquiring.wait(10)
     assert controller.begin_trigger(1) is None
+    forget()
     controller.wait_for(goal)
     refused = controller.begin_trigger(-1)
     assert refused is not None
