@@ -379,9 +379,7 @@ class StinsDetector(AtPrompt, Device):
             raise StinsError(f"{self.name}: {step}: {error}") from None
 
     def _new_worker(self) -> Worker:
-        deadlines = self.controller.deadlines
-        # Once its series is closed, one command more may be under way.
-        return Worker(f"{self.name}-worker", deadlines.close_s + deadlines.command_s)
+        return Worker(f"{self.name}-worker", self.controller.deadlines.over_s)
 
     def _show(self, trigger_mode: str) -> None:
         if self.trigger_mode.get() != trigger_mode:

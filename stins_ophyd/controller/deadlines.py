@@ -38,6 +38,11 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
         """How long no frame may come from a detector whose frames are so far apart, in seconds."""
         return self.stall_s + 2 * interval_s
 
+    @property
+    def over_s(self) -> float:
+        """How long all may take until nothing is under way: once its series is closed, one command more may be."""
+        return self.close_s + self.command_s
+
 
 #: By the acquirer's backend, where the usual ones don't do. A DCU may take two minutes to arm, and seconds for each of
 #: several keys that depend on another; what is too long is said by the acquirer, whose own deadlines are shorter.
