@@ -131,7 +131,7 @@ class Connection:
         self._socket.close()
 
     def _send_some(self) -> int:
-        """Sends what finds room; what is to be waited for before the rest is sent, 0 once there is none."""
+        """Sends what finds room; the event that the rest waits for, 0 where there is none."""
         try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
