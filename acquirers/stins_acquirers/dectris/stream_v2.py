@@ -22,6 +22,9 @@ from .times import NS_A_SECOND, TIMES, nanoseconds
 
 __all__ = ["StreamV2"]
 
+#: So often in a series a new mould is made: its numbers become longer as they grow, each three times at most.
+_MOULDS = 64
+
 
 class StreamV2:
     """Reads message by message, and keeps what the images of a series have in common.
@@ -34,6 +37,7 @@ class StreamV2:
         self.config: Mapping[str, Any] = config or {}
         self._mould: Mould | None = None
         self._moulded: Identity | None = None
+        self._moulds_left = 0
 
     def read(self, parts: Sequence[Payload]) -> Incoming:
         """The message as one of our values; raises `BackendError` that names the key and the value."""
@@ -50,10 +54,17 @@ class StreamV2:
             incoming = self._incoming(message)
         except KeyError as error:
             raise BackendError(f"stream v2: {message.get('type', 'message')}: no key {error}") from None
-        if isinstance(incoming.value, Frame) and incoming.series != self._moulded:
-            # Tried once in a series: images of several channels have none.
-            self._mould, self._moulded = Mould.of(parts[0], incoming), incoming.series
+        if isinstance(incoming.value, Frame):
+            self._make_mould(parts[0], incoming)
         return incoming
+
+    def _make_mould(self, message: Payload, image: Incoming) -> None:
+        if image.series != self._moulded:
+            self._mould, self._moulded, self._moulds_left = None, image.series, _MOULDS
+        if self._moulds_left:
+            self._moulds_left -= 1
+            # Images of several channels have none.
+            self._mould = Mould.of(message, image) or self._mould
 
     def _incoming(self, message: dict[str, Any]) -> Incoming:
         kind, number, unique_id = message["type"], message["series_id"], message.get("series_unique_id", "")

@@ -1,5 +1,6 @@
 """SIMPLON stream v2, message by message."""
 
+from itertools import pairwise
 from typing import Any
 
 import cbor2
@@ -218,9 +219,28 @@ def test_images_that_are_like_the_first_are_read_alike(images: list[tuple[int, i
 
 def test_an_image_that_is_like_the_first_is_not_read_as_cbor_again() -> None:
     stream = StreamV2()
-    first, second = (stream.read([one_image(number)]).value for number in (1, 2))
+    first, second = (stream.read([one_image(number)]).value for number in (100, 101))
     # What is read anew is made anew, and only equal.
-    assert (second.number, second.parts is first.parts) == (2, True)
+    assert (second.number, second.parts is first.parts) == (101, True)
+
+
+def test_where_a_number_becomes_longer_one_image_is_read_and_those_behind_it_are_like_it() -> None:
+    stream = StreamV2()
+    images = [stream.read([one_image(number)]).value for number in range(254, 259)]
+    assert [image.number for image in images] == [254, 255, 256, 257, 258]
+    assert [one.parts is other.parts for one, other in pairwise(images)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("compressed", [b"", bytes(70_000), b"\x01" * 300])
+def test_the_pixels_length_may_change(compressed: bytes) -> None:
+    stream = StreamV2()
+    blob = cbor2.CBORTag(56500, ["bslz4", 2, compressed])
+    first, second = (
+        one_image(number, data={"threshold_1": cbor2.CBORTag(40, [[60, 100], cbor2.CBORTag(69, data)])})
+        for number, data in ((100, cbor2.CBORTag(56500, ["bslz4", 2, bytes(30)])), (101, blob))
+    )
+    stream.read([first])
+    assert looks(stream.read([second])) == looks(StreamV2().read([second]))
 
 
 @pytest.mark.parametrize(
@@ -239,20 +259,24 @@ def test_an_image_that_is_like_the_first_is_not_read_as_cbor_again() -> None:
 )
 def test_an_image_that_is_otherwise_is_read_as_it_is(change: dict[str, Any]) -> None:
     stream = StreamV2()
-    stream.read([one_image(1)])
-    raw = one_image(2, **change)
+    stream.read([one_image(100)])
+    raw = one_image(101, **change)
     assert looks(stream.read([raw])) == looks(StreamV2().read([raw]))
 
 
 def test_an_image_of_the_first_kind_that_is_cut_short_is_refused() -> None:
     stream = StreamV2()
-    stream.read([one_image(1)])
+    raw = one_image(100)
+    stream.read([raw])
+    for size in range(1, len(raw) - len(pixels().tobytes()) + 1):
+        with pytest.raises(BackendError, match="CBOR"):
+            stream.read([raw[:size]])
     with pytest.raises(BackendError, match="CBOR at byte"):
-        stream.read([one_image(2)[:-1]])
+        stream.read([raw[:-1]])
 
 
 def test_numbers_in_the_texts_of_a_message_are_not_taken_for_its_own() -> None:
     stream = StreamV2()
-    for number in (1, 2):
+    for number in (100, 101):
         raw = one_image(number, series_unique_id="himage_id\x05", user_data="istart_time\x82\x01\x02")
         assert looks(stream.read([raw])) == looks(StreamV2().read([raw]))
