@@ -121,7 +121,8 @@ class SeriesSender:
         # Every frame comes by here, and looking up an enumeration costs 1 us; data leaves the state as it is.
         if self.state is not SenderState.OPEN:
             self._move("data")
-        message_id = self._take_id()
+        message_id = self._next_id
+        self._next_id += 1
         self._sent += frames
         if retake:
             self._retake_up_to = self._used_up_to

@@ -17,6 +17,7 @@ __all__ = ["Outbox", "frames_up_to"]
 
 #: What a receiver takes if it is not told otherwise.
 _LIMITS = Limits()
+_MOST_BYTES: Final = _LIMITS.header_bytes
 #: What may hold something that holds something.
 _NESTED: Final = frozenset({dict, list, tuple})
 
@@ -76,10 +77,11 @@ class Outbox:
 
         Raises `StinsError` for one that every receiver would refuse.
         """
-        if self._offered is None or self._offered.frame is not frame:
-            self._offered = self._make(frame)
-            self._check_header(self._offered)
-        if not self._link.send(self._offered.parts, header=self._offered.message):
+        offered = self._offered
+        if offered is None or offered.frame is not frame:
+            self._offered = offered = self._make(frame)
+            self._check_header(offered)
+        if not self._link.send(offered.parts, header=offered.message):
             return False
         self._offered = None
         self._retake = False
@@ -152,18 +154,18 @@ class Outbox:
 
     def _check_header(self, offered: _Offered) -> None:
         """The one thing of a frame that grows with what a backend tells of it; decoding each would cost 4 us."""
-        size, number = len(offered.parts[0]), offered.frame.number
-        if size > _LIMITS.header_bytes:
+        frame = offered.frame
+        if (size := len(offered.parts[0])) > _MOST_BYTES:
             raise StinsError(
-                f"{self._name}: frame {number}: got a header of {size} bytes, expected at most {_LIMITS.header_bytes}"
+                f"{self._name}: frame {frame.number}: got a header of {size} bytes, expected at most {_MOST_BYTES}"
             )
-        specific = offered.frame.detector_specific
+        specific = frame.detector_specific
         if not specific or _NESTED.isdisjoint(map(type, specific.values())):
             return
         try:
             check_depth(specific, _LIMITS)
         except MessageError as error:
-            raise StinsError(f"{self._name}: frame {number}: {error}") from error
+            raise StinsError(f"{self._name}: frame {frame.number}: {error}") from error
 
     def _send(self, what: str, parts: tuple[Payload, ...]) -> None:
         if not self._link.send(parts, self._peer_timeout_s):

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _READ_S = 0.01
 _IDLE_S = 0.5
 #: How often there is a look at what has not to be done with each frame.
-_ATTEND_S = 0.005
+_ATTEND_S = 0.01
 #: While messages are not acked: how often it is looked whether they are now.
 _UNACKED_S = 0.02
 #: While the detector is busy: how often it is looked whether it still is.
@@ -197,7 +197,7 @@ class Service:
             self._fail(f"bug in the backend: {error!r}")
 
     def _step(self) -> None:
-        if not self._backlog:
+        if not self._backlog.frames:
             self._read()
         if not self._backlog.send():
             # In small steps, so that commands are heard meanwhile.

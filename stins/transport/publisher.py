@@ -173,16 +173,20 @@ class Publisher:
 
     def _checked_size(self, parts: Sequence[Payload]) -> int:
         total = 0
-        for index, part in enumerate(parts):
+        for part in parts:
             # The length of a memoryview is that of its first axis.
-            size = part.nbytes if isinstance(part, memoryview) else len(part)
-            if size > self._max_message_bytes:
+            total += part.nbytes if type(part) is memoryview else len(part)
+        if total > self._max_message_bytes:
+            self._check_each(parts)
+        return total
+
+    def _check_each(self, parts: Sequence[Payload]) -> None:
+        for index, part in enumerate(parts):
+            if (size := memoryview(part).nbytes) > self._max_message_bytes:
                 raise StinsError(
                     f"part {index}: got {size} bytes, expected at most {self._max_message_bytes} "
                     "(stream.max_message_bytes)"
                 )
-            total += size
-        return total
 
     def _queue(self, parts: Sequence[Payload], timeout_s: float) -> bool:
         if timeout_s > 0 and not self._socket.poll(round(timeout_s * 1000), zmq.POLLOUT):

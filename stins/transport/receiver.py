@@ -6,6 +6,7 @@ import socket as network
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import zmq
 
@@ -43,6 +44,8 @@ class Receiver:
         self._context = context or shared_context()
         self.socket = self._context.socket(zmq.PULL)
         harden(self.socket)
+        # Taken once, and without its types, which do not say that what it receives is a buffer.
+        self._recv: Any = self.socket.recv
         self._patience_s = patience_s
         self.socket.rcvtimeo = round(patience_s * 1000)
         # The high-water mark holds for each connection.
@@ -73,16 +76,17 @@ class Receiver:
         if patience_s is not None and patience_s != self._patience_s:
             self._patience_s = patience_s
             self.socket.rcvtimeo = math.ceil(patience_s * 1000)
-        receive = self.socket.recv
+        receive = self._recv
         try:
             frame = receive(0 if self._patience_s else zmq.NOBLOCK, False)
         except zmq.Again:
             return None
-        parts = [frame.buffer]
+        # Its `buffer` is one too, and a weak reference to it besides.
+        parts = [memoryview(frame)]
         # The parts of a message arrive together; `recv_multipart` costs 1 us more.
         while frame.more:
             frame = receive(0, False)
-            parts.append(frame.buffer)
+            parts.append(memoryview(frame))
         return parts
 
     def watch_connections(self) -> None:

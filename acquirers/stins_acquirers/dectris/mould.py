@@ -38,9 +38,9 @@ _SIZES = {0x58: 1, 0x59: 2, 0x5A: 4, 0x5B: 8}
 class Mould(msgspec.Struct, frozen=True):
     """Makes frames of images that are like the first, in its series; of one channel, whose pixels stand last.
 
-    `layout` unpacks what stays, `constants`, and between it the numbers, each as long as in the first; the last is the
-    first byte of the pixels' length. `number_at`: which of them is the image's; `times`: which are times, with the
-    ticks of a second. `began_ns` is when the series began, in ns since the Unix epoch, where the detector says so.
+    `layout` unpacks what stays, `constants`, and behind each a number that is as long as in the first; the last is the
+    first byte of the pixels' length. `number_at`: where the image's number is found; `times`: where times are, with
+    the ticks of a second. `began_ns` is when the series began, in ns since the Unix epoch, where the detector says so.
     """
 
     series: Identity
@@ -66,14 +66,16 @@ class Mould(msgspec.Struct, frozen=True):
             return None
         order = sorted(found, key=lambda key: found[key].start())
         layout, constants = _layout(head, [found[key].span(1) for key in order], length.start())
+        # A constant stands before each.
+        place = {key: 2 * index + 1 for index, key in enumerate(order)}
         specific, began = frame.detector_specific or {}, frame.acquisition_timestamp
         mould = cls(
             series=read.series,
             first=frame,
             layout=layout,
             constants=constants,
-            number_at=order.index("image_id"),
-            times=tuple((key, order.index(key), _number(found[key][2])) for key in TIMES if key in found),
+            number_at=place["image_id"],
+            times=tuple((key, place[key], _number(found[key][2])) for key in TIMES if key in found),
             specific=specific,
             began_ns=began - specific["start_time"] if isinstance(began, int) else None,
         )
@@ -89,14 +91,14 @@ class Mould(msgspec.Struct, frozen=True):
             return None
         if found[::2] != self.constants:
             return None
-        numbers, at = found[1::2], self.layout.size
-        begin = at + _SIZES.get(numbers[-1], 0)
+        at = self.layout.size
+        begin = at + _SIZES.get(found[-1], 0)
         if begin == at or _from_bytes(message[at:begin], "big") != len(message) - begin:
             return None
         specific = self.specific.copy()
         for key, place, ticks in self.times:
             # As `nanoseconds` does, without the call.
-            specific[key] = (numbers[place] * NS_A_SECOND + ticks // 2) // ticks
+            specific[key] = (found[place] * NS_A_SECOND + ticks // 2) // ticks
         timestamp: float | UnsetType = UNSET
         acquired: int | UnsetType = UNSET
         if (start := specific.get("start_time")) is not None:
@@ -104,7 +106,7 @@ class Mould(msgspec.Struct, frozen=True):
             if self.began_ns is not None:
                 acquired = self.began_ns + start
         frame = Frame(
-            number=numbers[self.number_at],
+            number=found[self.number_at],
             parts=self.first.parts,
             payload=(memoryview(message)[begin:],),
             timestamp=timestamp,

@@ -56,7 +56,8 @@ class EigerSeries:
         self._taken_since: float | None = None
         self._ours = True
         self._stopped: float | None = None
-        self._over = False
+        #: Nothing more is read from the stream. No property: it is asked with each image.
+        self.over = False
         self._end_came = False
         self._ending: Ending | None = None
         self._repeated = 0
@@ -100,14 +101,9 @@ class EigerSeries:
         return self._plan.allowed is not None and self._triggers >= self._plan.allowed
 
     @property
-    def over(self) -> bool:
-        """Whether nothing more is read from the stream."""
-        return self._over
-
-    @property
     def triggered(self) -> bool:
         """Whether images are still to come; behind the last trigger, whether the end is."""
-        if self._over or self._stopped is not None:
+        if self.over or self._stopped is not None:
             return False
         return self._to_the_end or self._numbering.next_image < self._numbering.triggered
 
@@ -117,7 +113,7 @@ class EigerSeries:
         """The frames that are there; after `stop`, those that are left, waiting for the detector's end."""
         frames: list[Frame] = []
         asked = time.monotonic()
-        while not self._over and len(frames) < _BATCH:
+        while not self.over and len(frames) < _BATCH:
             incoming = self._link.receive(0.0 if frames else timeout_s if self._stopped is None else _TICK_S)
             if incoming is not None:
                 self._take_in(incoming, frames)
@@ -129,10 +125,10 @@ class EigerSeries:
                 break
             elif time.monotonic() - max(self._heard, self._stopped) > self._settings.end_timeout_s:
                 log.warning("%s: the end of the series did not come after it was disarmed", self._link.endpoint)
-                self._over = True
+                self.over = True
             elif frames:
                 break
-        if not frames and not self._over:
+        if not frames and not self.over:
             self._look()
         return frames
 
@@ -153,7 +149,7 @@ class EigerSeries:
 
     def _is_over(self) -> None:
         """The detector's own end."""
-        self._over = True
+        self.over = True
         self._dcu.forget()
 
     def _take_image(self, image: Frame, frames: list[Frame]) -> None:
@@ -274,7 +270,7 @@ class EigerSeries:
     @property
     def ending(self) -> Ending | None:
         """The detector's own end; after `stop` only where something was lost."""
-        if not self._over:
+        if not self.over:
             return None
         if self._ending is None:
             on_request = self._stopped is not None
@@ -310,14 +306,14 @@ class EigerSeries:
             return
         self._stopped = time.monotonic()
         try:
-            if not self._over:
+            if not self.over:
                 if self._errand is not None and self._all_came:
                     # The DCU is about to answer, and is not to be cut short.
                     self._errand.wait(self._settings.end_timeout_s)
                 self._dcu.stop()
                 self._stopped = time.monotonic()
         except Exception:
-            self._over = True
+            self.over = True
             raise
         finally:
             self._join()
@@ -327,7 +323,7 @@ class EigerSeries:
         if self._stopped is not None:
             return
         self._stopped = time.monotonic()
-        over, self._over = self._over, True
+        over, self.over = self.over, True
         try:
             if not over and self._ours:
                 self._dcu.abort("abort")
