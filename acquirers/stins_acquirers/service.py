@@ -122,10 +122,10 @@ class Service:
         """Until `stop`: commands as they come, frames as the detector has them."""
         try:
             while not self._stopping:
-                reads = self._reads
+                reads = self._reads()
                 if (call := self._calls.next(0.0 if reads else self._pause_s())) is not None:
                     self._answer(call)
-                    reads = self._reads
+                    reads = self._reads()
                 if self._state not in _OPEN:
                     self._guarded(self._look_whether_busy)
                 if reads:
@@ -147,7 +147,6 @@ class Service:
         self._streams.service()
         self._publish()
 
-    @property
     def _reads(self) -> bool:
         """Whether frames may come: those of an external trigger come without a command."""
         if self._state is AcquirerState.ACQUIRING:

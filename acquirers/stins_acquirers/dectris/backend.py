@@ -198,7 +198,7 @@ class EigerBackend:
 
     def triggered(self) -> bool:
         """Whether frames are still to come."""
-        return self._series is not None and self._series.triggered
+        return self._series is not None and self._series.triggered()
 
     def lost(self) -> Spans:
         """Frames that are lost, and that no frame has named yet."""
@@ -210,7 +210,7 @@ class EigerBackend:
 
     def ending(self) -> Ending | None:
         """The detector's own end of the series."""
-        return self._series.ending if self._series else None
+        return self._series.ending() if self._series is not None else None
 
     def disarm(self) -> None:
         """Ends the series in good order; `read` gives what is left of it. Twice does no harm."""

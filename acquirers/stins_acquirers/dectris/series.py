@@ -56,7 +56,7 @@ class EigerSeries:
         self._taken_since: float | None = None
         self._ours = True
         self._stopped: float | None = None
-        #: Nothing more is read from the stream. No property: it is asked with each image.
+        #: Nothing more is read from the stream. What is asked with each image is no property: that costs 1 us more.
         self.over = False
         self._end_came = False
         self._ending: Ending | None = None
@@ -100,7 +100,6 @@ class EigerSeries:
     def _last_is_given(self) -> bool:
         return self._plan.allowed is not None and self._triggers >= self._plan.allowed
 
-    @property
     def triggered(self) -> bool:
         """Whether images are still to come; behind the last trigger, whether the end is."""
         if self.over or self._stopped is not None:
@@ -267,7 +266,6 @@ class EigerSeries:
 
     # -- the end --------------------------------------------------------------------------------
 
-    @property
     def ending(self) -> Ending | None:
         """The detector's own end; after `stop` only where something was lost."""
         if not self.over:

@@ -163,7 +163,7 @@ def test_the_captured_stream_of_an_eiger1_is_taken_like_that_of_a_detector(
         while not series.over:
             assert time.monotonic() < deadline
             frames += series.read(0.05)
-        ending = series.ending
+        ending = series.ending()
         series.stop()
         link.close()
     dcu.close()
