@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from stins import StinsError
 from stins.control import ArmRequest, PulseRequest, TriggerRequest
 from stins.daemon import Ready, announce, load_config, on_signal, on_stdin_closed
+from stins.daemon.descriptions import descriptions
 from stins.daemon.server import Command, ControlServer, Document
 from stins.transport import Publisher
 from stins.transport.memory import keep_memory
@@ -127,11 +128,12 @@ def _describe(name: str) -> None:
     chosen: Any = backend_class(name)
     settings: type[BaseModel] = chosen.Settings
     print(f"settings of the backend {name!r}:")
+    texts = descriptions(settings)
     for key, field in settings.model_fields.items():
         extra = field.json_schema_extra
         unit = f" [{extra['unit']}]" if isinstance(extra, dict) and "unit" in extra else ""
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        print(f"  {key}{unit}: {field.description or ''} ({default})")
+        print(f"  {key}{unit}: {texts.get(key, '')} ({default})")
 
 
 def _parser() -> argparse.ArgumentParser:

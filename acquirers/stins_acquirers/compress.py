@@ -1,7 +1,5 @@
 """Bitshuffle-LZ4 chunks exactly as HDF5 stores them: HDF5 itself makes them."""
 
-import h5py
-import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +8,10 @@ __all__ = ["bslz4_chunk"]
 
 def bslz4_chunk(pixels: NDArray[np.generic]) -> bytes:
     """The chunk that filter 32008 makes of these pixels, its 12 bytes of header included."""
+    # Here, not above: most acquirers compress nothing, and HDF5 is a tenth of what loading one takes.
+    import h5py
+    import hdf5plugin
+
     with h5py.File("chunk.h5", "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset(
             "chunk", data=pixels, chunks=pixels.shape, compression=hdf5plugin.Bitshuffle(cname="lz4")

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 from typing import Self
 
+import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from stins.daemon import HttpConfig, Model
 from stins.transport import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES
+
+from .writer_config import WriterConfig
 
 __all__ = ["OrderConfig", "RecorderConfig"]
 
@@ -71,6 +74,10 @@ class RecorderConfig(Model):
     """A call to the file system that takes longer is reported while it hangs, in seconds."""
     resume_limit_s: float = Field(default=30.0, gt=0)
     """How long going on with the file of a writer that died may take; then the file is given up, in seconds."""
+
+    def for_writer(self) -> WriterConfig:
+        """What its writer is told."""
+        return msgspec.convert(self.model_dump(mode="json"), WriterConfig)
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

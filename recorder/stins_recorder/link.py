@@ -4,11 +4,13 @@ Neither waits for the other: a stopped supervisor must not stall the stream, a h
 """
 
 import socket
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from stins.control import PrepareRequest, Preview, RecorderState, SeriesStatus
+
+from .writer_config import WriterConfig
 
 __all__ = ["Answer", "Begin", "Line", "Link", "Order", "OrderKind", "WriterStatus"]
 
@@ -24,7 +26,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
     says why an open series is not to be gone on with. `prepared` is what a writer before was told of a series to come.
     """
 
-    config: dict[str, Any]
+    config: WriterConfig
     preview: str
     live: str | None = None
     give_up: str = ""

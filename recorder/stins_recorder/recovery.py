@@ -15,12 +15,12 @@ from stins.checkpoint import ReceiverCheckpoint
 from stins.control import SeriesState, SeriesStatus
 
 from .account import closing
-from .config import RecorderConfig
 from .errors import RecorderError
 from .records import Begun, Closing, Ended, Point, Record, machine_boot, settled
 from .series_file import FileCheckpoint, SeriesFile
 from .storage import remove_segments, repair
 from .tally import Tally
+from .writer_config import WriterConfig
 
 __all__ = ["Recovered", "Recovery"]
 
@@ -52,7 +52,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery:
     """`give_up` says why the file of an open series must not be touched; empty if it may be."""
 
-    def __init__(self, config: RecorderConfig, watch: Callable[[str], None], give_up: str = "") -> None:
+    def __init__(self, config: WriterConfig, watch: Callable[[str], None], give_up: str = "") -> None:
         self._config = config
         self._watch = watch
         self._give_up = give_up

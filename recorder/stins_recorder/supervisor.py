@@ -196,7 +196,7 @@ class Supervisor:
         if writer is None:
             self._pause_s = _NO_PROCESS_S
             return
-        config, live = self._config.model_dump(mode="json"), self.board.status.live
+        config, live = self._config.for_writer(), self.board.status.live
         writer.begin(
             Begin(
                 config=config,

@@ -16,7 +16,6 @@ from stins.receiver import Instruction
 from stins.transport import AckSender, LivePublisher, Receiver, TransportError
 from stins.transport.threads import undisturbing
 
-from .config import RecorderConfig
 from .errors import RecorderError
 from .frame_summary import SmallFrames
 from .journal import Journal
@@ -28,6 +27,7 @@ from .recovery import Recovery
 from .reporter import Reporter
 from .shares import own_part
 from .watchdog import unwatched
+from .writer_config import WriterConfig
 
 __all__ = ["Writer"]
 
@@ -56,9 +56,8 @@ class Writer:
     @classmethod
     def record(cls, begin: Begin, link: Link, watch: Callable[[str], None]) -> int:
         """Records until it is told to exit, or the supervisor is gone; the exit status."""
-        config = RecorderConfig.model_validate(begin.config)
         try:
-            writer = cls(config, link, begin.preview, live=begin.live, watch=watch, give_up=begin.give_up)
+            writer = cls(begin.config, link, begin.preview, live=begin.live, watch=watch, give_up=begin.give_up)
             if begin.prepared is not None:
                 # The series may begin with this writer.
                 writer.expect(begin.prepared)
@@ -72,7 +71,7 @@ class Writer:
 
     def __init__(
         self,
-        config: RecorderConfig,
+        config: WriterConfig,
         link: Link,
         preview: str,
         *,

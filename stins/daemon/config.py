@@ -17,9 +17,9 @@ class ConfigError(StinsError):
 
 
 class Model(BaseModel):
-    """A part of a configuration: unknown keys are refused."""
+    """A part of a configuration: unknown keys are refused. What stands below a field is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 M = TypeVar("M", bound=BaseModel)

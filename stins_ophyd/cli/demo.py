@@ -8,11 +8,13 @@ import time
 import warnings
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stins import StinsError
 
-from ..demo import Verified, chain, detector_config
-from ..picture import save_picture
+if TYPE_CHECKING:
+    from ..demo import Verified
+
 
 __all__ = ["main"]
 
@@ -43,6 +45,10 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     folder = _make_folder(options.folder)
     _say(f"stins demo: everything below {folder}")
+    # Here, not above: Bluesky, ophyd and matplotlib take seconds, which whoever typed a wrong option need not wait.
+    from ..demo import chain, detector_config
+    from ..picture import save_picture
+
     config = detector_config(options.capture, options.recorders, frames_per_file=options.frames_per_file)
     with chain(folder, config, _say) as running:
         runs = [] if options.capture else [running.scan(_POINTS)]
@@ -79,7 +85,7 @@ def _make_folder(wanted: Path | None) -> Path:
     return folder
 
 
-def _report(runs: list[Verified], folder: Path, picture: Path, seconds: float) -> None:
+def _report(runs: "list[Verified]", folder: Path, picture: Path, seconds: float) -> None:
     for run in runs:
         said = "every frame" if run.identical else "NOT every frame"
         counts = f"{run.frames_sent} sent, {run.frames} read back, {run.frames_identical} bit-identical"
@@ -98,10 +104,10 @@ def _report(runs: list[Verified], folder: Path, picture: Path, seconds: float) -
     _say(f"all processes have ended; {seconds:.1f} s")
 
 
-def _summary(runs: list[Verified], picture: Path, seconds: float) -> dict[str, object]:
+def _summary(runs: "list[Verified]", picture: Path, seconds: float) -> dict[str, object]:
     """The last run (the fly series) on top; every run in `runs`."""
 
-    def one(run: Verified) -> dict[str, object]:
+    def one(run: "Verified") -> dict[str, object]:
         keys = ("run_uid", "file", "frames_sent", "frames", "frames_identical")
         return {**{key: getattr(run, key) for key in keys}, "state": run.state, "reason": run.reason}
 

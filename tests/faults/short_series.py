@@ -173,7 +173,7 @@ def live(series: ShortSeries, root: Path, messages: list[list[bytes]], tell: Cal
         reserve_bytes=0,
     )
     journal = Journal(root, config.name, RECORDS)
-    recovered = Recovery(config, unwatched).recover(journal.found, 0.0)
+    recovered = Recovery(config.for_writer(), unwatched).recover(journal.found, 0.0)
     machine, decoder = recovered.machine, Decoder()
     recording = Recording(
         [root], machine, 0, name=config.name, journal=journal, frames_per_file=config.frames_per_file, watch=unwatched

@@ -7,6 +7,7 @@ import pytest
 from stins_recorder.config import OrderConfig, RecorderConfig
 
 from stins.daemon import ConfigError, check_config, load_config
+from stins.daemon.descriptions import descriptions
 
 EXAMPLE = Path(__file__).parents[2] / "recorder" / "recorder.yaml"
 README = EXAMPLE.with_name("README.md")
@@ -21,8 +22,9 @@ def test_the_example_is_valid() -> None:
 @pytest.mark.parametrize("model", [RecorderConfig, OrderConfig])
 def test_every_field_is_described_here_and_in_the_readme(model: type[RecorderConfig]) -> None:
     text = README.read_text()
-    for name, field in model.model_fields.items():
-        assert field.description, name
+    texts = descriptions(model)
+    for name in model.model_fields:
+        assert texts[name], name
         assert f"`{name}`" in text or f".{name}`" in text, f"recorder/README.md does not describe {name}"
 
 

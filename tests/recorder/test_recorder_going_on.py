@@ -48,7 +48,7 @@ class Life(Desk):
         super().__init__(root, journal=self.journal)
         acks = ["tcp://127.0.0.1:2"] if replay else []
         config = RecorderConfig(roots=[root], sources=["tcp://127.0.0.1:1"], acks=acks)
-        recovered = Recovery(config, lambda _step: None, give_up).recover(self.journal.found, 0.0)
+        recovered = Recovery(config.for_writer(), lambda _step: None, give_up).recover(self.journal.found, 0.0)
         self.machine = recovered.machine
         self.recording = Recording([root], self.machine, 0, journal=self.journal)
         self.recording.take_over(recovered)

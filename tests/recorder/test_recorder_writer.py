@@ -43,7 +43,7 @@ class Loop:
         ours, theirs = socket.socketpair()
         self.link = Link(ours)
         config = {"roots": [root], "sources": [self.publisher.endpoint]} | config
-        self.writer = Writer(RecorderConfig(**config), Link(theirs), "ipc://@stins-test")
+        self.writer = Writer(RecorderConfig(**config).for_writer(), Link(theirs), "ipc://@stins-test")
 
     def _send(self, parts: list[bytes]) -> None:
         assert self.publisher.send(parts, 10)
@@ -297,7 +297,8 @@ def test_a_second_recorder_of_a_name_says_so_without_a_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, theirs = (Link(end) for end in socket.socketpair())
-    begin = Begin(config={"name": "dup", "roots": [str(tmp_path)], "sources": ["tcp://127.0.0.1:1"]}, preview="")
+    config = RecorderConfig(name="dup", roots=[tmp_path], sources=["tcp://127.0.0.1:1"])
+    begin = Begin(config=config.for_writer(), preview="")
     with closing(Journal(tmp_path, "dup", RECORDS)), closing(ours), closing(theirs):
         assert Writer.record(begin, theirs, lambda _: None) == 1
         (told,) = ours.receive()

@@ -10,6 +10,7 @@ from pydantic import RootModel
 
 from stins import StinsError
 from stins.daemon import Model, check_config, load_config
+from stins.daemon.descriptions import descriptions
 
 __all__ = ["add_options", "read_options"]
 
@@ -28,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[Model], defaults: M
     `defaults` says what a field is by default that the model has no default of.
     """
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the same options, _ for -")
+    texts = descriptions(model)
     for name, field in model.model_fields.items():
         if name == "faults":
             continue
@@ -35,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[Model], defaults: M
         unit = f" [{extra['unit']}]" if "unit" in extra else ""
         default = (defaults or {}).get(name) or repr(field.default)
         kind: Any = _shape if name == "shape" else None
-        text = f"{field.description}{unit} (default {default})".replace("%", "%%")
+        text = f"{texts.get(name)}{unit} (default {default})".replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=name.upper(), help=text)
     parser.add_argument("--fault", action="append", metavar="JSON", help="what goes wrong; may be given several times")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed, as when a parent dies")

@@ -20,6 +20,7 @@ from stins_acquirers.simulate.eiger.settings import Settings
 from stins_acquirers.simulate.eiger.simulator import Simulator
 
 from stins import StinsError
+from stins.daemon.descriptions import descriptions
 
 #: From being told to end to having ended; the machine may be busy with other tests.
 END_S = 10.0
@@ -125,8 +126,9 @@ def test_every_option_is_described_with_its_unit_and_default(capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["eiger", "--help"])
     text = capsys.readouterr().out
-    for name, field in EigerOptions.model_fields.items():
-        assert field.description, name
+    texts = descriptions(EigerOptions)
+    for name in EigerOptions.model_fields:
+        assert texts[name], name
         assert name == "faults" or f"--{name.replace('_', '-')}" in text
 
 
