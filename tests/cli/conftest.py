@@ -1,5 +1,6 @@
 """Commands run as a person runs them: as processes, with their output read line by line."""
 
+import json
 import os
 import queue
 import signal
@@ -8,8 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from stins_ophyd.cli import status
 
 DEADLINE_S = 60.0
 
@@ -96,7 +100,42 @@ def stins(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def beamline_file(tmp_path: Path) -> Path:
     """A beamline with one small simulated detector."""
-    path = tmp_path / "beamline.yaml"
+    return write_beamline(tmp_path / "beamline.yaml")
+
+
+def write_beamline(path: Path) -> Path:
     acquirer = "{backend: simulated, settings: {shape: [32, 48], period_s: 0.01}}"
     path.write_text(f"name: test\ndetectors:\n  sim:\n    acquirer: {acquirer}\n")
     return path
+
+
+class Up:
+    """`stins up` of that beamline, which tests share that leave it idle."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.file = write_beamline(folder / "beamline.yaml")
+        self.running = Running(["up", str(self.file)], self.state)
+        self.url = self.running.line("sim: acquirer").split("acquirer ")[1].split(",")[0]
+        self.running.lines(("up;",), ("sim: IDLE",))
+
+
+@pytest.fixture(scope="module")
+def shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    up = Up(tmp_path_factory.mktemp("up"))
+    yield up
+    assert up.running.end() == 0, up.running.seen
+
+
+@pytest.fixture
+def status_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, list[dict[str, Any]]]]:
+    """What `stins status --json` says, and its exit status; it takes a process half a second to load its libraries."""
+
+    def ask(*arguments: str, state: Path = tmp_path / "state") -> tuple[int, list[dict[str, Any]]]:
+        monkeypatch.setenv("XDG_STATE_HOME", str(state))
+        code = status.main([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out.splitlines()[-1])["processes"]
+
+    return ask

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,17 +18,13 @@ from stins_ophyd.cli.up import _changes, _watched
 from stins_ophyd.controller import CombinedState, Snapshot
 
 
-def status_of(stins, *arguments):
-    done = stins("status", *arguments, "--json")
-    return done.returncode, json.loads(done.stdout.splitlines()[-1])["processes"]
-
-
 def test_a_beamline_comes_up_is_seen_by_status_and_ends_on_ctrl_c(start, stins, beamline_file):
     up = start("up", beamline_file)
     up.line("sim: acquirer http://127.0.0.1:", "recorder http://127.0.0.1:")
     up.line("up;")
-    code, rows = status_of(stins)
-    assert code == 0
+    done = stins("status", "--json")
+    assert done.returncode == 0
+    rows = json.loads(done.stdout.splitlines()[-1])["processes"]
     assert [(row["detector"], row["process"], row["state"]) for row in rows] == [
         ("sim", "acquirer", "idle"),
         ("sim", "recorder", "idle"),
@@ -39,16 +36,19 @@ def test_a_beamline_comes_up_is_seen_by_status_and_ends_on_ctrl_c(start, stins, 
     assert stins("status").returncode == 2
 
 
-def test_each_change_of_state_is_a_line(start, beamline_file):
-    up = start("up", beamline_file)
-    url = up.line("sim: acquirer").split("acquirer ")[1].split(",")[0]
-    up.line("sim: IDLE")
+@contextmanager
+def acquirer_at(url):
     client = DaemonClient("acquirer", url, AcquirerStatus)
-    client.post("/arm", {"series_id": "s", "filename": "f.nxs", "triggers": None, "trigger_mode": "software"})
-    up.line("sim: ARMED")
-    client.post("/disarm")
-    up.line("sim: IDLE")
+    yield client
     client.close()
+
+
+def test_each_change_of_state_is_a_line(shared_up):
+    with acquirer_at(shared_up.url) as client:
+        client.post("/arm", {"series_id": "s", "filename": "f.nxs", "triggers": None, "trigger_mode": "software"})
+        shared_up.running.line("sim: ARMED")
+        client.post("/disarm")
+        shared_up.running.line("sim: IDLE")
 
 
 def test_a_scan_is_no_two_lines_for_each_point(capsys):
@@ -60,45 +60,50 @@ def test_a_scan_is_no_two_lines_for_each_point(capsys):
     assert " ".join(said) == "idle armed acquiring finishing idle armed acquiring offline armed"
 
 
-@pytest.mark.parametrize(("recorder", "said"), [("{}", "0 sent"), ("{acks: []}", "0 sent, replay off")])
-def test_status_says_that_replay_is_off_where_the_recorder_does_not_ack(start, stins, beamline_file, recorder, said):
-    beamline_file.write_text(f"{beamline_file.read_text()}    recorder: {recorder}\n")
-    up = start("up", beamline_file)
-    url = up.line("sim: acquirer").split("acquirer ")[1].split(",")[0]
-    client = DaemonClient("acquirer", url, AcquirerStatus)
-    client.post("/arm", {"series_id": "s", "triggers": None, "trigger_mode": "software"})
-    up.line("sim: ARMED")
-    client.post("/disarm")
-    up.line("sim: IDLE")
+def settle(up, url):
+    """Takes no frame, and waits until nothing waits for its ack."""
     settled = threading.Event()
-    watch = client.watch(lambda status: None if status.unacked else settled.set(), lambda _: None)
-    assert settled.wait(30)
-    watch.close()
-    client.close()
-    assert said in [row["frames"] for row in status_of(stins)[1]]
+    with acquirer_at(url) as client:
+        client.post("/arm", {"series_id": "s", "triggers": None, "trigger_mode": "software"})
+        up.line("sim: ARMED")
+        client.post("/disarm")
+        up.line("sim: IDLE")
+        watch = client.watch(lambda status: None if status.unacked else settled.set(), lambda _: None)
+        assert settled.wait(30)
+        watch.close()
+
+
+def test_status_says_of_the_acquirer_how_much_it_has_sent(shared_up, status_of):
+    settle(shared_up.running, shared_up.url)
+    assert "0 sent" in [row["frames"] for row in status_of(state=shared_up.state)[1]]
+
+
+def test_status_says_that_replay_is_off_where_the_recorder_does_not_ack(start, status_of, beamline_file):
+    beamline_file.write_text(f"{beamline_file.read_text()}    recorder: {{acks: []}}\n")
+    up = start("up", beamline_file)
+    settle(up, up.line("sim: acquirer").split("acquirer ")[1].split(",")[0])
+    assert "0 sent, replay off" in [row["frames"] for row in status_of()[1]]
 
 
 @pytest.mark.parametrize("kind", ["acquirer", "recorder"])
-def test_a_process_that_dies_is_started_again_at_its_address(start, stins, beamline_file, kind):
-    up = start("up", beamline_file)
-    up.line("up;")
-    before = {row["process"]: row for row in status_of(stins)[1]}
+def test_a_process_that_dies_is_started_again_at_its_address(shared_up, status_of, kind):
+    before = {row["process"]: row for row in status_of(state=shared_up.state)[1]}
     psutil.Process(before[kind]["status"]["pid"]).kill()
-    up.lines(("ended by SIGKILL",), ("sim: IDLE",))
-    after = {row["process"]: row for row in status_of(stins)[1]}
+    shared_up.running.lines(("ended by SIGKILL",), ("sim: IDLE",))
+    after = {row["process"]: row for row in status_of(state=shared_up.state)[1]}
     assert after[kind]["address"] == before[kind]["address"]
     assert after[kind]["status"]["boot_id"] != before[kind]["status"]["boot_id"]
     assert after[kind]["state"] == "idle"
 
 
 def test_recorders_that_share_a_detector_are_shown_by_their_share_and_are_one_for_the_state(
-    start, stins, beamline_file
+    start, status_of, beamline_file
 ):
     beamline_file.write_text(f"{beamline_file.read_text()}    recorders: 2\n")
     up = start("up", beamline_file)
     up.line("sim: acquirer http://", "recorder 0 http://", "recorder 1 http://")
     up.line("up;")
-    before = {row["process"]: row for row in status_of(stins)[1]}
+    before = {row["process"]: row for row in status_of()[1]}
     assert list(before) == ["acquirer", "recorder 0", "recorder 1"]
     psutil.Process(before["recorder 1"]["status"]["pid"]).kill()
     up.lines(("recorder 'sim-recorder-1'", "ended by SIGKILL"), ("sim: IDLE",))
@@ -108,17 +113,15 @@ def test_recorders_that_share_a_detector_are_shown_by_their_share_and_are_one_fo
     client.post("/disarm")
     up.line("sim: IDLE")
     client.close()
-    files = [Path(row["file"]).name for row in status_of(stins)[1]]
+    files = [Path(row["file"]).name for row in status_of()[1]]
     assert files == ["", "f_part0.nxs", "f_part1.nxs"]
 
 
-def test_status_shows_a_stopped_process_as_offline(start, stins, beamline_file):
-    up = start("up", beamline_file)
-    up.line("up;")
-    acquirer = psutil.Process(status_of(stins)[1][0]["status"]["pid"])
+def test_status_shows_a_stopped_process_as_offline(shared_up, status_of):
+    acquirer = psutil.Process(status_of(state=shared_up.state)[1][0]["status"]["pid"])
     acquirer.suspend()
     try:
-        code, rows = status_of(stins)
+        code, rows = status_of(state=shared_up.state)
     finally:
         acquirer.resume()
     assert code == 1
@@ -154,17 +157,25 @@ def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(tmp_path, t
     [
         ("{backend: simulatd}", "{}", "no acquirer backend 'simulatd'; installed: "),
         ("{backend: simulated, settings: {periods: 1}}", "{}", "periods: unknown field; allowed:"),
-        ("{backend: simulated}", "{flush_interval_s: no}", "flush_interval_s: got "),
         ("{backend: simulated}", "{roots: [/proc/none]}", "roots: /proc/none cannot be made"),
     ],
 )
-def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path, acquirer, recorder, said):
+def test_what_a_process_refuses_of_its_part_is_said_of_its_detector(tmp_path, acquirer, recorder, said):
     path = tmp_path / "wrong.yaml"
     path.write_text(f"detectors: {{sim: {{acquirer: {acquirer}, recorder: {recorder}}}}}")
+    with pytest.raises(ProcessError) as refused:
+        Beamline(load_beamline(path)).start()
+    assert "detectors.sim." in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_what_a_process_refuses_of_its_part_is_said_by_up(stins, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("detectors: {sim: {acquirer: {backend: simulated}, recorder: {flush_interval_s: no}}}")
     done = stins("up", path)
     assert done.returncode == 2
     assert "detectors.sim." in done.stderr
-    assert said in done.stderr
+    assert "flush_interval_s: got " in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -199,24 +210,18 @@ def test_a_missing_beamline_file_is_named(stins, tmp_path):
     assert "none.yaml: cannot be read: No such file" in done.stderr
 
 
-def test_the_processes_of_a_killed_up_end_by_themselves(start, stins, beamline_file):
-    up = start("up", beamline_file)
-    up.line("up;")
-    children = psutil.Process(up.process.pid).children(recursive=True)
-    assert len(children) in (3, 4)  # acquirer, recorder, its writer and the one in waiting
-    up.process.kill()
-    _, alive = psutil.wait_procs(children, 30)
-    assert alive == []
-
-
-def test_a_beamline_is_up_once_and_a_killed_one_leaves_no_ghost(start, stins, beamline_file):
+def test_a_beamline_is_up_once_and_a_killed_one_leaves_no_process_and_no_ghost(start, stins, beamline_file):
     up = start("up", beamline_file)
     up.line("up;")
     again = stins("up", beamline_file)
     assert again.returncode == 2
     assert f"the beamline 'test' is up already (process {up.process.pid} on " in again.stderr
     assert stins("status", "test").returncode == 0
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert len(children) in (3, 4)  # acquirer, recorder, its writer and the one in waiting
     up.process.kill()
+    _, alive = psutil.wait_procs(children, 30)
+    assert alive == []
     up.process.wait()
     assert "no beamline 'test' runs here (running: none)" in stins("status", "test").stderr
 
@@ -230,7 +235,7 @@ def acquirer_of(up, detector):
     raise AssertionError(f"{detector} has no acquirer")
 
 
-def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(start, stins, tmp_path):
+def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(start, status_of, tmp_path):
     good = "{acquirer: {backend: simulated, settings: {shape: [16, 16]}}}"
     path = tmp_path / "two.yaml"
     path.write_text(f"name: two\ndetectors: {{good: {good}, bad: {good}}}")
@@ -240,7 +245,7 @@ def test_a_detector_that_ends_again_and_again_is_given_up_and_the_others_go_on(s
         acquirer_of(up, "bad").kill()
         up.line(f"({count} of 5 times")
     up.line("bad: its processes end again and again; giving it up")
-    states = {(row["detector"], row["process"]): row["state"] for row in status_of(stins, "two")[1]}
+    states = {(row["detector"], row["process"]): row["state"] for row in status_of("two")[1]}
     assert states["good", "acquirer"] == states["good", "recorder"] == "idle"
     assert states["bad", "acquirer"] == states["bad", "recorder"] == "offline"
     assert up.end() == 1
