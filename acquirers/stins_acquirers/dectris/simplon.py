@@ -3,29 +3,21 @@
 Source: DECTRIS SIMPLON API reference 1.8. `http://<DCU>/<module>/api/<version>/<task>/<key>`.
 """
 
-import socket
-import threading
-import time
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
-import httpx
 import msgspec
 
 from ..backend import BackendError, HardwareError
+from .connections import Connections, NoConnectionError
 from .parameter import Parameter
 
 __all__ = ["NoAnswerError", "Simplon", "SimplonError"]
 
 #: The newest first; an EIGER 1 with its old server has the other.
 _VERSIONS = ("1.8.0", "1.6.0")
-_CONNECT_S = 3.0
-#: Servers close a connection that was idle for 5 s; whoever sends at that moment has no answer.
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
-#: What the DCU answers is a value or a list of names; arrays of pixels are never asked for.
-_ANSWER_BYTES = 8 << 20
 
 
 class SimplonError(BackendError):
@@ -51,11 +43,7 @@ class Simplon:
     def __init__(self, host: str, port: int, answer_s: float) -> None:
         self.url = f"http://{host}:{port}" if ":" not in host else f"http://[{host}]:{port}"
         self.answer_s = answer_s
-        # A proxy of the environment has no business between an acquirer and its detector.
-        # Without encryption there is nothing to verify, and certificates take 20 ms to read.
-        self._http = httpx.Client(base_url=self.url, trust_env=False, limits=_LIMITS, verify=False)  # noqa: S501
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._connections = Connections(self.url)
         self.version = ""
 
     # -- keys -----------------------------------------------------------------------------------
@@ -78,7 +66,7 @@ class Simplon:
             except SimplonError as error:
                 # A service that still starts may know nothing yet: it is asked again.
                 self.version = ""
-                if error.status != httpx.codes.NOT_FOUND:
+                if error.status != HTTPStatus.NOT_FOUND:
                     raise
             else:
                 return version
@@ -92,7 +80,7 @@ class Simplon:
         try:
             found = self._json(step, "GET", self._path(module, "config/keys"), list[str] | Parameter)
         except SimplonError as error:
-            if error.status == httpx.codes.NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
         return frozenset(found.value if isinstance(found, Parameter) else found)
@@ -107,7 +95,7 @@ class Simplon:
         try:
             return self.get(step, key, module, task)
         except SimplonError as error:
-            if error.status == httpx.codes.NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
@@ -144,15 +132,11 @@ class Simplon:
 
     def interrupt(self) -> None:
         """Ends what other threads wait for: they raise `NoAnswerError`. What is asked after that is asked as before."""
-        with self._lock:
-            for connected in self._sockets:
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RDWR)
+        self._connections.interrupt()
 
     def close(self) -> None:
         """Closes the connections. Closing twice does no harm."""
-        self.interrupt()
-        self._http.close()
+        self._connections.close()
 
     # -- HTTP -----------------------------------------------------------------------------------
 
@@ -177,52 +161,29 @@ class Simplon:
         expected: str = "",
     ) -> bytes:
         what = f"{method} {path}" + (f" = {body['value']!r}" if body else "")
+        # Without a value there is no body at all: that is how a command is given.
+        content = msgspec.json.encode(body) if body is not None else None if method == "GET" else b""
         try:
-            status, content = self._exchange(method, path, timeout_s, body)
-        except httpx.ConnectTimeout:
-            raise self._no_answer(step, what, f"no connection within {_CONNECT_S:g} s") from None
-        except httpx.TimeoutException:
+            status, answer = self._connections.request(method, path, content, timeout_s)
+        except NoConnectionError as error:
+            raise self._no_answer(step, what, str(error).rstrip(".")) from None
+        except TimeoutError:
             problem = (
                 f"no answer within {timeout_s:g} s; it hangs, or has too much to do: look at it, restart its service"
             )
             raise self._no_answer(step, what, problem, remedy="") from None
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        except OSError as error:
             told = str(error).rstrip(".") or type(error).__name__
-            if isinstance(error, httpx.ConnectError):
-                raise self._no_answer(step, what, told) from None
             remedy = "was it restarted or switched off, or the network to it cut? Look after it, then arm again"
             raise self._no_answer(step, what, f"the connection broke off ({told})", remedy) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._no_answer(step, what, str(error) or type(error).__name__) from None
-        if httpx.codes.is_success(status):
-            return content
-        told = " ".join(content.decode("utf-8", "replace").split())[:300]
+        if 200 <= status < 300:
+            return answer
+        told = " ".join(answer.decode("utf-8", "replace").split())[:300]
         hint = f"; expected {expected}" if expected else ""
         problem = f"{what}: HTTP {status}: {told or 'without a reason'}{hint}"
-        if httpx.codes.is_server_error(status):
+        if status >= 500:
             raise NoAnswerError(f"DCU at {self.url}: {step}: {problem}; look at it, restart its service", status)
         raise self._error(step, problem, status)
-
-    def _exchange(self, method: str, path: str, timeout_s: float, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
-        """Status and body; httpx' own time-out is for each read, so that a trickle would never end."""
-        deadline = time.monotonic() + timeout_s
-        # Without a value there is no body at all: that is how a command is given.
-        content = msgspec.json.encode(body) if body is not None else None
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
-        request = self._http.build_request(method, path, content=content, headers=headers, timeout=timeout)
-        request.extensions["trace"] = self._trace
-        reply = self._http.send(request, stream=True)
-        try:
-            return reply.status_code, _whole(reply, deadline)
-        finally:
-            reply.close()
-
-    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Notes each connection once there is one, so that it can be cut."""
-        if event == "connection.connect_tcp.complete":
-            with self._lock:
-                self._sockets.add(info["return_value"].get_extra_info("socket"))
 
     def _error(self, step: str, problem: str, status: int = 0) -> SimplonError:
         return SimplonError(f"DCU at {self.url}: {step}: {problem}", status)
@@ -231,14 +192,3 @@ class Simplon:
         self, step: str, what: str, problem: str, remedy: str = "is it switched on, and is this its address?"
     ) -> NoAnswerError:
         return NoAnswerError(f"DCU at {self.url}: {step}: {what}: {problem}" + (f"; {remedy}" if remedy else ""))
-
-
-def _whole(reply: httpx.Response, deadline: float) -> bytes:
-    content = bytearray()
-    for chunk in reply.iter_bytes():
-        content += chunk
-        if time.monotonic() > deadline:
-            raise httpx.ReadTimeout("the answer did not end")
-        if len(content) > _ANSWER_BYTES:
-            raise httpx.DecodingError(f"the answer is longer than {_ANSWER_BYTES} bytes")
-    return bytes(content)

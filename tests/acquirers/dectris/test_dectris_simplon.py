@@ -1,6 +1,7 @@
 """The HTTP client against what is no DCU, or a sick one: each error says which DCU, which step, which key, and why."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -122,6 +123,24 @@ def test_a_dcu_that_goes_while_it_is_asked_is_not_one_at_a_wrong_address(serve: 
         serve(go).command("trigger", "trigger", 30.0)
 
 
+def test_a_dcu_that_has_closed_a_connection_meanwhile_is_asked_on_another(serve: Serve) -> None:
+    asked: list[int] = []
+
+    def once(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.client_address[1])
+        text(b'{"value": 0.5}')(request)
+        request.close_connection = True  # and does not say so
+
+    simplon = serve(once)
+    assert simplon.get("arm", "count_time").value == 0.5
+    (kept,), deadline = simplon._connections._idle, time.monotonic() + 30
+    while not kept.ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert simplon.get("arm", "count_time").value == 0.5
+    assert len(set(asked)) == 2
+
+
 def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
     with pytest.raises(NoAnswerError, match="the answer is longer than 8388608 bytes"):
         serve(text(b" " * (9 << 20))).get("arm", "count_time")
@@ -136,16 +155,16 @@ def test_a_refusal_says_key_value_what_was_told_and_what_is_expected(serve: Serv
 
 
 def test_a_command_has_no_body_unless_it_has_a_value(serve: Serve) -> None:
-    lengths: list[str | None] = []
+    told: list[tuple[str | None, str | None]] = []
 
     def note(request: BaseHTTPRequestHandler) -> None:
-        lengths.append(request.headers.get("Content-Length"))
+        told.append((request.headers.get("Content-Length"), request.headers.get("Content-Type")))
         text(b'{"sequence id": 7}')(request)
 
     simplon = serve(note)
     assert simplon.command("arm", "arm", 1.0) == 7
     simplon.command("trigger", "trigger", 1.0, 0.5)
-    assert lengths == ["0", str(len(b'{"value":0.5}'))]
+    assert told == [("0", None), (str(len(b'{"value":0.5}')), "application/json")]
 
 
 def test_a_command_without_an_answer_has_no_number(serve: Serve) -> None:
