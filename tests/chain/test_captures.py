@@ -3,8 +3,8 @@
 import io
 import json
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cbor2
 import h5py
@@ -16,7 +16,7 @@ import pytest
 import silx.io.nxdata
 from nexusformat.nexus.validate import validate_application, validate_file
 
-from stins.control import SeriesState
+from stins.control import SeriesState, SeriesStatus
 from stins_ophyd import Controller, ControllerError
 from stins_ophyd.processes import DaemonProcess
 
@@ -55,35 +55,36 @@ def decode_bslz4(chunk: bytes, shape: tuple[int, int]) -> np.ndarray:
     return np.frombuffer(pixels + chunk[position : position + size - len(pixels)], "<u4").reshape(shape)
 
 
-@pytest.fixture
-def record(tmp_path: Path):
-    """Replays a capture into a file, as a beamline would; returns the recorder's account and the error, if any."""
-    with ExitStack() as stack:
-
-        def run(capture: Path, frames: int, **config: object):
-            settings = {"capture": str(capture), "pace": "fast"}
-            acquirer = stack.enter_context(
-                DaemonProcess("acquirer", {"name": "replayed", "backend": "replay", "settings": settings, **config})
-            )
-            recorder = stack.enter_context(
-                DaemonProcess("recorder", {"roots": [str(tmp_path)], "sources": [acquirer.ready.stream]})
-            )
-            controller = stack.enter_context(Controller(acquirer.ready.control, recorder.ready.control))
-            controller.arm("captured.nxs", triggers=frames)
-            error = None
-            try:
-                account = controller.wait_for(controller.trigger())
-            except ControllerError as failed:
-                error, account = str(failed), controller.snapshot.recorder.series
-            return account, error
-
-        yield run
+def record(folder: Path, capture: Path, frames: int, **config: Any) -> tuple[SeriesStatus, str | None]:
+    """Replays a capture into a file, as a beamline would; the recorder's account and the error, if any."""
+    settings = {"capture": str(capture), "pace": "fast"}
+    replayed = {"name": "replayed", "backend": "replay", "settings": settings, **config}
+    with (
+        DaemonProcess("acquirer", replayed) as acquirer,
+        DaemonProcess("recorder", {"roots": [str(folder)], "sources": [acquirer.ready.stream]}) as recorder,
+        Controller(acquirer.ready.control, recorder.ready.control) as controller,
+    ):
+        controller.arm("captured.nxs", triggers=frames)
+        try:
+            return controller.wait_for(controller.trigger()), None
+        except ControllerError as failed:
+            return controller.snapshot.recorder.series, str(failed)
 
 
-def test_the_eiger_stream_stands_in_the_file_as_it_came(record, captures):
-    capture = captures / "eiger1-1M-stream-v1.zip"
-    messages = messages_of(capture)
-    account, error = record(capture, 9)
+@pytest.fixture(scope="module")
+def eiger_capture(captures: Path) -> Path:
+    return captures / "eiger1-1M-stream-v1.zip"
+
+
+@pytest.fixture(scope="module")
+def recorded(eiger_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SeriesStatus, str | None]:
+    """The EIGER's series, whose file the tests only read."""
+    return record(tmp_path_factory.mktemp("eiger"), eiger_capture, 9)
+
+
+def test_the_eiger_stream_stands_in_the_file_as_it_came(recorded, eiger_capture):
+    messages = messages_of(eiger_capture)
+    account, error = recorded
     assert account.state is SeriesState.INCOMPLETE
     assert (account.received, account.written, account.missing_frames) == (9, 9, ((9, 99_999),))
     assert "the capture ends without dseries_end-1.0" in account.reason
@@ -99,11 +100,10 @@ def test_the_eiger_stream_stands_in_the_file_as_it_came(record, captures):
         assert file["/entry/series/missing_frames"][:].tolist() == [[9, 99_999]]
 
 
-def test_the_eigers_meta_data_have_their_nexus_places_and_units(record, captures):
-    capture = captures / "eiger1-1M-stream-v1.zip"
-    header = messages_of(capture)[0]
+def test_the_eigers_meta_data_have_their_nexus_places_and_units(recorded, eiger_capture):
+    header = messages_of(eiger_capture)[0]
     config = json.loads(header[1])
-    account, _ = record(capture, 9)
+    account, _ = recorded
     with h5py.File(account.file) as file:
         detector = file[DETECTOR]
         np.testing.assert_array_equal(detector["flatfield"][:], np.frombuffer(header[3], "<f4").reshape(1065, 1030))
@@ -123,18 +123,17 @@ def test_the_eigers_meta_data_have_their_nexus_places_and_units(record, captures
     assert (plot.is_valid, plot.signal.shape, plot.interpretation) == (True, (9, 1065, 1030), "image")
 
 
-def test_the_eigers_frames_have_their_times_in_nexus_place(record, captures):
-    capture = captures / "eiger1-1M-stream-v1.zip"
-    times = [json.loads(parts[3]) for parts in messages_of(capture)[1:]]
-    account, _ = record(capture, 9)
+def test_the_eigers_frames_have_their_times_in_nexus_place(recorded, eiger_capture):
+    times = [json.loads(parts[3]) for parts in messages_of(eiger_capture)[1:]]
+    account, _ = recorded
     with h5py.File(account.file) as file:
         for key in ("start_time", "stop_time", "real_time"):
             field = file[f"{DETECTOR}/{key}"]
             assert (field[:].tolist(), field.attrs["units"]) == ([time[key] for time in times], "ns")
 
 
-def test_the_eiger_was_not_told_where_it_stands_and_its_file_claims_nothing(record, captures):
-    account, _ = record(capture=captures / "eiger1-1M-stream-v1.zip", frames=9)
+def test_the_eiger_was_not_told_where_it_stands_and_its_file_claims_nothing(recorded):
+    account, _ = recorded
     with h5py.File(account.file) as file:
         assert "definition" not in file["entry"]
         assert file["/entry/series/nxmx_missing"].asstr()[:].tolist() == [
@@ -142,10 +141,10 @@ def test_the_eiger_was_not_told_where_it_stands_and_its_file_claims_nothing(reco
         ]  # fmt: skip
 
 
-def test_with_a_configured_geometry_the_eigers_file_is_one_that_crystallographers_read(record, captures):
+def test_with_a_configured_geometry_the_eigers_file_is_one_that_crystallographers_read(tmp_path, eiger_capture):
     geometry = {"distance": 0.25, "beam_center_x": 515.5, "beam_center_y": 532.0}
     beamline = {"name": "I19", "source_name": "DLS", "sample_name": "empty"}
-    account, _ = record(captures / "eiger1-1M-stream-v1.zip", 9, geometry=geometry, beamline=beamline)
+    account, _ = record(tmp_path, eiger_capture, 9, geometry=geometry, beamline=beamline)
     assert validate_application(account.file)[1] == 0
     with h5py.File(account.file) as file:
         (entry,) = nxmx.NXmx(file).entries
@@ -161,10 +160,10 @@ def test_with_a_configured_geometry_the_eigers_file_is_one_that_crystallographer
         assert (detector.bit_depth_image, detector.pixel_mask_applied) == (32, True)
 
 
-def test_the_electrometers_numbers_are_recorded_without_any_image(record, captures):
+def test_the_electrometers_numbers_are_recorded_without_any_image(tmp_path, captures):
     capture = captures / "electrometer-stins-v1.cbors"
     rows = [json.loads(parts[0]) for parts in messages_of(capture)[1:-1]]
-    account, error = record(capture, len(rows))
+    account, error = record(tmp_path, capture, len(rows))
     assert (account.state, account.written, error) == (SeriesState.COMPLETE, 4, None)
     with h5py.File(account.file) as file:
         detector = file[DETECTOR]
