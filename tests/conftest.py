@@ -2,6 +2,7 @@
 
 import gc
 import os
+import socket
 import sys
 import threading
 import time
@@ -111,11 +112,18 @@ def _lasts(thread: threading.Thread) -> bool:
 
 
 def _children() -> set[psutil.Process]:
-    """All below this one. That there is none, as in most tests, the kernel says without a look at every process."""
-    lists = [*Path("/proc/self/task").glob("*/children")]
-    if lists and not any(_read(each) for each in lists):
-        return set()
-    return set(psutil.Process().children(recursive=True))
+    """All below this one, as the kernel lists them: psutil would look at every process of the machine."""
+    if not any(Path("/proc/self/task").glob("*/children")):  # a kernel without such lists
+        return set(psutil.Process().children(recursive=True))
+    found, pids = set(), [os.getpid()]
+    while pids:
+        lists = Path(f"/proc/{pids.pop()}/task").glob("*/children")
+        below = [int(pid) for path in lists for pid in _read(path).split()]
+        pids += below
+        for pid in below:
+            with suppress(psutil.NoSuchProcess):
+                found.add(psutil.Process(pid))
+    return found
 
 
 def _read(path: Path) -> str:
@@ -135,5 +143,13 @@ def _born_since(older: Collection[psutil.Process]) -> set[psutil.Process]:
 
 
 def _listening() -> set[tuple[str, int]]:
-    connections = psutil.Process(os.getpid()).net_connections("tcp")
-    return {tuple(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN}
+    """Where this process listens, by its own descriptors: the system's table of connections takes ten times as long."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # another thread has closed it meanwhile
+            if str(path.readlink()).startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(path.name))) as each:
+                    inet = each.family in (socket.AF_INET, socket.AF_INET6)
+                    if inet and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        found.add(each.getsockname()[:2])
+    return found
