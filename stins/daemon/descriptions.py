@@ -28,7 +28,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
 def _below_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     try:
         source = inspect.getsource(model)
-    except OSError:  # a class that was made at a prompt has none
+    except (OSError, TypeError):  # a class that was made at a prompt, or by a call, has none
         return
     (tree,) = ast.parse(textwrap.dedent(source)).body
     for field, text in pairwise(getattr(tree, "body", ())):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 
 from stins.daemon import ConfigError, HttpConfig, Model, StatusBoard, is_loopback, load_config
+from stins.daemon.descriptions import descriptions
 from stins.daemon.server import ControlServer
 
 
@@ -100,3 +101,24 @@ def test_a_port_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"http.port: cannot listen on 127.0.0.1:{port}: .*choose another, or 0"):
             server(HttpConfig(port=port))
+
+
+class Base(Model):
+    first: int = 1
+    """What stands
+    below it."""
+
+
+class Derived(Base):
+    second: int = Field(default=2, description="Said there.")
+    """Not here."""
+    third: int = 3
+
+
+def test_a_field_is_described_by_the_text_below_it_also_in_the_class_that_it_comes_from() -> None:
+    assert descriptions(Derived) == {"first": "What stands\nbelow it.", "second": "Said there."}
+
+
+def test_a_class_without_source_has_what_its_fields_say_themselves() -> None:
+    made = create_model("Made", __base__=Base, second=(int, Field(default=2, description="Said.")), third=(int, 3))
+    assert descriptions(made) == {"first": "What stands\nbelow it.", "second": "Said."}
