@@ -37,8 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Test modules read it when they are imported, in the workers too."""
     if config.getoption("--long"):
         os.environ[LONG] = "1"
-    if sys.dont_write_bytecode:
-        _keep_bytecode(config.cache.mkdir("bytecode"))
+    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    if sys.dont_write_bytecode and cache is not None:
+        _keep_bytecode(cache.mkdir("bytecode"))
 
 
 def _keep_bytecode(folder: Path) -> None:

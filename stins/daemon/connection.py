@@ -105,15 +105,15 @@ class Connection:
         self._unsent = memoryview(b"".join((first, address.headers, kind, length, b"\r\n", body or b"")))
         self._send_some()
 
-    def answer(self, deadline: float) -> tuple[int, bytes]:
-        """Status and whole body of the answer to what was begun, by `deadline` (of time.monotonic)."""
+    def answer(self, deadline: float, most_bytes: int = _MOST_ANSWER_BYTES) -> tuple[int, bytes]:
+        """Status and whole body (of `most_bytes`) of the answer to what was begun, by `deadline` (of time.monotonic)."""
         left_s = lambda: deadline - time.monotonic()  # noqa: E731
         self._send_rest(left_s)
         reply = self._head(left_s)
         parts, size = list[bytes](), 0
         for part in self._body(reply, left_s):
             parts.append(part)
-            size = _checked(size + len(part))
+            size = _checked(size + len(part), most_bytes)
         self._used = time.monotonic()
         return reply.status, b"".join(parts)
 
@@ -272,9 +272,9 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
-def _checked(size: int) -> int:
-    if size > _MOST_ANSWER_BYTES:
-        raise OSError(f"got an answer of {size} bytes, expected {_MOST_ANSWER_BYTES} at most")
+def _checked(size: int, most: int = _MOST_ANSWER_BYTES) -> int:
+    if size > most:
+        raise OSError(f"got an answer of {size} bytes, expected {most} at most")
     return size
 
 

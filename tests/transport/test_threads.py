@@ -47,7 +47,8 @@ def test_the_threads_of_a_context_interrupt_nobody_and_the_others_stay_as_they_a
             time.sleep(0.01)
 
     assert made == {os.SCHED_BATCH}
-    assert {task: after[task] for task in before} == before
+    there = before.keys() & after.keys()  # one of another test may have ended meanwhile
+    assert {task: after[task] for task in there} == {task: before[task] for task in there}
 
 
 def test_a_process_with_a_policy_of_its_own_keeps_it_and_is_not_aborted():

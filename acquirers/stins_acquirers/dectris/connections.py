@@ -12,6 +12,8 @@ __all__ = ["Connections", "NoConnectionError"]
 _CONNECT_S = 3.0
 #: By the acquirer's loop, by what waits for a trigger, and by who disarms beside it.
 _KEPT = 4
+#: What is answered is a value or a list of names; arrays of pixels are never asked for.
+_ANSWER_BYTES = 8 << 20
 
 
 class NoConnectionError(OSError):
@@ -43,7 +45,7 @@ class Connections:
         connection = self._connection(min(timeout_s, _CONNECT_S))
         try:
             connection.begin(method, path, body)
-            answer = connection.answer(deadline)
+            answer = connection.answer(deadline, _ANSWER_BYTES)
             kept = connection.reusable
         finally:
             self._done_with(connection, kept=kept)
