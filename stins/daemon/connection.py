@@ -106,7 +106,7 @@ class Connection:
         self._send_some()
 
     def answer(self, deadline: float, most_bytes: int = _MOST_ANSWER_BYTES) -> tuple[int, bytes]:
-        """Status and whole body (of `most_bytes`) of the answer to what was begun, by `deadline` (of time.monotonic)."""
+        """Status and whole body of the answer to what was begun, by `deadline` (of time.monotonic)."""
         left_s = lambda: deadline - time.monotonic()  # noqa: E731
         self._send_rest(left_s)
         reply = self._head(left_s)

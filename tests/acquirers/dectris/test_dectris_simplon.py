@@ -142,7 +142,7 @@ def test_a_dcu_that_has_closed_a_connection_meanwhile_is_asked_on_another(serve:
 
 
 def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
-    with pytest.raises(NoAnswerError, match="got an answer of [0-9]+ bytes, expected 8388608 at most"):
+    with pytest.raises(NoAnswerError, match=r"got an answer of [0-9]+ bytes, expected 8388608 at most"):
         serve(text(b" " * (9 << 20))).get("arm", "count_time")
 
 
