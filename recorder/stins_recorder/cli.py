@@ -8,7 +8,7 @@ from pathlib import Path
 from stins.daemon import ConfigError, load_config
 
 from .config import RecorderConfig
-from .writer_process import WriterProcess
+from .supervisor.writer_process import WriterProcess
 
 __all__ = ["main"]
 
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
         return 0
     first = WriterProcess()
     # Here, not above: loading it takes a second, in which the first writer loads its own libraries.
-    from .service import serve
+    from .supervisor.service import serve
 
     serve(config, first, end_with_stdin=options.end_with_stdin)
     return 0

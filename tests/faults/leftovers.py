@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from short_series import DATA, NUMBERS, ShortSeries, image
-from stins_recorder.journal import FOLDER
+from stins_recorder.recording.journal import FOLDER
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
 

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 from stins_recorder.config import RecorderConfig
-from stins_recorder.journal import Journal
-from stins_recorder.recording import Recording
-from stins_recorder.records import RECORDS
-from stins_recorder.recovery import Recovery
+from stins_recorder.recording.journal import Journal
+from stins_recorder.recording.recording import Recording
+from stins_recorder.recording.records import RECORDS
+from stins_recorder.recording.recovery import Recovery
 from stins_recorder.watchdog import unwatched
 
 from stins import Decoder, Part, SeriesHeader, SeriesInfo, SeriesSender, encode

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 from msgspec import UNSET
 from stins_recorder.errors import StorageError
-from stins_recorder.journal import Journal
-from stins_recorder.recording import Recording
-from stins_recorder.records import Record
+from stins_recorder.recording.journal import Journal
+from stins_recorder.recording.recording import Recording
+from stins_recorder.recording.records import Record
 
 from stins import (
     Decoder,

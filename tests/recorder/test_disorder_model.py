@@ -10,7 +10,7 @@ from disorder_model import Model, Recorded
 from disorder_scripts import SHAPE, Event, damaged, scripts, told
 from hypothesis import HealthCheck, event, example, given, settings
 from recorder_kit import DATA, NUMBERS, Disk
-from stins_recorder.recording import Recording
+from stins_recorder.recording.recording import Recording
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage
 

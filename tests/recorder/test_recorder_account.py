@@ -2,7 +2,7 @@
 
 import pytest
 from recorder_kit import balanced
-from stins_recorder.account import LISTED_RANGES, cut_short
+from stins_recorder.recording.account import LISTED_RANGES, cut_short
 
 from stins import Share
 from stins.control import SeriesState, SeriesStatus

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fabio.cbfimage import CbfImage
 from recorder_kit import DATA, NUMBERS, Desk, balanced
-from stins_recorder.decompress import pixels
 from stins_recorder.errors import RecorderError
+from stins_recorder.pixels.decompress import pixels
 
 from stins import FrameLayout, Part
 

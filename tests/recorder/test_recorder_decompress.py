@@ -4,8 +4,8 @@ import hdf5plugin
 import numpy as np
 import pytest
 from recorder_kit import SHAPE, compressed, image
-from stins_recorder.decompress import pixels
 from stins_recorder.errors import RecorderError
+from stins_recorder.pixels.decompress import pixels
 
 from stins import Part
 

@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 from msgspec import UNSET
-from stins_recorder.frame_numbers import FrameNumbers, cut_numbers
+from stins_recorder.series.frame_numbers import FrameNumbers, cut_numbers
 
 from stins import Data, Spans
 from stins.messages import frame_count

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from recorder_kit import DATA, Desk, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
-from stins_recorder.recording import Recording
-from stins_recorder.records import RECORDS, Begun, Closing, Ended, Point, Record
-from stins_recorder.recovery import Recovery
+from stins_recorder.recording.journal import ASIDE, FOLDER, Journal, read_journal
+from stins_recorder.recording.recording import Recording
+from stins_recorder.recording.records import RECORDS, Begun, Closing, Ended, Point, Record
+from stins_recorder.recording.recovery import Recovery
 
 from stins.control import RecorderState, SeriesState
 

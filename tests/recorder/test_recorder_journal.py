@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stins_recorder.errors import RecorderError, StorageError
-from stins_recorder.journal import Journal, read_journal
+from stins_recorder.recording.journal import Journal, read_journal
 
 
 class First(msgspec.Struct, frozen=True, tag="first"):

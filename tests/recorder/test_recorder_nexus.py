@@ -15,7 +15,7 @@ import pytest
 import silx.io
 from recorder_kit import DATA, IMAGE, SHAPE, Desk, compressed, image, module_parts
 from silx.io import nxdata
-from stins_recorder.series_file import SeriesFile
+from stins_recorder.series.series_file import SeriesFile
 
 from stins import Acquisition, Detector, Part
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import zmq
 from recorder_kit import IMAGE, SHAPE, image
-from stins_recorder.frame_summary import SmallFrames, summary
-from stins_recorder.masks import counted, counted_pixels, masks_of
-from stins_recorder.preview import PreviewReader
-from stins_recorder.preview_feed import PreviewFeed
+from stins_recorder.pixels.frame_summary import SmallFrames, summary
+from stins_recorder.pixels.masks import counted, counted_pixels, masks_of
+from stins_recorder.supervisor.preview import PreviewReader
+from stins_recorder.writer.preview_feed import PreviewFeed
 
 from stins import Data, OpenSeries, Packet, Part, SeriesStart, StoreFrame, encode
 from stins.control import Preview

@@ -22,8 +22,8 @@ from recorder_kit import (
 )
 from stins_recorder.check.reader import FileReader
 from stins_recorder.errors import RecorderError
-from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
-from stins_recorder.records import RECORDS, Closing, Record
+from stins_recorder.recording.journal import ASIDE, FOLDER, Journal, read_journal
+from stins_recorder.recording.records import RECORDS, Closing, Record
 
 from stins import Part, Share
 from stins.control import RecorderState, SeriesState

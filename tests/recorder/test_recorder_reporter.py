@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recorder_kit import Desk
 from stins_recorder.link import WriterStatus
-from stins_recorder.reporter import Reporter
+from stins_recorder.writer.reporter import Reporter
 
 
 class Wire:

@@ -1,6 +1,6 @@
 """When a writer that died is started again, and when its series is given up."""
 
-from stins_recorder.restarts import Restarts, Verdict
+from stins_recorder.supervisor.restarts import Restarts, Verdict
 
 
 def pauses(restarts: Restarts, count: int, *, achieved: object = 0, resuming: bool = False) -> list[Verdict]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from stins_recorder.errors import StorageError
-from stins_recorder.journal import FOLDER
-from stins_recorder.room import Room
+from stins_recorder.recording.journal import FOLDER
+from stins_recorder.recording.room import Room
 
 from tests.file_limit import disk_full_beyond
 

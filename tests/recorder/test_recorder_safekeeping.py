@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from recorder_kit import Desk
-from stins_recorder.journal import Journal, read_journal
-from stins_recorder.records import RECORDS, Point, Record
-from stins_recorder.safekeeping import Safekeeping
+from stins_recorder.recording.journal import Journal, read_journal
+from stins_recorder.recording.records import RECORDS, Point, Record
+from stins_recorder.recording.safekeeping import Safekeeping
 
 
 class Kept:

@@ -17,8 +17,8 @@ import pytest
 from recorder_kit import DATA, IMAGE, NUMBERS, SHAPE, Chain, Desk, compressed, image
 from stins_recorder.check.file import check_file
 from stins_recorder.check.opening import open_unlocked
-from stins_recorder.journal import ASIDE, FOLDER, Journal, read_journal
-from stins_recorder.records import RECORDS, Begun, Closing, Record
+from stins_recorder.recording.journal import ASIDE, FOLDER, Journal, read_journal
+from stins_recorder.recording.records import RECORDS, Begun, Closing, Record
 from stins_recorder.salvage import Salvaged
 from stins_recorder.salvage.process import Order
 from stins_recorder.salvage.work import salvage

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from recorder_kit import Chain, Desk, wait_until
-from stins_recorder.journal import ASIDE, FOLDER, Journal
-from stins_recorder.records import RECORDS, Record
+from stins_recorder.recording.journal import ASIDE, FOLDER, Journal
+from stins_recorder.recording.records import RECORDS, Record
 from stins_recorder.salvage import Salvaged, files_left
-from stins_recorder.salvager import Salvager
+from stins_recorder.supervisor.salvager import Salvager
 
 
 class Disk:

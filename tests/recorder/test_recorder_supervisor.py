@@ -11,7 +11,7 @@ import psutil
 import pytest
 from recorder_kit import Stream, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.supervisor import Supervisor
+from stins_recorder.supervisor.supervisor import Supervisor
 from stins_recorder.watchdog import watch_of
 
 from stins.control import RecorderState, RecorderStatus, SeriesState

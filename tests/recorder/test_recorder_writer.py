@@ -20,10 +20,10 @@ import zmq
 from cable import Cable
 from recorder_kit import DATA, Stream, balanced, image, wait_until
 from stins_recorder.config import RecorderConfig
-from stins_recorder.journal import Journal
 from stins_recorder.link import Answer, Begin, Line, Link, Order, WriterStatus
-from stins_recorder.records import RECORDS
-from stins_recorder.writer import Writer
+from stins_recorder.recording.journal import Journal
+from stins_recorder.recording.records import RECORDS
+from stins_recorder.writer.writer import Writer
 
 from stins import Part
 from stins.control import SeriesState, SeriesStatus

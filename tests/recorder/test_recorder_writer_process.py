@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stins_recorder.writer_process import WriterProcess
+from stins_recorder.supervisor.writer_process import WriterProcess
 
 #: While it is traced, a process that has ended is told to the one that traces it, and only then to its parent.
 _TRACE = """

@@ -14,7 +14,7 @@ import numpy as np
 
 from stins.findings import Fault
 
-from ..layout import FILTERS
+from ..series.layout import FILTERS
 
 __all__ = ["ChunkScan", "filter_of", "scan_chunks"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from stins import Share
 from stins.control import JoinRequest, SeriesState, SeriesStatus
 
-from ..account import LISTED_RANGES
+from ..recording.account import LISTED_RANGES
 from .part import Numbers, PartFile, UnreadablePartError
 from .rows import place, ranges
 

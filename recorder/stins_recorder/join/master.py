@@ -16,12 +16,12 @@ from stins import Share
 from stins.control import JoinRequest, SeriesStatus
 from stins.share import part_name
 
-from ..account import closing
 from ..errors import RecorderError, storage_error
 from ..nexus import SERIES, now_iso
 from ..nexus.tree import store_tree
 from ..paths import resolve
-from ..series_file import DATASET
+from ..recording.account import closing
+from ..series.series_file import DATASET
 from ..storage import LIBVER, sync_folder
 from .account import Found, Whole, whole_of
 from .part import UnreadablePartError, read_part

@@ -11,8 +11,8 @@ from msgspec import UNSET, UnsetType
 from stins import Acquisition, Part, SeriesStart
 from stins.messages import Payload, is_series_array, series_array
 
-from ..decompress import pixels
 from ..errors import RecorderError
+from ..pixels.decompress import pixels
 from .places import add_field, add_group
 
 __all__ = ["present", "write_arrays", "write_fields"]

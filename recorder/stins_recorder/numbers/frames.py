@@ -11,9 +11,9 @@ import numpy as np
 from stins.numbers import images
 
 from ..errors import RecorderError
-from ..frame_numbers import NO_FRAME
 from ..nexus import DETECTOR, SERIES
-from ..segment_views import read_segments
+from ..series.frame_numbers import NO_FRAME
+from ..series.segment_views import read_segments
 from ..storage.datasets import fill_value
 from .asked import Asked, read_asked
 from .data_files import read_data_file, require_sources

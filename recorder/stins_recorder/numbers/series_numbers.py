@@ -6,8 +6,8 @@ import numpy as np
 
 from stins.numbers import names_of
 
-from ..columns import Numbers
 from ..errors import RecorderError
+from ..series.columns import Numbers
 from ..storage import HDF5_ERRORS
 from .asked import numbers_file
 from .frames import Frames

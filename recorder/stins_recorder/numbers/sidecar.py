@@ -14,9 +14,9 @@ import numpy as np
 
 from stins.numbers import names_of
 
-from ..columns import Column, Numbers
 from ..errors import RecorderError
 from ..nexus import now_iso
+from ..series.columns import Column, Numbers
 from ..storage import HDF5_ERRORS, change, claim, create_file, glance, open_swmr, repair_open, settle
 from .asked import FRAME_NUMBERS, Asked, described
 

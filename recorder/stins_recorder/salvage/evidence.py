@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..journal import ASIDE, FOLDER, JOURNAL, read_journal
-from ..records import RECORDS, Begun, Closing, Ended, Point, Record, machine_boot
-from ..room import HELD
+from ..recording.journal import ASIDE, FOLDER, JOURNAL, read_journal
+from ..recording.records import RECORDS, Begun, Closing, Ended, Point, Record, machine_boot
+from ..recording.room import HELD
 
 __all__ = ["Evidence", "files_left", "find_evidence", "locked", "remove"]
 

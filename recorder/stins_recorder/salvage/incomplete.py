@@ -7,7 +7,7 @@ import h5py
 
 from ..check.recorded_file import RecordedFile
 from ..errors import RecorderError
-from ..segment_views import read_segments
+from ..series.segment_views import read_segments
 from ..storage import bytes_gone
 
 __all__ = ["data_files_cut_off", "data_files_gone"]

@@ -12,15 +12,15 @@ import numpy as np
 from stins import Share, Spans
 from stins.control import SeriesState, SeriesStatus
 
-from ..account import closing
-from ..ending import Ending, write_ending
 from ..errors import NotOursError
-from ..frame_numbers import NO_FRAME
-from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
 from ..nexus.scan_axes import angles, axis_columns
-from ..segment_views import read_segments, show_ended
-from ..segments import Segments
+from ..recording.account import closing
+from ..series.ending import Ending, write_ending
+from ..series.frame_numbers import NO_FRAME
+from ..series.layout import DatasetLayout
+from ..series.segment_views import read_segments, show_ended
+from ..series.segments import Segments
 from ..shares import share_of
 from ..storage import change, claim
 from .data_files import close_data_files

@@ -10,16 +10,16 @@ from stins import SeriesResult, SeriesStart, Spans
 from stins.control import SeriesState, SeriesStatus
 from stins.series import SeriesAccount
 
-from ..account import closing
 from ..check.opening import is_open, open_unlocked, series_with, writers
-from ..ending import ending_of, write_ending
 from ..errors import NotOursError, RecorderError, no_room
 from ..nexus import SERIES
-from ..records import Closing, Point, machine_boot
-from ..recovery import is_ended
-from ..series_file import SeriesFile
+from ..recording.account import closing
+from ..recording.records import Closing, Point, machine_boot
+from ..recording.recovery import is_ended
+from ..recording.tally import Tally
+from ..series.ending import ending_of, write_ending
+from ..series.series_file import SeriesFile
 from ..storage import bytes_gone, change, claim, glance, repair
-from ..tally import Tally
 from .evidence import Evidence, find_evidence, locked, remove
 from .incomplete import data_files_cut_off, data_files_gone
 from .process import Found, Order, Salvaged

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stins_recorder.check.reader import FileReader
-from stins_recorder.recording import Recording
+from stins_recorder.recording.recording import Recording
 
 from stins import (
     Acquisition,

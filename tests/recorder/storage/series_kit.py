@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from recorder_kit import IMAGE, header, image
-from stins_recorder.series_file import FileCheckpoint, SeriesFile
+from stins_recorder.series.series_file import FileCheckpoint, SeriesFile
 
 from stins import Data, Outcome, Packet, Part, SeriesResult, SeriesSender, SeriesStart, StoreFrame
 

@@ -1,0 +1,1 @@
+"""Carries out what the receiver machine says, keeps the account, and goes on where a writer died."""

@@ -1,0 +1,1 @@
+"""The process that is asked: HTTP control and status, and a writer that it watches and replaces."""

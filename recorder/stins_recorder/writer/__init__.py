@@ -1,0 +1,1 @@
+"""The process that records: it receives, checks, writes and republishes."""
