@@ -100,9 +100,11 @@ class Observer:
             while True:
                 if self._interruptions > interruptions and not awaited.despite_interruption:
                     raise self._interrupted(awaited.step, self._interrupted_by)
+                # What is done at its deadline is done: the clock is read before it is asked.
+                now = time.monotonic()
                 if self._is_done(awaited):
                     return self.snapshot
-                snapshot, now = self.snapshot, time.monotonic()
+                snapshot = self.snapshot
                 if (latest := awaited.progress(snapshot)) != progress or awaited.is_coming_back(snapshot):
                     progress, moved = latest, now
                 offline = (offline or now) if awaited.is_away(snapshot) else None
