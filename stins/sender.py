@@ -45,6 +45,8 @@ class SeriesHeader(msgspec.Struct, frozen=True, kw_only=True):
     detector_specific: dict[str, Any] | UnsetType = UNSET
 
 
+#: Looked up once: an enumeration is six times as slow as a module, and this is asked for with each frame.
+_OPEN: Final = SenderState.OPEN
 #: Which calls each state allows, and the state after it; a pair that is not here is our own bug.
 TRANSITIONS: Final[dict[tuple[SenderState, str], SenderState]] = {
     (SenderState.IDLE, "series-start"): SenderState.OPEN,
@@ -118,8 +120,8 @@ class SeriesSender:
 
         After a `retake` every message whose frame number was used before says so too: any of them may be lost.
         """
-        # Every frame comes by here, and looking up an enumeration costs 1 us; data leaves the state as it is.
-        if self.state is not SenderState.OPEN:
+        # Every frame comes by here, and data leaves the state as it is.
+        if self.state is not _OPEN:
             self._move("data")
         message_id = self._next_id
         self._next_id += 1

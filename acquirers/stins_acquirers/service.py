@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -40,7 +40,10 @@ _COMMAND_S = 30.0
 #: What the detector still holds when it is disarmed may take as long as this many frames that wait for a recorder.
 _REST = 3
 _NOTHING_AROUND = Surroundings()
-_OPEN = (AcquirerState.ARMED, AcquirerState.ACQUIRING)
+# Looked up once: an enumeration is six times as slow as a module, and these are asked for with each frame.
+_ARMED: Final = AcquirerState.ARMED
+_ACQUIRING: Final = AcquirerState.ACQUIRING
+_OPEN = (_ARMED, _ACQUIRING)
 
 
 class Service:
@@ -149,10 +152,10 @@ class Service:
 
     def _reads(self) -> bool:
         """Whether frames may come: those of an external trigger come without a command."""
-        if self._state is AcquirerState.ACQUIRING:
+        if self._state is _ACQUIRING:
             return True
         external = self._request is not None and self._request.trigger_mode == "external"
-        return self._state is AcquirerState.ARMED and external
+        return self._state is _ARMED and external
 
     def _pause_s(self) -> float:
         """For how long there is nothing to do but to wait for a command."""
@@ -206,13 +209,13 @@ class Service:
                 self._end(ending)
             finally:
                 self._backend.disarm()
-        elif self._state is AcquirerState.ACQUIRING and not self._backend.triggered():
+        elif self._state is _ACQUIRING and not self._backend.triggered():
             self._state = next_state(self._state, AcquirerEvent.PAUSE)
 
     def _read(self) -> None:
         frames = self._backend.read(_READ_S)
         self._backlog.add(frames)
-        if frames and self._state is AcquirerState.ARMED:
+        if frames and self._state is _ARMED:
             self._state = next_state(self._state, AcquirerEvent.TRIGGER)
 
     # -- what the commands do, in the loop's thread ----------------------------------------------
