@@ -52,12 +52,22 @@ def _keep_bytecode(folder: Path) -> None:
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
+#: Their files take up to a minute each: they come first, so that no worker has one of them alone at the end.
+_LONGEST_FOLDERS = ("at_home", "cli", "docs", "faults", "stins_ophyd", "recorder")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes long and differs little from a test beside it waits for `--long`."""
+    items.sort(key=_turn)
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="only with --long"))
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return _LONGEST_FOLDERS.index(folder) if folder in _LONGEST_FOLDERS else len(_LONGEST_FOLDERS)
 
 
 def pytest_collection_finish() -> None:

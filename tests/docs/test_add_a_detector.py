@@ -2,10 +2,11 @@
 
 import linecache
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import bluesky.plan_stubs as bps
 import h5py
@@ -29,16 +30,17 @@ def blocks(language: str) -> list[str]:
 BACKEND, CONFORMANCE, DEVICE, _FIND = blocks("python")
 
 
-def run(*code: str) -> SimpleNamespace:
-    text, namespace = "\n".join(code), {"__name__": "ramp_camera"}
-    # Where pydantic looks for the texts that describe the settings.
-    linecache.cache["ramp_camera.py"] = (len(text), None, text.splitlines(keepends=True), "ramp_camera.py")
-    exec(compile(text, "ramp_camera.py", "exec"), namespace)  # noqa: S102  # that of the page
-    return SimpleNamespace(**namespace)
+def run(name: str, *code: str) -> ModuleType:
+    """A module of that code, whose source is there for what reads the texts that describe the settings."""
+    text, module = "\n".join(code), ModuleType(name)
+    module.__file__, sys.modules[name] = f"{name}.py", module
+    linecache.cache[f"{name}.py"] = (len(text), None, text.splitlines(keepends=True), f"{name}.py")
+    exec(compile(text, f"{name}.py", "exec"), vars(module))  # noqa: S102  # that of the page
+    return module
 
 
 #: The tests that the how-to has, collected as if they stood here.
-TestRampCamera = run(BACKEND, CONFORMANCE).TestRampCamera
+TestRampCamera = run("ramp_camera", BACKEND, CONFORMANCE).TestRampCamera
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beamli
 
 
 def test_it_counts_with_a_setting_that_a_plan_has_set(beamline: Beamline, request: pytest.FixtureRequest) -> None:
-    ramp = run(DEVICE).RampDetector(name="ramp", controller=beamline.detectors["ramp"].controller())
+    ramp = run("ramp_device", DEVICE).RampDetector(name="ramp", controller=beamline.detectors["ramp"].controller())
     request.addfinalizer(ramp.destroy)
     engine, stops = RunEngine({}, context_managers=[]), []
     engine(bps.mv(ramp.gain, np.float64(3)))
