@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _START_DEADLINE_S = 30.0
 _SILENCE_S = 3.0
 _POLL_S = 0.25
-#: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.7 s.
+#: A spare writer is started when the present one has settled: loading its libraries takes a core for 0.3 s.
 _SPARE_AFTER_S = 1.0
 _GOES_ON = "it goes on when the file system does, /reset kills it and starts another"
 #: When the system could not start a process (no memory, no number for it), it is asked again after so long.

@@ -1,4 +1,4 @@
-"""A writer process in waiting: its libraries are loaded (0.7 s), and it records when it is told to.
+"""A writer process in waiting: its libraries are loaded (0.3 s), and it records when it is told to.
 
 `python -m stins_recorder.writer.standby LINK PAGE LEVEL` is started by the supervisor, with two inherited descriptors:
 a socket, on which the order to record comes, and the page in which the writer says what it is doing.
