@@ -1,5 +1,8 @@
 """The command `stins` itself."""
 
+import subprocess
+import sys
+
 import pytest
 
 
@@ -44,3 +47,17 @@ def test_the_demo_refuses_what_it_cannot_do_before_it_starts_anything(stins, opt
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("modules", "unused"),
+    [
+        ("stins_ophyd.cli.demo, stins_recorder.writer.writer", {"bluesky", "matplotlib", "pydantic", "yaml"}),
+        ("stins_acquirers.cli, stins_acquirers.simulated, stins_acquirers.dectris", {"h5py", "httpx", "matplotlib"}),
+    ],
+)
+def test_a_process_does_not_begin_with_libraries_that_it_may_never_use(modules, unused):
+    """The demo, before its options are checked; a writer, which comes again when one dies; an acquirer."""
+    code = f"import sys, {modules}; print({unused} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set()"
