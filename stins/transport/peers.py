@@ -15,7 +15,7 @@ _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONN
 
 
 class PeerWatch:
-    """Reads the events of a socket; `joined` is when the last peer came (monotonic seconds).
+    """Reads the events of a socket; `joined` and `left` are when the last peer came and went (monotonic seconds).
 
     It is made before the socket is bound. A connection that never spoke ZeroMQ (a probe of the port) is no peer.
     """
@@ -25,7 +25,7 @@ class PeerWatch:
         self._monitor = socket.get_monitor_socket(_EVENTS)
         self._arriving: deque[int] = deque()  # file descriptors
         self._peers: set[int] = set()
-        self.joined = -math.inf
+        self.joined = self.left = -math.inf
 
     @property
     def connected(self) -> bool:
@@ -59,6 +59,8 @@ class PeerWatch:
             self._arriving.remove(descriptor)
         was_peer = descriptor in self._peers
         self._peers.discard(descriptor)
+        if was_peer:
+            self.left = time.monotonic()
         return was_peer
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _ACKING_S = 5.0
 #: A recorder connects its two sockets at once; so long may its first ack take behind the first connection.
 _GRACE_S = 1.0
+#: What a recorder said before it died is read no later than this behind the end of its connection.
+_LAST_WORDS_S = 0.5
 #: That a peer has come may be known from the socket before the event that tells so is there.
 _EVENT_S = 0.01
 #: How often acks are looked for: 20 us for each look, 10 MiB of ring for each interval at 1 GB/s.
@@ -264,8 +266,9 @@ class Publisher:
             )
             log.info("%s: a recorder has started that has %s; %d messages follow", self.endpoint, has, self.unacked)
         elif self._peer_lost:
-            if not self._peers.connected:
-                # The last words of one that is gone: who comes is heard before it is sent anything.
+            if not self._peers.connected and time.monotonic() - self._peers.left < _LAST_WORDS_S:
+                # Of one that is gone: who comes is heard before it is sent anything. Later than that it lives: a port
+                # that is only probed can be taken for its connection.
                 return
             # The same recorder, but a connection broke, and with it went what was queued for it.
             self._ring.rewind()

@@ -390,6 +390,28 @@ def test_the_last_ack_of_a_receiver_that_died_is_not_taken_for_its_coming_back(s
     assert another.receive(0.0) is None
 
 
+def test_a_probe_of_the_port_that_ends_keeps_no_frame_from_the_recorder(stack: ExitStack) -> None:
+    sender = Sender(stack)
+    host, port = sender.publisher.endpoint.removeprefix("tcp://").split(":")
+    probe = stack.enter_context(network.create_connection((host, int(port))))
+    # It is accepted before the receiver, and ZeroMQ does not say whose handshake it was.
+    wait_until(lambda: sender.publisher._peers.look() or sender.publisher._peers._arriving)
+    taker = Taker(stack, sender.publisher)
+    assert sender.publisher.wait_for_peer(DEADLINE_S)
+    sender.start()
+    taker.take()
+    probe.close()
+
+    def lost() -> bool:
+        sender.publisher.service()
+        return sender.publisher._peer_lost
+
+    wait_until(lost)
+    sender.frame()
+    taker.take(2)  # the start again, and the frame; while none comes it acks as it did before
+    assert taker.stored == {0: 0}
+
+
 def test_a_receiver_that_begins_to_ack_in_mid_series_turns_the_replay_on_from_there(stack: ExitStack) -> None:
     sender = Sender(stack)
     mute = Taker(stack, sender.publisher, acks=False)
