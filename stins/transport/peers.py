@@ -11,7 +11,14 @@ from .sockets import has_message, next_event
 
 __all__ = ["PeerWatch"]
 
-_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+_EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_DISCONNECTED
+)
 
 
 class PeerWatch:
@@ -23,8 +30,11 @@ class PeerWatch:
     def __init__(self, socket: zmq.Socket[Any]) -> None:
         self._socket = socket
         self._monitor = socket.get_monitor_socket(_EVENTS)
-        self._arriving: deque[int] = deque()  # file descriptors
-        self._peers: set[int] = set()
+        # File descriptors. The event of a handshake does not say whose it was: it is taken for that of the first that
+        # came, until the end of one of them says better.
+        self._arriving: deque[int] = deque()
+        self._peers: deque[int] = deque()
+        self._failed = False
         self.joined = self.left = -math.inf
 
     @property
@@ -47,18 +57,25 @@ class PeerWatch:
             if event == zmq.EVENT_ACCEPTED:
                 self._arriving.append(descriptor)
             elif event == zmq.EVENT_DISCONNECTED:
-                gone |= self._leave(descriptor)
-            elif self._arriving:
-                # The event of a handshake does not say whose: the first that came.
-                self._peers.add(self._arriving.popleft())
-                self.joined = time.monotonic()
+                gone |= self._leave(descriptor, was_peer=not self._failed)
+                self._failed = False
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                if self._arriving:
+                    self._peers.append(self._arriving.popleft())
+                    self.joined = time.monotonic()
+            else:
+                # The end of the same connection is the next event.
+                self._failed = True
         return gone
 
-    def _leave(self, descriptor: int) -> bool:
-        if descriptor in self._arriving:
-            self._arriving.remove(descriptor)
-        was_peer = descriptor in self._peers
-        self._peers.discard(descriptor)
+    def _leave(self, descriptor: int, *, was_peer: bool) -> bool:
+        taken_for, other = (self._peers, self._arriving) if descriptor in self._peers else (self._arriving, self._peers)
+        if descriptor not in taken_for:
+            return False
+        taken_for.remove(descriptor)
+        if was_peer != (taken_for is self._peers) and other:
+            # The handshake that it was given was another's, or the other way round.
+            taken_for.append(other.popleft())
         if was_peer:
             self.left = time.monotonic()
         return was_peer

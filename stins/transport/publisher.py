@@ -267,8 +267,8 @@ class Publisher:
             log.info("%s: a recorder has started that has %s; %d messages follow", self.endpoint, has, self.unacked)
         elif self._peer_lost:
             if not self._peers.connected and time.monotonic() - self._peers.left < _LAST_WORDS_S:
-                # Of one that is gone: who comes is heard before it is sent anything. Later than that it lives: a port
-                # that is only probed can be taken for its connection.
+                # Of one that is gone: who comes is heard before it is sent anything. Who still acks after that lives,
+                # whatever its connection is taken for.
                 return
             # The same recorder, but a connection broke, and with it went what was queued for it.
             self._ring.rewind()
