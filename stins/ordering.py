@@ -49,7 +49,10 @@ class ReorderWindow:
         return len(self._waiting) < self._count and self._held_bytes + _size(held) <= self._size_bytes
 
     def give_way(self) -> bool:
-        """Forgets the frame that came last, to make room for what matters more; whether there was one."""
+        """Forgets the frame that came last, to make a place for what matters more; whether there was one.
+
+        A place, and not always the bytes: a start may bring arrays.
+        """
         for message_id, waiting in reversed(self._waiting.items()):
             if isinstance(waiting.held, Packet) and isinstance(waiting.held.header, Data):
                 self.take(message_id)

@@ -54,6 +54,7 @@ class SeriesReceiver:
         self._series_id: str | None = None
         self._next_id: int | None = None
         self._replay_until: float | None = None
+        self._crowded = False
         self._lost = Spans()
         self._starts = KnownStarts()
         self._last_message = 0.0
@@ -186,18 +187,18 @@ class SeriesReceiver:
         return self._hold(message_id, packet, now)
 
     def _hold(self, message_id: int, held: Held, now: float) -> list[Instruction]:
-        # What is to come again need not be held at the price of what is to come first.
-        if (
-            self._replay_until is None
-            or self._window.fits(held)
-            or (_bounds_a_series(held) and self._window.give_way())
-        ):
+        if self._replay_until is None or self._window.fits(held):
             self._window.put(message_id, held, now)
+        else:
+            # What is to come again need not be held at the price of what is to come first.
+            self._crowded = True
+            if _bounds_a_series(held) and self._window.give_way():
+                self._window.put(message_id, held, now)
         return self._drain(now)
 
     def _replayed(self) -> None:
         """The replay has begun: what was held comes again behind this message, and waiting for it would time out."""
-        self._replay_until = None
+        self._replay_until, self._crowded = None, False
         self._window.clear()
 
     def _behind(self, packet: Packet) -> list[Instruction]:
@@ -251,9 +252,8 @@ class SeriesReceiver:
         if first == self._next_id:
             return []
         self._lost.add(first, self._next_id - 1)
-        return self._report(
-            "gap", f"messages {first} to {self._next_id - 1} did not come; going on with {self._next_id}"
-        )
+        what = "did not come, or found no room while all was to come again" if self._crowded else "did not come"
+        return self._report("gap", f"messages {first} to {self._next_id - 1} {what}; going on with {self._next_id}")
 
     def _refused(self, problem: str) -> list[Instruction]:
         text = f"refused a message: {problem}"

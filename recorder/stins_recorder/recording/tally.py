@@ -68,7 +68,7 @@ class Tally:
         """These frames were given to the file, and are not flushed."""
         first = self._frames.before(frame.header.frame_number)
         self._unflushed.append((first, frame.count))
-        if self._unwritten.count:
+        if self._unwritten:
             # One of these that could not be written before is now, whether or not the sender said that it comes again.
             self._unwritten.remove(first, first + frame.count - 1)
         self.unflushed_bytes += size_bytes
