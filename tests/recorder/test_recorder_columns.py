@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stins_recorder.series.columns import Column
+from stins_recorder.storage.columns import Column
 from stins_recorder.storage.hdf5 import create, open_swmr
 
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET
 from recorder_kit import IMAGE, SHAPE, module_parts
 from stins_recorder.errors import RecorderError
-from stins_recorder.series.layout import DatasetLayout, FrameWriterLayout, frame_layout
+from stins_recorder.layout import DatasetLayout, FrameWriterLayout, frame_layout
 
 from stins import Part
 

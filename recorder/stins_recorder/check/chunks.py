@@ -14,7 +14,7 @@ import numpy as np
 
 from stins.findings import Fault
 
-from ..series.layout import FILTERS
+from ..layout import FILTERS
 
 __all__ = ["ChunkScan", "filter_of", "scan_chunks"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stins.findings import Fault
 
-from ..series.segments import FRAMES, MARK, Segments
+from ..segments import FRAMES, MARK, Segments
 from .chunks import ChunkScan, filter_of, scan_chunks
 from .opening import is_open, open_unlocked
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stins.findings import Fault, Severity
 
-from ..series.layout import FILTERS
+from ..layout import FILTERS
 from .data_files import DataFile, StoredFrames, shown_rows
 from .file_rule import FileCheck, file_rule
 from .recorded_file import FRAMES_PER_FILE, RecordedFile, spans_text

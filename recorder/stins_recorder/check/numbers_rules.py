@@ -8,8 +8,8 @@ import h5py
 from stins.findings import Fault, Severity
 from stins.numbers import names_of
 
-from ..numbers.asked import FRAME_NUMBERS, Asked, numbers_file, read_asked
 from ..numbers.sidecar import SERIES_MARK
+from ..series.asked import FRAME_NUMBERS, Asked, numbers_file, read_asked
 from .data_files import UNREADABLE
 from .file_rule import FileCheck, file_rule
 from .recorded_file import RecordedFile

@@ -13,7 +13,7 @@ from stins.findings import Fault, Rule, Severity
 
 from ..errors import RecorderError
 from ..nexus import SERIES
-from ..series.segments import MARK, series_of
+from ..segments import MARK, series_of
 from ..storage import read_superblock
 
 __all__ = [

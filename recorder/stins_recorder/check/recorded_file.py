@@ -15,7 +15,7 @@ from stins.share import ALL
 
 from ..nexus import DETECTOR, SERIES
 from ..nexus.scan_axes import axis_columns
-from ..series.segments import Segments
+from ..segments import Segments
 from .data_files import UNREADABLE, DataFile, StoredFrames, look_at, stored_in
 from .opening import open_unlocked
 

@@ -26,7 +26,7 @@ from stins.receiver import DiscardFrame, Instruction
 from stins.share import ALL
 
 from ..errors import RecorderError
-from ..series.layout import FrameWriterLayout, frame_layout
+from ..layout import FrameWriterLayout, frame_layout
 from .message_ids import MessageIds
 from .stream_rules import (
     ABORTED,

@@ -20,8 +20,8 @@ from stins.share import part_name
 
 from ..errors import RecorderError, storage_error
 from ..nexus import DETECTOR, SERIES
-from ..numbers.asked import FRAME_NUMBERS, described, numbers_file, read_asked
 from ..paths import resolve
+from ..series.asked import FRAME_NUMBERS, described, numbers_file, read_asked
 from ..shares import share_of
 from ..storage import LIBVER
 from .master import is_joined

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import RecorderError
 from ..nexus import DATA, DETECTOR, ENTRY, SERIES
 from ..nexus.scan_axes import angles, axis_columns
-from ..numbers.asked import FRAME_NUMBERS, described, numbers_file, read_asked
+from ..series.asked import FRAME_NUMBERS, described, numbers_file, read_asked
 from .part import Numbers, PartFile
 from .rows import Run, runs
 

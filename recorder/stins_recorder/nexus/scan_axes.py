@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import h5py
 
-from ..series.columns import Column, Numbers
+from ..storage.columns import Column, Numbers
 from .places import DETECTOR, SAMPLE, TRANSFORMATIONS
 
 __all__ = ["ScanAxis", "angles", "axis_columns", "create_axes"]

@@ -5,7 +5,7 @@ are. The writer makes a link to that file when it makes that of the series, and 
 Decision: docs/explanations/decisions/0022-numbers-beside-the-frames.md.
 """
 
-from .asked import refuse_standing_numbers, write_asked
+from ..series.asked import refuse_standing_numbers, write_asked
 from .keeper import NumbersKeeper
 
 __all__ = ["NumbersKeeper", "refuse_standing_numbers", "write_asked"]

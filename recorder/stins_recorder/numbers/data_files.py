@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from ..errors import RecorderError
-from ..series.segments import FRAMES, MARK, Segments
+from ..segments import FRAMES, MARK, Segments
 from .reading import NotNowError, flags_of, opened
 from .reduce import Pixels, Rows
 

@@ -12,10 +12,10 @@ from stins.numbers import images
 
 from ..errors import RecorderError
 from ..nexus import DETECTOR, SERIES
+from ..series.asked import Asked, read_asked
 from ..series.frame_numbers import NO_FRAME
 from ..series.segment_views import read_segments
 from ..storage.datasets import fill_value
-from .asked import Asked, read_asked
 from .data_files import read_data_file, require_sources
 from .reading import NotNowError, flags_of, opened
 from .reduce import Counted, Pixels, Rows

@@ -7,9 +7,9 @@ import numpy as np
 from stins.numbers import names_of
 
 from ..errors import RecorderError
-from ..series.columns import Numbers
+from ..series.asked import numbers_file
 from ..storage import HDF5_ERRORS
-from .asked import numbers_file
+from ..storage.columns import Numbers
 from .frames import Frames
 from .messages import Done, Work, kept_rows
 from .reading import NotNowError, UnreadableError

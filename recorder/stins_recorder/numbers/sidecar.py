@@ -16,9 +16,9 @@ from stins.numbers import names_of
 
 from ..errors import RecorderError
 from ..nexus import now_iso
-from ..series.columns import Column, Numbers
+from ..series.asked import FRAME_NUMBERS, Asked, described
 from ..storage import HDF5_ERRORS, change, claim, create_file, glance, open_swmr, repair_open, settle
-from .asked import FRAME_NUMBERS, Asked, described
+from ..storage.columns import Column, Numbers
 
 __all__ = ["SERIES_MARK", "Sidecar", "finished_rows"]
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from stins import Part
 from stins.messages import Payload
 
-from ..series.layout import DatasetLayout, frame_layout
+from ..layout import DatasetLayout, frame_layout
 from ..storage.datasets import create_dataset
 from .cbf import CBF, cbf_pixels
 

@@ -9,9 +9,9 @@ from stins import OpenSeries
 from stins.control import NumbersRequest
 
 from ..errors import StorageError
-from ..numbers.asked import refuse_standing_numbers
 from ..paths import resolve
-from ..series.segments import refuse_standing
+from ..segments import refuse_standing
+from ..series.asked import refuse_standing_numbers
 from ..series.series_file import SeriesFile
 from .records import Closing
 from .room import Room

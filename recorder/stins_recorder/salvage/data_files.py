@@ -8,7 +8,7 @@ import h5py
 from stins import Spans
 
 from ..errors import RecorderError
-from ..series.segments import FRAMES, Segments
+from ..segments import FRAMES, Segments
 from ..storage import HDF5_ERRORS, change, claim, has_mark, remove_segments, repair_open, resize_frames
 
 __all__ = ["close_data_files"]

@@ -13,14 +13,14 @@ from stins import Share, Spans
 from stins.control import SeriesState, SeriesStatus
 
 from ..errors import NotOursError
+from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES
 from ..nexus.scan_axes import angles, axis_columns
 from ..recording.account import closing
+from ..segments import Segments
 from ..series.ending import Ending, write_ending
 from ..series.frame_numbers import NO_FRAME
-from ..series.layout import DatasetLayout
 from ..series.segment_views import read_segments, show_ended
-from ..series.segments import Segments
 from ..shares import share_of
 from ..storage import change, claim
 from .data_files import close_data_files

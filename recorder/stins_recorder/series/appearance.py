@@ -9,7 +9,7 @@ from stins import Data, FrameLayout, Part, SeriesStart
 from stins.messages import is_series_array
 
 from ..errors import RecorderError
-from .layout import DatasetLayout, FrameWriterLayout, describe, frame_layout
+from ..layout import DatasetLayout, FrameWriterLayout, describe, frame_layout
 
 __all__ = ["Appearance"]
 

@@ -10,13 +10,13 @@ import numpy as np
 from stins import Data, Part, SeriesStart
 from stins.messages import Payload
 
+from ..layout import FrameWriterLayout
 from ..nexus import DATA, DETECTOR, SERIES, add_default_plot, build_tree
+from ..segments import Segments
 from ..storage import create_datasets
-from .columns import Column
+from ..storage.columns import Column
 from .frame_numbers import FrameNumbers
-from .layout import FrameWriterLayout
 from .segment_views import write_segments
-from .segments import Segments
 
 __all__ = ["CreateDatasets", "begin", "build"]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from stins import SeriesResult
 
+from ..layout import DatasetLayout
 from ..nexus import DETECTOR, SERIES, now_iso
 from ..nexus.tree import store_tree
 from .frame_numbers import cut_numbers
-from .layout import DatasetLayout
 
 __all__ = ["Ending", "cut", "ending_of", "write_ending"]
 

@@ -14,7 +14,7 @@ from ..nexus.places import SERIES
 from ..nexus.scan_axes import ScanAxis, axis_columns, create_axes
 from ..nexus.tree import safe_name
 from ..shares import share_of
-from .columns import Column
+from ..storage.columns import Column
 
 __all__ = ["NO_FRAME", "FrameNumbers", "cut_numbers"]
 

@@ -10,7 +10,9 @@ import msgspec
 from stins import Data, Spans
 from stins.messages import Payload
 
+from ..layout import FrameWriterLayout
 from ..nexus import DETECTOR, SERIES, plot_frames
+from ..segments import Segments
 from ..storage import (
     HDF5_ERRORS,
     FrameDatasets,
@@ -24,9 +26,7 @@ from ..storage import (
 )
 from .ending import cut
 from .frame_numbers import FrameNumbers
-from .layout import FrameWriterLayout
 from .segment_views import show_ended, show_running
-from .segments import Segments
 
 __all__ = ["Growth", "RunningFile", "show"]
 

@@ -8,10 +8,10 @@ import msgspec
 
 from stins import Spans
 
+from ..layout import DatasetLayout, FrameWriterLayout
 from ..nexus import SERIES, plot_frames
+from ..segments import FRAMES, Segments
 from ..storage import Piece, create_virtual
-from .layout import DatasetLayout, FrameWriterLayout
-from .segments import FRAMES, Segments
 
 __all__ = ["create_views", "read_segments", "show_ended", "show_running", "write_segments"]
 

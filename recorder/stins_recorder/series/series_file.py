@@ -21,8 +21,9 @@ from stins.control import NumbersRequest
 from stins.messages import Payload
 
 from ..errors import RecorderError, storage_error
+from ..layout import DatasetLayout
 from ..nexus import DETECTOR
-from ..numbers.asked import write_asked
+from ..segments import Segments, named_in
 from ..storage import (
     HDF5_ERRORS,
     Syncer,
@@ -37,12 +38,11 @@ from ..storage import (
 )
 from ..watchdog import unwatched
 from .appearance import Appearance
+from .asked import write_asked
 from .beginning import begin, build
 from .ending import Ending, ending_of, write_ending
-from .layout import DatasetLayout
 from .running import Growth, RunningFile, show
 from .segment_views import create_views
-from .segments import Segments, named_in
 
 __all__ = ["DATASET", "FileCheckpoint", "SeriesFile"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from stins.messages import Payload
 
 from ..errors import RecorderError
-from ..series.layout import DatasetLayout, FrameWriterLayout
+from ..layout import DatasetLayout, FrameWriterLayout
 from .driver import place
 
 __all__ = ["FrameDatasets", "create_dataset", "create_datasets", "fill_value"]

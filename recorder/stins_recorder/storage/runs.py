@@ -8,7 +8,7 @@ import h5py
 import msgspec
 import numpy as np
 
-from ..series.layout import DatasetLayout
+from ..layout import DatasetLayout
 from .datasets import FrameDatasets
 from .hdf5 import ALIGNED_FROM, ALIGNMENT, meta_bytes
 

@@ -12,8 +12,8 @@ import h5py
 from stins import Spans
 
 from ..errors import RecorderError
-from ..series.layout import FrameWriterLayout
-from ..series.segments import FRAMES, MARK, Segments
+from ..layout import FrameWriterLayout
+from ..segments import FRAMES, MARK, Segments
 from .claim import claim
 from .creation import create_file, settle
 from .datasets import FrameDatasets, create_datasets

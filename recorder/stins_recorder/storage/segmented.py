@@ -14,8 +14,8 @@ import msgspec
 from stins import Spans
 from stins.messages import Payload
 
-from ..series.layout import FrameWriterLayout
-from ..series.segments import Segments
+from ..layout import FrameWriterLayout
+from ..segments import Segments
 from .runs import Run
 from .segment_file import SegmentFile, belongs, remove_segments
 from .superblock import is_closed

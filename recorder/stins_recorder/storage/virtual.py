@@ -8,7 +8,7 @@ import numpy as np
 
 from stins import Spans
 
-from ..series.layout import DatasetLayout
+from ..layout import DatasetLayout
 from .datasets import fill_value
 
 __all__ = ["Piece", "create_virtual", "hide", "unhide"]

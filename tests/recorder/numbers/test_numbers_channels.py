@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 from recorder_kit import SHAPE, Desk, image
-from stins_recorder.numbers.asked import write_asked
 from stins_recorder.numbers.messages import Done, Work
 from stins_recorder.numbers.series_numbers import SeriesNumbers
+from stins_recorder.series.asked import write_asked
 
 from stins import Acquisition, Channel, Part
 from stins.control import NumbersRequest, Region

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from recorder_kit import Desk, image
 from stins_recorder.nexus import SERIES
-from stins_recorder.numbers.asked import write_asked
 from stins_recorder.numbers.messages import Done, Work
 from stins_recorder.numbers.reading import UnreadableError
 from stins_recorder.numbers.series_numbers import SeriesNumbers
+from stins_recorder.series.asked import write_asked
 
 from stins.control import NumbersRequest
 

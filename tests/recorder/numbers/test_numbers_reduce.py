@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from recorder_kit import Desk
-from stins_recorder.numbers.asked import write_asked
 from stins_recorder.numbers.frames import Frames
 from stins_recorder.numbers.reduce import Counted, reduce_frames
+from stins_recorder.series.asked import write_asked
 
 from stins import Detector, Part
 from stins.control import NumbersRequest, Region

@@ -5,9 +5,9 @@ from pathlib import Path
 import h5py
 import pytest
 from stins_recorder.errors import RecorderError
-from stins_recorder.numbers.asked import Asked
 from stins_recorder.numbers.reading import flags_of
 from stins_recorder.numbers.sidecar import Sidecar
+from stins_recorder.series.asked import Asked
 
 from stins.control import NumbersRequest
 

@@ -7,7 +7,7 @@ import h5py
 import hdf5plugin  # noqa: F401  # for what is compressed
 import pytest
 from msgspec import UNSET
-from stins_recorder.series.layout import FrameWriterLayout, frame_layout
+from stins_recorder.layout import FrameWriterLayout, frame_layout
 from stins_recorder.storage import open_store
 from test_runs import opened
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 from msgspec import UNSET
-from stins_recorder.series.layout import DatasetLayout, FrameWriterLayout, frame_layout
+from stins_recorder.layout import DatasetLayout, FrameWriterLayout, frame_layout
 from stins_recorder.storage import FrameDatasets, create_datasets
 from stins_recorder.storage.hdf5 import options
 from stins_recorder.storage.runs import Run, allocate, merged

@@ -15,8 +15,8 @@ from msgspec import UNSET
 from recorder_kit import Desk, balanced
 from series_kit import DATA, SeriesFile, closed
 from stins_recorder.errors import PathError, RecorderError, StorageError
-from stins_recorder.series.layout import frame_layout
-from stins_recorder.series.segments import Segments, refuse_standing
+from stins_recorder.layout import frame_layout
+from stins_recorder.segments import Segments, refuse_standing
 from stins_recorder.storage import claim
 from stins_recorder.storage.segment_file import SegmentFile
 

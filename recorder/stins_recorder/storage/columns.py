@@ -6,7 +6,7 @@ from typing import Any, Self, TypeAlias
 import h5py
 import numpy as np
 
-from ..storage.transaction import write_all
+from .transaction import write_all
 
 __all__ = ["Column", "Numbers"]
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from stins import FrameLayout, Part
 from stins.messages import SERIES_ARRAYS, Acquisition, Detector
 
-from ..errors import RecorderError
+from .errors import RecorderError
 
 __all__ = ["DatasetLayout", "FrameWriterLayout", "describe", "frame_layout"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import PathError
+from .errors import PathError
 
 __all__ = ["FRAMES", "MARK", "Segments", "named_in", "refuse_standing", "series_of"]
 
