@@ -231,6 +231,34 @@ def test_where_a_number_becomes_longer_one_image_is_read_and_those_behind_it_are
     assert [one.parts is other.parts for one, other in pairwise(images)] == [True, False, True, True]
 
 
+def test_images_of_two_kinds_are_unpacked_all_the_same_when_they_come_to_and_fro() -> None:
+    stream = StreamV2()
+    ticks = [65_535 + number % 2 for number in range(300)]
+    images = [stream.read([one_image(256 + at, real_time=[each, 10**9])]).value for at, each in enumerate(ticks)]
+    assert [image.detector_specific["real_time"] for image in images] == ticks
+    # What is read anew is made anew: the first of each kind.
+    assert len({id(image.parts) for image in images}) == 2
+
+
+def test_a_kind_comes_back_after_a_number_of_both_became_longer() -> None:
+    stream = StreamV2()
+    images = [
+        stream.read([one_image(number, real_time=[65_535 + number % 2, 10**9])]).value for number in range(246, 266)
+    ]
+    assert [image.number for image in images] == list(range(246, 266))
+    assert len({id(image.parts) for image in images}) == 4
+
+
+def test_images_whose_number_is_one_byte_leave_all_moulds_to_those_behind_them() -> None:
+    stream = StreamV2()
+    for number in range(24):
+        stream.read([one_image(number)])
+    # Times of as many bases, two images each.
+    bases = [1000 + number for number in range(64) for _ in range(2)]
+    images = [stream.read([one_image(256 + at, real_time=[1, base])]).value for at, base in enumerate(bases)]
+    assert all(one.parts is other.parts for one, other in zip(images[::2], images[1::2], strict=True))
+
+
 @pytest.mark.parametrize("compressed", [b"", bytes(70_000), b"\x01" * 300])
 def test_the_pixels_length_may_change(compressed: bytes) -> None:
     stream = StreamV2()
