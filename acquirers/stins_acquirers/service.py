@@ -199,7 +199,7 @@ class Service:
             self._fail(f"bug in the backend: {error!r}")
 
     def _step(self) -> None:
-        if not self._backlog.frames:
+        if self._backlog.empty():
             self._read()
         if not self._backlog.send():
             # In small steps, so that commands are heard meanwhile.

@@ -192,7 +192,7 @@ class EigerBackend:
         if self._series is None:
             return ()
         frames = self._series.read(timeout_s)
-        if self._series.over:
+        if self._series.over():
             self._close_link()
         return frames
 
@@ -202,7 +202,7 @@ class EigerBackend:
 
     def lost(self) -> Spans:
         """Frames that are lost, and that no frame has named yet."""
-        return self._series.lost if self._series is not None else ()
+        return self._series.lost() if self._series is not None else ()
 
     def why_lost(self) -> str:
         """Why images of the series did not come; the DCU is asked."""
@@ -217,7 +217,7 @@ class EigerBackend:
         if self._series is not None:
             self._series.stop()
             # Else there is something left to be read.
-            if self._series.over:
+            if self._series.over():
                 self._close_link()
 
     def abort(self) -> None:

@@ -56,8 +56,7 @@ class EigerSeries:
         self._taken_since: float | None = None
         self._ours = True
         self._stopped: float | None = None
-        #: Nothing more is read from the stream. What is asked with each image is no property: that costs 1 us more.
-        self.over = False
+        self._over = False
         self._end_came = False
         self._ending: Ending | None = None
         self._repeated = 0
@@ -102,7 +101,7 @@ class EigerSeries:
 
     def triggered(self) -> bool:
         """Whether images are still to come; behind the last trigger, whether the end is."""
-        if self.over or self._stopped is not None:
+        if self._over or self._stopped is not None:
             return False
         return self._to_the_end or self._numbering.next_image < self._numbering.triggered
 
@@ -112,7 +111,7 @@ class EigerSeries:
         """The frames that are there; after `stop`, those that are left, waiting for the detector's end."""
         frames: list[Frame] = []
         asked = time.monotonic()
-        while not self.over and len(frames) < _BATCH:
+        while not self._over and len(frames) < _BATCH:
             incoming = self._link.receive(0.0 if frames else timeout_s if self._stopped is None else _TICK_S)
             if incoming is not None:
                 self._take_in(incoming, frames)
@@ -124,10 +123,10 @@ class EigerSeries:
                 break
             elif time.monotonic() - max(self._heard, self._stopped) > self._settings.end_timeout_s:
                 log.warning("%s: the end of the series did not come after it was disarmed", self._link.endpoint)
-                self.over = True
+                self._over = True
             elif frames:
                 break
-        if not frames and not self.over:
+        if not frames and not self._over:
             self._look()
         return frames
 
@@ -144,11 +143,11 @@ class EigerSeries:
             self._take_image(value, frames)
         elif isinstance(value, Ending):
             self._end_came = True
-            self._is_over()
+            self._ends()
 
-    def _is_over(self) -> None:
+    def _ends(self) -> None:
         """The detector's own end."""
-        self.over = True
+        self._over = True
         self._dcu.forget()
 
     def _take_image(self, image: Frame, frames: list[Frame]) -> None:
@@ -185,7 +184,7 @@ class EigerSeries:
         self._check_dcu(now)
         if self._is_idle(now) and now - max(self._heard, self._idle_since or now) > quiet_s:
             log.warning("%s: the detector is done, but the end of the series did not come", self._link.endpoint)
-            self._is_over()
+            self._ends()
         elif self._errand is None and self._is_complete:
             # No command ends a series that a cable triggers, and the detector may not do so itself.
             self._errand = Errand("eiger-disarm", self._dcu.finish)
@@ -266,9 +265,14 @@ class EigerSeries:
 
     # -- the end --------------------------------------------------------------------------------
 
+    def over(self) -> bool:
+        """Whether nothing more is read from the stream."""
+        # Asked with each image, as `triggered` and `ending` are: a property costs 1 us more.
+        return self._over
+
     def ending(self) -> Ending | None:
         """The detector's own end; after `stop` only where something was lost."""
-        if not self.over:
+        if not self._over:
             return None
         if self._ending is None:
             on_request = self._stopped is not None
@@ -276,7 +280,6 @@ class EigerSeries:
             self._ending = conclude(self._numbering, self._losses, how, self._dropped)
         return None if self._stopped is not None and self._ending == Ending() else self._ending
 
-    @property
     def lost(self) -> Spans:
         """Frames that are lost, and that no frame has named yet."""
         return self._losses.declared
@@ -304,14 +307,14 @@ class EigerSeries:
             return
         self._stopped = time.monotonic()
         try:
-            if not self.over:
+            if not self._over:
                 if self._errand is not None and self._all_came:
                     # The DCU is about to answer, and is not to be cut short.
                     self._errand.wait(self._settings.end_timeout_s)
                 self._dcu.stop()
                 self._stopped = time.monotonic()
         except Exception:
-            self.over = True
+            self._over = True
             raise
         finally:
             self._join()
@@ -321,7 +324,7 @@ class EigerSeries:
         if self._stopped is not None:
             return
         self._stopped = time.monotonic()
-        over, self.over = self.over, True
+        over, self._over = self._over, True
         try:
             if not over and self._ours:
                 self._dcu.abort("abort")

@@ -69,11 +69,11 @@ class ReplayBackend:
 
     def triggered(self) -> bool:
         """Whether frames of the last trigger are still to come."""
-        return self._replay is not None and self._replay.to_come != 0
+        return self._replay is not None and self._replay.triggered()
 
     def ending(self) -> Ending | None:
         """The capture's own end; a capture that breaks off ends as failed."""
-        return self._replay.ending if self._replay else None
+        return self._replay.ending() if self._replay else None
 
     def disarm(self) -> None:
         """No more frames; closes the file. Twice does no harm."""
@@ -104,7 +104,7 @@ def _captured(settings: ReplaySettings) -> CapturedSeries:
 
 
 class _Replay:
-    """One series on its way; `to_come` < 0: all that there are."""
+    """One series on its way."""
 
     def __init__(self, request: ArmRequest, settings: ReplaySettings, series: CapturedSeries) -> None:
         self._request = request
@@ -114,8 +114,9 @@ class _Replay:
         self._waiting: Frame | None = None
         self._schedule = Schedule(settings)
         self._taken = 0
-        self.to_come = 0
-        self.ending: Ending | None = None
+        #: Frames; < 0: all that there are.
+        self._to_come = 0
+        self._ending: Ending | None = None
 
     def trigger(self, first_frame: int | None) -> None:
         if first_frame is not None and first_frame != self._taken:
@@ -123,18 +124,24 @@ class _Replay:
             self._steps, self._waiting = self._series.steps(first_frame), None
             self._taken = first_frame
         software = self._request.trigger_mode == "software"
-        self.to_come = self._request.frames_per_trigger if software else -1
+        self._to_come = self._request.frames_per_trigger if software else -1
         self._schedule = Schedule(self._settings)
 
     def read(self, timeout_s: float) -> list[Frame]:
         frames: list[Frame] = []
-        while self.to_come and self.ending is None and len(frames) < _BATCH:
+        while self._to_come and self._ending is None and len(frames) < _BATCH:
             frame = self._peek()
             if frame is None or not self._schedule.due(frame, 0.0 if frames else timeout_s):
                 break
             frames.append(frame)
             self._took(frame)
         return frames
+
+    def triggered(self) -> bool:
+        return self._to_come != 0
+
+    def ending(self) -> Ending | None:
+        return self._ending
 
     def close(self) -> None:
         self._steps.close()
@@ -143,7 +150,7 @@ class _Replay:
         if self._waiting is None:
             step = next(self._steps)
             if isinstance(step, Ending):
-                self.ending = step
+                self._ending = step
             else:
                 self._waiting = step
         return self._waiting
@@ -151,10 +158,10 @@ class _Replay:
     def _took(self, frame: Frame) -> None:
         self._waiting = None
         self._taken = frame.number + frame.count
-        if self.to_come > 0:
-            self.to_come = max(0, self.to_come - frame.count)
+        if self._to_come > 0:
+            self._to_come = max(0, self._to_come - frame.count)
         expected = self._request.frames_expected
         if self._request.trigger_mode == "software" and expected is not None and self._taken >= expected:
             # Enough; but where the capture has nothing more either, its own end tells more.
             self._peek()
-            self.ending = self.ending or Ending()
+            self._ending = self._ending or Ending()

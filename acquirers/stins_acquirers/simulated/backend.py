@@ -89,11 +89,11 @@ class SimulatedBackend:
 
     def triggered(self) -> bool:
         """Whether frames of the last trigger are still to come."""
-        return self._series is not None and self._series.busy
+        return self._series is not None and self._series.triggered()
 
     def ending(self) -> Ending | None:
         """A series ends by itself once all frames that were asked for are read."""
-        return Ending() if self._series and self._series.done else None
+        return self._series.ending() if self._series else None
 
     def disarm(self) -> None:
         """No more frames."""
@@ -119,7 +119,7 @@ class SimulatedBackend:
 
 
 class _Series:
-    """The frames of one series that are still to come; `to_come` < 0: without end."""
+    """The frames of one series that are still to come."""
 
     def __init__(self, request: ArmRequest, settings: SimulatedSettings, pool: Pool, parts: tuple[Part, ...]) -> None:
         self._request = request
@@ -132,15 +132,17 @@ class _Series:
         self._clock = FrameClock(0.0, 0.0)
         self._next = 0
         self._pulses: deque[float] = deque()
-        self.to_come = 0
+        #: < 0: without end.
+        self._to_come = 0
 
-    @property
-    def busy(self) -> bool:
+    def triggered(self) -> bool:
         """Whether frames are still to come of what has triggered it."""
-        return self.to_come != 0 or bool(self._pulses)
+        return self._to_come != 0 or bool(self._pulses)
 
-    @property
-    def done(self) -> bool:
+    def ending(self) -> Ending | None:
+        return Ending() if self._done() else None
+
+    def _done(self) -> bool:
         expected = self._request.frames_expected
         return expected is not None and self._next >= expected
 
@@ -151,9 +153,9 @@ class _Series:
             self._next = first_frame
         request = self._request
         if request.trigger_mode == "software":
-            self.to_come = request.frames_per_trigger
+            self._to_come = request.frames_per_trigger
         else:
-            self.to_come = -1 if request.frames_expected is None else request.frames_expected - self._next
+            self._to_come = -1 if request.frames_expected is None else request.frames_expected - self._next
         self._clock = FrameClock(self._settings.period_s, self._settings.exposure_s)
 
     def pulse(self, request: PulseRequest) -> None:
@@ -164,22 +166,22 @@ class _Series:
         self._pulses.extend([request.length_s] * request.count)
 
     def read(self, timeout_s: float) -> list[Frame]:
-        if self.to_come == 0 and not self._next_pulse():
+        if self._to_come == 0 and not self._next_pulse():
             # Only a cable can be waited for here; the service's loop must not spin meanwhile.
             time.sleep(timeout_s if self._request.trigger_mode == "external" else 0.0)
             return []
-        most = 1 << 30 if self.to_come < 0 else self.to_come
+        most = 1 << 30 if self._to_come < 0 else self._to_come
         frames = [self._frame() for _ in range(self._clock.wait(timeout_s, most))]
-        if self.to_come > 0:
-            self.to_come -= len(frames)
+        if self._to_come > 0:
+            self._to_come -= len(frames)
         return frames
 
     def _next_pulse(self) -> bool:
         """Whether there was one: its exposures begin now."""
-        if not self._pulses or self.done:
+        if not self._pulses or self._done():
             return False
         length_s, level = self._pulses.popleft(), self._settings.cable_mode == "level"
-        self.to_come = self._request.frames_per_trigger
+        self._to_come = self._request.frames_per_trigger
         period_s, exposure_s = self._settings.period_s, self._settings.exposure_s
         self._clock = FrameClock(length_s, length_s) if level else FrameClock(period_s, exposure_s)
         return True

@@ -160,7 +160,7 @@ def test_the_captured_stream_of_an_eiger1_is_taken_like_that_of_a_detector(
         series = EigerSeries(dcu, link, plan, identity, settings)
         frames: list[Frame] = []
         deadline = time.monotonic() + DEADLINE_S
-        while not series.over:
+        while not series.over():
             assert time.monotonic() < deadline
             frames += series.read(0.05)
         ending = series.ending()

@@ -198,19 +198,19 @@ class PilatusBackend:
 
     def triggered(self) -> bool:
         """Whether frames are still to come."""
-        return self._series is not None and self._series.triggered
+        return self._series is not None and self._series.triggered()
 
     def lost(self) -> tuple[tuple[int, int], ...]:
         """Frames that are lost, and that no frame has named yet."""
-        return self._series.lost if self._series is not None else ()
+        return self._series.lost() if self._series is not None else ()
 
     def why_lost(self) -> str:
         """Why images of the series did not come."""
-        return self._series.why_lost if self._series is not None else ""
+        return self._series.why_lost() if self._series is not None else ""
 
     def ending(self) -> Ending | None:
         """The end of the series, once all its frames were read."""
-        return self._series.ending if self._series else None
+        return self._series.ending() if self._series else None
 
     def disarm(self) -> None:
         """Ends the series in good order; `read` gives what is left of it. Twice does no harm."""

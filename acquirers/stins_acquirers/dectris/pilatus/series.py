@@ -100,19 +100,17 @@ class PilatusSeries:
         exposing.kill("abort")
         return True
 
-    @property
     def triggered(self) -> bool:
         """Whether something of the present start is still to come."""
         exposing = self._exposing
         return exposing is not None and (self._next < self._until or exposing.ended is None)
 
-    @property
     def ending(self) -> Ending | None:
         """Its end, once all frames were read; after `stop` only where some never came.
 
         Raises `HardwareError` if camserver has failed.
         """
-        if self._exposing is None or self.triggered:
+        if self._exposing is None or self.triggered():
             return None
         self._exposing.check()
         expected = self._plan.expected
@@ -120,12 +118,10 @@ class PilatusSeries:
             self._ending = self._losses.ending()
         return None if self._stopped and self._ending == Ending() else self._ending
 
-    @property
     def lost(self) -> tuple[tuple[int, int], ...]:
         """Frames that are lost, and that no frame has named yet."""
         return self._losses.untold
 
-    @property
     def why_lost(self) -> str:
         """Why images did not come, of the first few; "" where none are lost."""
         return self._losses.why
@@ -138,7 +134,7 @@ class PilatusSeries:
         After `stop` the next of those that are left, waiting for one that is late: whoever gets none has had them all.
         """
         until, poll_s = time.monotonic() + timeout_s, self._settings.poll_interval_s
-        while (exposing := self._exposing) is not None and self.triggered:
+        while (exposing := self._exposing) is not None and self.triggered():
             exposing.hear(0.0)
             self._look_at_room(exposing)
             if frames := self._there(exposing, until):
