@@ -159,8 +159,18 @@ def _listening() -> set[tuple[str, int]]:
     for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # another thread has closed it meanwhile
             if str(path.readlink()).startswith("socket:"):
-                with socket.socket(fileno=os.dup(int(path.name))) as each:
+                with own_socket(int(path.name)) as each:
                     inet = each.family in (socket.AF_INET, socket.AF_INET6)
                     if inet and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         found.add(each.getsockname()[:2])
     return found
+
+
+def own_socket(descriptor: int) -> socket.socket:
+    """The socket behind a descriptor, to be closed without harm; raises `OSError` where it is none (any more)."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
