@@ -4,8 +4,6 @@ The library that checks a configuration, and the one that reads YAML, would take
 which it loads its own.
 """
 
-from pathlib import Path
-
 import msgspec
 
 __all__ = ["OrderLimits", "WriterConfig"]
@@ -19,13 +17,13 @@ class OrderLimits(msgspec.Struct, frozen=True, kw_only=True):
     gap_timeout_s: float
 
 
-class WriterConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"folders": "roots"}):
+class WriterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is that of `RecorderConfig`, where it is described; `RecorderConfig.for_writer` makes one."""
 
     name: str
-    folders: list[str]
-    sources: list[str]
-    acks: list[str]
+    roots: tuple[str, ...]
+    sources: tuple[str, ...]
+    acks: tuple[str, ...]
     live: str
     strict: bool
     order: OrderLimits
@@ -37,8 +35,3 @@ class WriterConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"folders":
     flush_interval_s: float
     reserve_bytes: int
     frames_per_file: int | None
-
-    @property
-    def roots(self) -> list[Path]:
-        """The folders below which files may be created, resolved."""
-        return [Path(folder) for folder in self.folders]

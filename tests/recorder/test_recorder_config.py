@@ -1,8 +1,10 @@
 """The recorder's configuration file."""
 
+import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from stins_recorder.config import OrderConfig, RecorderConfig
 
@@ -17,6 +19,12 @@ def test_the_example_is_valid() -> None:
     config = load_config(EXAMPLE, RecorderConfig)
     assert config.roots == [Path("data").resolve()]
     assert config.sources == ["tcp://127.0.0.1:9999"]
+
+
+def test_the_writer_is_told_the_same_by_the_same_names() -> None:
+    config = RecorderConfig(roots=["data", "more"], sources=["x"])
+    told, said = msgspec.structs.asdict(config.for_writer()), config.model_dump(mode="json")
+    assert json.loads(msgspec.json.encode(told)) == {name: said[name] for name in told}
 
 
 @pytest.mark.parametrize("model", [RecorderConfig, OrderConfig])

@@ -5,6 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import zmq
@@ -80,12 +81,13 @@ class Writer:
         give_up: str = "",
     ) -> None:
         self._config = config
+        self._roots = [Path(root) for root in config.roots]
         self._link = link
         self._boot_id = uuid4().hex
         # A connection may break under a living sender. One that hears acks keeps what it has sent, and sends it again.
         self._patience_s = max(config.sender_gone_s, config.replay_timeout_s if config.acks else 0.0)
         self._decoder = Decoder(strict=config.strict)
-        self._journal: Journal[Record] = Journal(config.roots[0], config.name, RECORDS)
+        self._journal: Journal[Record] = Journal(self._roots[0], config.name, RECORDS)
         # A context of its own: ending it waits for the last ack.
         self._context: zmq.Context[zmq.Socket[bytes]] = undisturbing(zmq.Context())
         self._take_over(watch, give_up)
@@ -104,7 +106,7 @@ class Writer:
         recovered = Recovery(config, watch, give_up).recover(self._journal.found, self._resumed)
         self._machine = recovered.machine
         self._recording = Recording(
-            config.roots,
+            self._roots,
             self._machine,
             config.reserve_bytes,
             name=config.name,
@@ -337,7 +339,7 @@ class Writer:
 
     def _carry_out(self, order: Order) -> None:
         if order.what == "prepare" and order.prepare is not None:
-            request = own_part(self._config.roots, order.prepare)
+            request = own_part(self._roots, order.prepare)
             frames, size = request.frames_expected, request.frame_bytes
             self._recording.prepare(request.series_id, request.filename, frames, size, numbers=request.numbers)
         elif order.what == "stop":
