@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from ophyd import Device, DeviceStatus
@@ -72,36 +73,55 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether something is being done."""
-        return self._status is not None and not (self._status.done() and self._status.result().done)
+        promise = self._status
+        if promise is None or not promise.done():
+            return promise is not None
+        return promise.exception() is None and not promise.result().done
 
     def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
         """Does `work` once what came before is over; what it raises fails the status, which is returned."""
         return self.run_at_once(lambda: status, lambda _: work())
 
     def run_at_once(
-        self, make: Callable[[], DeviceStatus], work: Callable[[Callable[[], DeviceStatus]], object]
+        self,
+        make: Callable[[], DeviceStatus],
+        work: Callable[[Callable[[], DeviceStatus]], object],
+        dropped: Callable[[Exception], object] = lambda _: None,
     ) -> DeviceStatus:
-        """As `run`, but the work begins before its Status is made, which takes 0.1 ms; it is told how to get it."""
-        before, earlier = self._thread, self._status
+        """As `run`, but the work begins before its Status is made, which takes 0.1 ms; it is told how to get it.
+
+        What `make` raises is raised here, and whoever asks for the Status is told so. `dropped` is called with the
+        reason where `work` never is: no thread can be started, or what came before is not over in time.
+        """
+        come = partial(self._await, self._thread, self._status)
         promise: Future[DeviceStatus] = Future()
-        self._status = promise
-        abandoned = self._abandoned = threading.Event()
+        abandoned = threading.Event()
 
         def body() -> None:
+            error = _outcome(come, lambda: work(promise.result), dropped)
             try:
-                self._await(before, earlier)
-                work(promise.result)
-            except Exception as error:  # whatever it is, it must reach whoever waits
-                if abandoned.is_set():
-                    self._unsaid.append((promise.result(), error))
-                else:
-                    promise.result().set_exception(error)
+                status = promise.result()
+            except StinsError:  # whoever wanted one has been told why there is none
+                return
+            if error is None:
+                status.set_finished()
+            elif abandoned.is_set():
+                self._unsaid.append((status, error))
             else:
-                promise.result().set_finished()
+                status.set_exception(error)
 
-        self._thread = threading.Thread(target=body, name=self._name, daemon=True)
-        self._thread.start()
-        status = make()
+        thread = threading.Thread(target=body, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except Exception as error:
+            dropped(error)
+            raise
+        self._thread, self._status, self._abandoned = thread, promise, abandoned
+        try:
+            status = make()
+        except BaseException as error:  # a Ctrl-C as it is would end each thread that asks
+            promise.set_exception(StinsError(f"its Status could not be made: {error!r}"))
+            raise
         promise.set_result(status)
         return status
 
@@ -132,4 +152,21 @@ class Worker:
             return
         thread.join(self._join_s)
         if thread.is_alive():
-            raise StinsError(f"{self._name}: {status.result()}: not over within {self._join_s:g} s")
+            what = status.exception() or status.result()
+            raise StinsError(f"{self._name}: {what}: not over within {self._join_s:g} s")
+
+
+def _outcome(
+    come: Callable[[], None], work: Callable[[], object], dropped: Callable[[Exception], object]
+) -> Exception | None:
+    """What went wrong with `work`, or with what is to `come` before it; whatever it is, it must reach whoever waits."""
+    try:
+        try:
+            come()
+        except Exception as error:
+            dropped(error)
+            raise
+        work()
+    except Exception as error:
+        return error
+    return None

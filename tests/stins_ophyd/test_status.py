@@ -8,6 +8,7 @@ from ophyd import Device
 
 from stins import StinsError
 from stins_ophyd.status import ProgressStatus, Worker
+from tests.stins_ophyd.no_threads import no_threads
 
 
 @pytest.fixture
@@ -76,3 +77,56 @@ def test_work_begins_before_its_status_is_made_and_waits_for_it() -> None:
         status.wait(10)
     worker.join()
     assert not worker.busy
+
+
+def test_work_whose_status_cannot_be_made_ends_and_hinders_nobody() -> None:
+    device, worker, told, over = Device(name="det"), Worker("det-worker", join_s=10), list[Exception](), []
+
+    def make() -> ProgressStatus:
+        raise KeyboardInterrupt
+
+    def work(status: Callable[[], ProgressStatus]) -> None:
+        try:
+            status()
+        except StinsError as error:
+            told.append(error)
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.run_at_once(make, work)
+    worker.join()
+    assert [str(error) for error in told] == ["its Status could not be made: KeyboardInterrupt()"]
+    assert not worker.busy
+    worker.run(ProgressStatus(device, target=1), lambda: over.append(1)).wait(10)
+    assert over == [1]
+
+
+def test_what_has_no_status_and_does_not_end_is_named(hanging: threading.Event) -> None:
+    def make() -> ProgressStatus:
+        raise ValueError("no such thing")
+
+    worker = Worker("det-worker", join_s=0.05)
+    with pytest.raises(ValueError, match="no such thing"):
+        worker.run_at_once(make, lambda _: hanging.wait(20))
+    with pytest.raises(StinsError, match=r"det-worker: its Status could .*no such thing.*: not over within 0\.05 s"):
+        worker.join()
+
+
+def test_work_that_gets_no_thread_is_dropped_and_what_comes_next_is_done() -> None:
+    device, worker, dropped = Device(name="det"), Worker("det-worker", join_s=10), list[Exception]()
+    make = lambda: ProgressStatus(device, target=1)  # noqa: E731
+    with no_threads(), pytest.raises(RuntimeError, match="can't start new thread"):
+        worker.run_at_once(make, lambda _: None, dropped.append)
+    assert [str(error) for error in dropped] == ["can't start new thread"]
+    worker.join()
+    assert not worker.busy
+    worker.run(make(), lambda: None).wait(10)
+
+
+def test_work_is_dropped_where_what_came_before_does_not_end(hanging: threading.Event) -> None:
+    device, worker, dropped, done = Device(name="det"), Worker("det-worker", join_s=0.05), list[Exception](), []
+    worker.run(ProgressStatus(device, target=1, what="prepare"), lambda: hanging.wait(20))
+    status = worker.run_at_once(lambda: ProgressStatus(device, target=1), lambda _: done.append(1), dropped.append)
+    with pytest.raises(StinsError, match=r"det prepare under way: not over within 0\.05 s"):
+        status.wait(10)
+    assert dropped == [status.exception()]
+    assert done == []
