@@ -179,9 +179,9 @@ class Controller:
                 raise
 
     def begin_trigger(self, first_frame: int) -> Begun | None:
-        """Sends the command of one software trigger and waits for nothing; what it returns is for `confirm`.
+        """Sends the command of one software trigger and waits for nothing.
 
-        None, and nothing is sent, where it would have to wait: `trigger` is the one to call then.
+        What it returns is to be confirmed, or dropped. None, and nothing is sent, where it would have to wait: `trigger` is the one to call then.
         """
         if not self._lock.acquire(blocking=False):
             return None
@@ -195,9 +195,16 @@ class Controller:
             self._lock.release()
 
     def confirm(self, begun: Begun) -> Goal:
-        """Waits until the acquirer has answered what `begin_trigger` has sent; returns what to wait for."""
+        """Waits until the acquirer has answered what `begin_trigger` has sent; returns what to wait for.
+
+        Raises:
+            RemoteError: it does not answer or refuses; or the series is not armed any more.
+        """
         with self._lock:
             begun.answer(self.deadlines.command_s)
+            if self._series is None or self._series.id != begun.goal.series_id:
+                problem = f"series {begun.goal.series_id} was ended meanwhile"
+                raise self._observer.error("trigger", Debt("acquirer", problem, Cause.ENDED))
             self._next_frame = begun.goal.first + begun.goal.frames
             return begun.goal
 

@@ -10,6 +10,7 @@ import pytest
 from stins import RemoteError, StinsError
 from stins.control import SeriesState
 from stins_ophyd import CombinedState, Controller, ControllerError, Deadlines, Snapshot
+from stins_ophyd.controller.triggering import Begun
 from tests.stins_ophyd.chain import Chain
 
 
@@ -41,31 +42,53 @@ def test_a_trigger_that_is_begun_takes_its_frames_before_anybody_asks_for_the_an
 ) -> None:
     controller.arm(filename, trigger_mode="software", triggers=None)
     begun = controller.begin_trigger(0)
-    assert begun is not None
-    there = threading.Event()
-    forget = controller.subscribe(lambda now: there.set() if begun.goal.done(now) else None)
-    assert there.wait(10)
-    forget()
+    _await_frames(controller, begun)
     assert controller.wait_for(controller.confirm(begun)).rows == 1
     assert controller.wait_for(controller.trigger()).rows == 2
 
 
 def test_a_trigger_is_not_begun_where_it_would_have_to_wait(controller: Controller, filename: str) -> None:
     assert controller.begin_trigger(0) is None  # nothing is armed: trigger says so
-    controller.configure({"exposure_s": 0.1, "period_s": 0.1})
+    controller.configure({"exposure_s": 20.0, "period_s": 20.0})
     controller.arm(filename, trigger_mode="software", triggers=None)
     acquiring = threading.Event()
     forget = controller.subscribe(lambda now: acquiring.set() if now.state is CombinedState.ACQUIRING else None)
-    goal = controller.trigger()
+    controller.trigger()
     assert acquiring.wait(10)
     assert controller.begin_trigger(1) is None
     forget()
-    controller.wait_for(goal)
+
+
+def test_a_trigger_that_is_begun_and_refused_says_so_to_whoever_confirms_it(
+    controller: Controller, filename: str
+) -> None:
+    controller.arm(filename, trigger_mode="software", triggers=None)
     refused = controller.begin_trigger(-1)
     assert refused is not None
-    with pytest.raises(RemoteError, match="first_frame: got -1, expected 0 to 1"):
+    with pytest.raises(RemoteError, match="first_frame: got -1, expected 0 to 0"):
         controller.confirm(refused)
-    assert controller.wait_for(controller.trigger()).rows == 2
+    assert controller.wait_for(controller.trigger()).rows == 1
+
+
+def test_a_trigger_of_a_series_that_was_ended_meanwhile_is_not_counted_in_the_next_one(
+    controller: Controller, filename: str
+) -> None:
+    controller.arm(filename, trigger_mode="software", triggers=None)
+    late = controller.begin_trigger(0)
+    _await_frames(controller, late)
+    controller.arm(f"next-{filename}", trigger_mode="software", triggers=None)
+    with pytest.raises(ControllerError, match=r"acquirer: trigger failed at .*: series \S+ was ended meanwhile; take"):
+        controller.confirm(late)
+    assert controller.wait_for(controller.trigger()).rows == 1
+
+
+def _await_frames(controller: Controller, begun: Begun | None) -> None:
+    """Waits for those of a trigger that nobody has confirmed."""
+    assert begun is not None
+    there = threading.Event()
+    forget = controller.subscribe(lambda now: there.set() if begun.goal.done(now) else None)
+    assert there.wait(10)
+    forget()
 
 
 def test_an_internal_series_ends_by_itself(controller: Controller, filename: str) -> None:
