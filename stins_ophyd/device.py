@@ -214,8 +214,16 @@ class StinsDetector(AtPrompt, Device):
             self._show("software")
             self._published = event + 1
 
-        status: ProgressStatus
-        status = self._worker.run_at_once(lambda: ProgressStatus(self, target=frames, what="trigger"), work)
+        def dropped(error: Exception) -> None:
+            if begun is not None:
+                staging.drop(begun, error)
+
+        make = lambda: ProgressStatus(self, target=frames, what="trigger")  # noqa: E731
+        try:
+            status: ProgressStatus = self._worker.run_at_once(make, work, dropped)
+        except Exception as error:
+            staging.fail(error)  # the detector may be exposing, and nobody can wait for it
+            raise
         return status
 
     def read(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Staging:
     # -- step by step ---------------------------------------------------------------------------
 
     def begin(self, event: int, frames: int) -> Begun | None:
-        """Sends the trigger of a further event, where that needs no wait, for `take` to go on with; None elsewhere."""
+        """Sends the trigger of a further event, where that needs no wait, for `take` or `drop`; None elsewhere."""
         if self.step is not Step.POINTS or frames != self.frames_per_event:
             return None
         return self._controller.begin_trigger(event * frames)
@@ -106,6 +106,13 @@ class Staging:
             stale = self._controller.snapshot.previews
             goal = self._controller.trigger(first_frame=event * frames)
             return self._taken(goal, progress, stale)
+
+    def drop(self, begun: Begun, error: Exception) -> None:
+        """What `begin` has returned will not be taken, because of `error`, which ends the series."""
+        try:
+            self.fail(error)
+        finally:
+            begun.drop()
 
     def _taken(self, goal: Goal, progress: Callable[[int], None], stale: Collection[Preview]) -> Taken:
         account = self.account = self._controller.wait_for(goal, progress, silence_s=self._silence_s)

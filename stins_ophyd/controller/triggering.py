@@ -1,9 +1,11 @@
 """What a trigger is to achieve, by how its series is triggered, and what has to be over before it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
+from stins import RemoteError
 from stins.control import AcquirerStatus
 
 from .awaited import until_settled
@@ -22,6 +24,11 @@ class Begun(msgspec.Struct, frozen=True):
     goal: Goal
     answer: Callable[[float], AcquirerStatus]
     before: Snapshot
+
+    def drop(self) -> None:
+        """Nobody will wait for the answer: its connection is closed, or used again where that has come."""
+        with suppress(RemoteError):
+            self.answer(0.0)
 
 
 def next_goal(peers: Peers, series: Series, first: int) -> Goal:

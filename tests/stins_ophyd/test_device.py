@@ -3,11 +3,13 @@
 import math
 import threading
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine, protocols
+from ophyd import DeviceStatus
 from ophyd.device import RedundantStaging, Staged
 from ophyd.utils import InvalidState
 
@@ -25,7 +27,9 @@ from stins_ophyd import (
 )
 from stins_ophyd.controller.triggering import Begun
 from stins_ophyd.staging import Staging
+from stins_ophyd.status import ProgressStatus, Worker
 from tests.stins_ophyd.chain import SHAPE, Chain
+from tests.stins_ophyd.no_threads import no_threads
 
 PROTOCOLS = [
     "Readable", "Triggerable", "Stageable", "Preparable", "Flyable", "Collectable", "WritesStreamAssets",
@@ -242,6 +246,66 @@ def test_a_point_that_was_begun_says_who_ended_its_series(controller: Controller
     staging.end(aborted=True, why="enough")
     with pytest.raises(StinsError, match=r"the series was ended \(enough\)"):
         staging.take(1, 1, _ignored, begun)
+
+
+def _with_a_point(detector: StinsDetector) -> None:
+    detector.stage()
+    detector.trigger().wait(20)
+    list(detector.collect_asset_docs())
+    detector._worker.join()
+
+
+def _ended(detector: StinsDetector, why: str) -> bool:
+    """Whether its series was ended because of that, and nothing is left armed."""
+    account = detector.controller.snapshot.series(detector._staging.account.series_id)
+    assert (account.state, detector.controller.snapshot.state) == (SeriesState.INCOMPLETE, CombinedState.IDLE)
+    detector._worker.join()
+    return why in detector._staging.why
+
+
+def test_a_point_that_was_begun_and_gets_no_thread_ends_its_series(detector: StinsDetector) -> None:
+    _with_a_point(detector)
+    with no_threads(), pytest.raises(RuntimeError, match="can't start new thread"):
+        detector.trigger()
+    assert _ended(detector, "can't start new thread")
+    detector.unstage()
+
+
+def test_a_point_that_was_begun_behind_something_that_hangs_ends_its_series(detector: StinsDetector) -> None:
+    _with_a_point(detector)
+    detector._worker, goes_on = Worker("det-worker", 0.05), threading.Event()
+
+    def hangs() -> None:
+        goes_on.wait(20)
+        raise StinsError("given up")
+
+    lost = detector._worker.run(ProgressStatus(detector, target=1), hangs)
+    detector._worker.abandon()
+    lost.set_exception(StinsError("lost"))
+    try:
+        status = detector.trigger()
+        with pytest.raises(StinsError, match=r"det action failed: lost: not over within 0\.05 s"):
+            status.wait(20)
+    finally:
+        goes_on.set()
+    assert _ended(detector, "not over within 0.05 s")
+    detector.unstage()
+
+
+class _WithoutStatus(Worker):
+    """One for which no Status can be made."""
+
+    def run_at_once(self, _: object, *work: Any) -> DeviceStatus:
+        return super().run_at_once(lambda: {}["status"], *work)
+
+
+def test_a_point_that_was_begun_and_gets_no_status_ends_its_series(detector: StinsDetector) -> None:
+    _with_a_point(detector)
+    detector._worker = _WithoutStatus("det-worker")
+    with pytest.raises(KeyError, match="status"):
+        detector.trigger()
+    assert _ended(detector, "'status'")
+    detector.unstage()
 
 
 def _ignored(_: int) -> None:
