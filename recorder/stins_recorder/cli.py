@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = load_config(options.config, RecorderConfig)
     for root in config.roots:
-        _make(root)
+        (_look_at if options.check else _make)(root)
     if options.check:
         return 0
     first = WriterProcess()
@@ -28,6 +28,14 @@ def main(argv: list[str]) -> int:
 
     serve(config, first, end_with_stdin=options.end_with_stdin)
     return 0
+
+
+def _look_at(root: Path) -> None:
+    """As `_make`, as far as that can be told without making anything."""
+    there = next(folder for folder in (root, *root.parents) if os.path.lexists(folder))
+    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
+        where = "" if there == root else f" below {there}"
+        raise ConfigError(f"roots: {root} cannot be made or written{where}; name a folder that can")
 
 
 def _make(root: Path) -> None:

@@ -181,7 +181,8 @@ class Controller:
     def begin_trigger(self, first_frame: int) -> Begun | None:
         """Sends the command of one software trigger and waits for nothing.
 
-        What it returns is to be confirmed, or dropped. None, and nothing is sent, where it would have to wait: `trigger` is the one to call then.
+        What it returns is to be confirmed, or dropped. None, and nothing is sent, where it would have to wait:
+        `trigger` is the one to call then.
         """
         if not self._lock.acquire(blocking=False):
             return None

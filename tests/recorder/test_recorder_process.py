@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import zmq
 from recorder_kit import DATA, NUMBERS, SHAPE, Chain, compressed, image, wait_until
+from stins_recorder.cli import main as recorder
 
 from stins import Part, RemoteError
 from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
+from stins.daemon import ConfigError
 from stins.transport import Publisher
 
 
@@ -229,3 +231,21 @@ def test_a_recorder_that_cannot_start_says_why(tmp_path: Path, config: dict[str,
     assert done.returncode != 0
     assert error in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _checked(folder: Path, root: str) -> int:
+    path = folder / "r.yaml"
+    path.write_text(json.dumps({"roots": [str(folder / root)], "sources": ["tcp://127.0.0.1:1"]}))
+    return recorder(["--config", str(path), "--check"])
+
+
+def test_a_configuration_that_is_only_checked_makes_no_folder(tmp_path: Path) -> None:
+    assert _checked(tmp_path, "not/there/yet") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
+
+
+@pytest.mark.parametrize("root", ["file", "file/below/it"])
+def test_a_root_that_could_not_be_made_is_refused_by_a_check_as_well(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=rf"roots: {tmp_path}/{root} cannot be made or written.*; name a folder that"):
+        _checked(tmp_path, root)
