@@ -36,13 +36,19 @@ class Rows:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> Any:
-        rows, *rest = index if isinstance(index, tuple) else (index,)
+        index = index if isinstance(index, tuple) else (index,)
+        rows, *rest = index or (slice(None),)
         wanted = np.arange(self.shape[0])[rows]
+        # The file may have more of them.
+        if isinstance(rows, slice):
+            rows = slice(*rows.indices(self.shape[0]))
+        elif not wanted.ndim:
+            rows = int(wanted)
         lacking = self._lacking(wanted)
         with h5py.File(self._path, "r", swmr=True, locking=self._locking) as file:
             dataset = file[self._dataset]
             if not lacking.any():
-                return dataset[index]
+                return dataset[(rows, *rest)]
             return _one_by_one(dataset, wanted, lacking, tuple(rest))
 
     def lazily(self) -> Any:
@@ -97,12 +103,14 @@ class _Piece(msgspec.Struct, frozen=True):
 
 
 def _pieces(dataset: h5py.Dataset) -> list[_Piece]:
-    """Of rows that follow no rule, HDF5 says what it likes."""
+    """Of rows that follow no rule, or are as many as the other file has, HDF5 says what it likes."""
     properties, found = dataset.id.get_create_plist(), []
     for index in range(properties.get_virtual_count()):
         space = properties.get_virtual_vspace(index)
         if space.get_select_type() == h5py.h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
             start, stride, count, block = (int(along[0]) for along in space.get_regular_hyperslab())
+            if h5py.h5s.UNLIMITED in (count, block):
+                continue
             file, name = properties.get_virtual_filename(index), properties.get_virtual_dsetname(index)
             first = int(properties.get_virtual_srcspace(index).get_select_bounds()[0][0])
             found.append(_Piece(file, name, first, start, stride if count > 1 else block, count, block))

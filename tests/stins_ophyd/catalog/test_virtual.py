@@ -52,7 +52,7 @@ def show(folder: Path, *, dealt: bool) -> Path:
     ],
 )
 @pytest.mark.parametrize(
-    "index", [5, slice(0, 5), slice(None), slice(3, 8), slice(1, 12, 2), (slice(2, 7), 1, slice(1, 3))]
+    "index", [5, (), slice(0, 5), slice(None), slice(3, 8), slice(1, 12, 2), (slice(2, 7), 1, slice(1, 3))]
 )
 def test_a_row_that_is_not_there_yet_reads_as_the_fill_value(
     tmp_path: Path, *, dealt: bool, parts: list[list[int] | None], there: tuple[int, ...], index: Any
@@ -72,6 +72,27 @@ def test_a_row_is_read_once_its_file_has_it(tmp_path: Path) -> None:
     assert np.array_equal(images[1:5], expected(1, 2, rows=6)[1:5])
     write_part(tmp_path, 0, [0, 3])
     assert np.array_equal(images[1:5], expected(1, 2, 3, rows=6)[1:5])
+
+
+def test_no_more_rows_are_read_than_there_are_to_be(tmp_path: Path) -> None:
+    for index in range(PARTS):
+        write_part(tmp_path, index, [row + index for row in (0, 3, 6, 9)])
+    images = Rows(show(tmp_path, dealt=True), "data", 6)
+    for index in ((), -1, slice(None), slice(-2, None), (slice(4, 9), 1)):
+        assert np.array_equal(images[index], expected(*range(6), rows=6)[index])
+
+
+def test_as_many_rows_as_another_file_has_are_read(tmp_path: Path) -> None:
+    write_part(tmp_path, 0, [0, 1, 2])
+    layout = h5py.VirtualLayout((3, *SHAPE), "<u2", maxshape=(None, *SHAPE))
+    source = h5py.VirtualSource("part0.h5", "data", (3, *SHAPE), "<u2", maxshape=(None, *SHAPE))
+    layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+    with h5py.File(tmp_path / "shown.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("data", layout, fillvalue=FILL)
+    images = Rows(tmp_path / "shown.h5", "data", 12)
+    assert np.array_equal(images[:], expected(0, 1, 2, rows=3))
+    write_part(tmp_path, 0, [0, 1, 2, 3])
+    assert np.array_equal(Rows(tmp_path / "shown.h5", "data", 12)[1:], expected(0, 1, 2, 3, rows=4)[1:])
 
 
 def test_rows_that_stand_in_the_same_file_are_read(tmp_path: Path) -> None:
