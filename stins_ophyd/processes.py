@@ -35,7 +35,14 @@ _TELLS = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
 
 
 class ProcessError(StinsError):
-    """A daemon did not start, or ended; the text has the last lines of its messages."""
+    """A daemon did not start, or ended; the text has the last lines of its messages.
+
+    `refused`: it ended because it cannot do what its configuration says.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class DaemonProcess:
@@ -181,7 +188,7 @@ class DaemonProcess:
             how = self._how_it_ended() or f"{self.kind} {self.name!r} closed its output"
             problem = f"{how}; its last messages:\n{self.tail()}"
             self.stop()
-            raise ProcessError(problem)
+            raise ProcessError(problem, refused=self._process.returncode == _WRONG_CONFIGURATION)
         return said
 
 

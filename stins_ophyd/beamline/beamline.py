@@ -49,10 +49,15 @@ class Beamline:
             try:
                 self.detectors[name] = DetectorProcesses(name, detector, self.config.data, folder)
             except (ConfigError, ProcessError) as error:
-                others = further_refusals(self.config, self.detectors, error)
+                # One that has crashed, or has hung, has no quarrel with the file.
+                wrong = isinstance(error, ConfigError) or error.refused
+                others = further_refusals(self.config, self.detectors, error) if wrong else []
                 if not others:
                     raise
-                raise type(error)("\n  ".join([f"{error}\nrefused as well:", *others])) from error
+                text = "\n  ".join([f"{error}\nrefused as well:", *others])
+                if isinstance(error, ConfigError):
+                    raise ConfigError(text) from error
+                raise ProcessError(text, refused=True) from error
         return self
 
     def tell(self, run_file: RunFile) -> None:

@@ -14,7 +14,7 @@ from .addresses import controller_at
 from .config import DetectorConfig
 from .simulators import SimulatorProcess
 
-__all__ = ["DetectorProcesses"]
+__all__ = ["DetectorProcesses", "acquirer_config"]
 
 
 class DetectorProcesses:
@@ -28,7 +28,7 @@ class DetectorProcesses:
         recorders = config.each_recorder
         acquirer = self.simulator.acquirer if self.simulator else config.acquirer
         try:
-            self.acquirer = _start(name, "acquirer", _acquirer(name, acquirer, len(recorders)), folder)
+            self.acquirer = _start(name, "acquirer", acquirer_config(name, acquirer, len(recorders)), folder)
         except StinsError:
             if self.simulator is not None:
                 self.simulator.stop()
@@ -115,11 +115,15 @@ def _simulator(name: str, config: DetectorConfig, folder: Path | None) -> Simula
     except ConfigError as error:
         raise ConfigError(f"detectors.{name}.{error}") from error
     except ProcessError as error:
-        raise ProcessError(f"detectors.{name}.simulator: {error}") from error
+        raise ProcessError(f"detectors.{name}.simulator: {error}", refused=error.refused) from error
 
 
-def _acquirer(name: str, config: Mapping[str, Any], recorders: int) -> dict[str, Any]:
-    """The acquirer's configuration, which says how many recorders there are."""
+def acquirer_config(name: str, config: Mapping[str, Any], recorders: int) -> dict[str, Any]:
+    """The configuration of that detector's acquirer, which says how many recorders there are.
+
+    Raises:
+        ConfigError: it says already that there are more, or fewer.
+    """
     if recorders == 1:
         return {"name": name, **config}
     stream = config.get("stream", {})
@@ -145,4 +149,4 @@ def _start(detector: str, kind: Kind, config: Mapping[str, Any], folder: Path | 
     try:
         return DaemonProcess(kind, config, folder=folder)
     except ProcessError as error:
-        raise ProcessError(f"detectors.{detector}.{kind}: {error}") from error
+        raise ProcessError(f"detectors.{detector}.{kind}: {error}", refused=error.refused) from error

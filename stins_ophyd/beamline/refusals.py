@@ -1,17 +1,23 @@
 """What the processes of a beamline file would refuse of it, asked when one of them did: all is mended at once then."""
 
-from collections.abc import Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from stins import StinsError
+from stins.daemon import ConfigError
 
 from ..processes import Kind, refused_of
 from .config import BeamlineConfig
+from .detector_processes import acquirer_config
 
 __all__ = ["further_refusals"]
+
+log = logging.getLogger(__name__)
 
 #: Each takes a core for a second.
 _AT_ONCE = 4
@@ -20,14 +26,21 @@ _NOWHERE = "tcp://127.0.0.1:1"
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """The configuration of one process, and where it stands in the file."""
+    """What makes the configuration of one process, and where it stands in the file."""
 
     place: str
     kind: Kind
-    config: dict[str, Any]
+    config: Callable[[], Mapping[str, Any]]
 
     def refused(self) -> list[str]:
-        return [f"{self.place}: {line}" for line in refused_of(self.kind, self.config)]
+        """None where nobody can be asked: what was refused first must be seen, whatever goes wrong here."""
+        try:
+            return [f"{self.place}: {line}" for line in refused_of(self.kind, self.config())]
+        except ConfigError as error:
+            return [str(error)]
+        except Exception as error:
+            log.debug("%s: nobody could be asked: %r", self.place, error)
+            return []
 
 
 def further_refusals(config: BeamlineConfig, running: Collection[str], error: StinsError) -> list[str]:
@@ -46,8 +59,10 @@ def _parts(config: BeamlineConfig, running: Collection[str]) -> Iterator[_Part]:
     for name, detector in config.detectors.items():
         if name in running:
             continue
+        recorders = detector.each_recorder
         if detector.simulator is None:  # else it is led to that, and lacks its address until then
-            yield _Part(f"detectors.{name}.acquirer", "acquirer", detector.acquirer)
-        for recorder in detector.each_recorder:
-            defaults = {"name": name, "sources": [_NOWHERE], "roots": [str(config.data)]}
-            yield _Part(f"detectors.{name}.recorder", "recorder", {**defaults, **recorder})
+            asked = partial(acquirer_config, name, detector.acquirer, len(recorders))
+            yield _Part(f"detectors.{name}.acquirer", "acquirer", asked)
+        for recorder in recorders:
+            asked = partial(dict, {"name": name, "sources": [_NOWHERE], "roots": [str(config.data)]}, **recorder)
+            yield _Part(f"detectors.{name}.recorder", "recorder", asked)

@@ -1,6 +1,7 @@
 """`stins up` and `stins status` on real processes."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,8 @@ from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
 from stins_ophyd import ProcessError
 from stins_ophyd.beamline import Beamline, load_beamline
+from stins_ophyd.beamline.config import BeamlineConfig
+from stins_ophyd.beamline.refusals import further_refusals
 from stins_ophyd.cli.up import _changes, _watched
 from stins_ophyd.controller import CombinedState, Snapshot
 
@@ -215,6 +218,34 @@ def test_all_that_processes_would_refuse_is_said_at_once(tmp_path):
         strict=True,
     ):
         assert line.startswith(begin)
+
+
+def test_what_cannot_be_asked_hides_no_refusal_and_the_number_of_recorders_is_asked_as_well():
+    unwritable = {"name": object()}  # YAML has nothing for it
+    detectors = {
+        "one": {"acquirer": {"backend": "simulatd"}},
+        "two": {"acquirer": unwritable, "recorder": unwritable},
+        "three": {"acquirer": {"stream": {"recorders": 3}}, "recorders": 2, "recorder": unwritable},
+    }
+    refused = further_refusals(BeamlineConfig(detectors=detectors), ["one"], ProcessError("detectors.one: no"))
+    assert refused == [
+        "detectors.three: got 2 recorders, and 3 in acquirer.stream.recorders; leave the latter out",
+    ]
+
+
+def test_a_process_that_crashes_has_the_others_asked_for_nothing(tmp_path, monkeypatch):
+    """As what a vendor's library does."""
+    info = tmp_path / "facility_crash-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: facility-crash\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[stins.acquirers]\ncrash = facility_crash:Camera\n")
+    (tmp_path / "facility_crash.py").write_text("import os\nos._exit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / "crash.yaml"
+    path.write_text("detectors: {one: {acquirer: {backend: crash}}, two: {acquirer: {backend: simulatd}}}")
+    with pytest.raises(ProcessError, match="ended with status 3") as error:
+        Beamline(load_beamline(path)).start()
+    assert "refused as well" not in str(error.value)
 
 
 def test_a_missing_beamline_file_is_named(stins, tmp_path):

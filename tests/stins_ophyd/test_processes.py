@@ -49,14 +49,16 @@ def test_a_daemon_that_ends_by_itself_quotes_its_warnings_and_not_all_that_it_di
 
 
 def test_a_daemon_that_does_not_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ProcessError, match=r"(?s)acquirer 'sim' .* ended with status 2.*no acquirer backend 'nosuch'"):
+    with pytest.raises(ProcessError, match=r"(?s)'sim' .* ended with status 2.*no acquirer backend 'nosuch'") as error:
         DaemonProcess("acquirer", {"name": "sim", "backend": "nosuch"}, folder=tmp_path)
+    assert error.value.refused
 
 
 def test_a_daemon_that_is_too_slow_is_ended(tmp_path: Path) -> None:
     before = set(psutil.Process().children())
-    with pytest.raises(ProcessError, match=r"acquirer 'sim' was not ready within 0.05 s"):
+    with pytest.raises(ProcessError, match=r"acquirer 'sim' was not ready within 0.05 s") as error:
         DaemonProcess("acquirer", SIMULATED, folder=tmp_path, deadline_s=0.05)
+    assert not error.value.refused
     assert set(psutil.Process().children()) == before
 
 
