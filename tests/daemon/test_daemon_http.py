@@ -122,6 +122,14 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
     assert (got, json.loads(content)["error"][: len(problem)]) == (status, problem)
 
 
+def test_a_header_of_blanks_does_not_hold_up_the_daemon(daemon: Daemon) -> None:
+    began = time.monotonic()
+    with daemon.connect() as connection:
+        status, _, content = ask(connection, b"GET /status HTTP/1.1\r\nHost:" + b" " * 60_000 + b"\n\r\n\r\n")
+    assert (status, json.loads(content)["error"][:22]) == (400, "got the header 'Host: ")
+    assert time.monotonic() - began < 5
+
+
 def test_who_asks_first_whether_to_send_is_told_to(daemon: Daemon) -> None:
     with daemon.connect() as connection:
         head = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
