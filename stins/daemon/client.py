@@ -81,10 +81,10 @@ class DaemonClient(Generic[S]):
 
         It has to be called, from any thread. None: no connection is open, and nothing was sent.
         """
-        connection, step = self._unused(), step or path.strip("/")
+        command, step = ("POST", path, _JSON.encode(request)), step or path.strip("/")
+        connection = self._unused()
         if connection is None:
             return None
-        command = ("POST", path, _JSON.encode(request))
         try:
             connection.begin(*command)
         except OSError:

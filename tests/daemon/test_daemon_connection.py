@@ -156,6 +156,19 @@ def test_a_command_that_is_begun_is_carried_out_before_its_answer_is_asked_for()
         daemon.server.stop()
 
 
+def test_a_command_that_cannot_be_said_leaves_the_connection_for_the_next() -> None:
+    daemon = Daemon()
+    client = DaemonClient("test", daemon.server.url, Status)
+    try:
+        client.status()
+        with pytest.raises(TypeError, match="expected what JSON has"):
+            client.begin("/set", Status(number=object()))  # type: ignore[arg-type]  # a plan's mistake
+        assert len(client._idle) == 1
+    finally:
+        client.close()
+        daemon.server.stop()
+
+
 def test_a_command_is_not_begun_for_a_daemon_that_has_gone() -> None:
     daemon = Daemon()
     client = DaemonClient("test", daemon.server.url, Status)
