@@ -11,7 +11,7 @@ from typing import Generic, TypeAlias, TypeVar
 import msgspec
 
 from ..errors import RemoteError, StinsError
-from .connection import Address, Connection
+from .connection import Address, Connection, NoHttpError
 
 __all__ = ["DaemonClient", "Watch"]
 
@@ -120,6 +120,8 @@ class DaemonClient(Generic[S]):
             raise self._error(
                 step, f"no answer within {timeout_s:g} s", "is the process stopped or overloaded?"
             ) from None
+        except NoHttpError as error:
+            raise self._error(step, str(error), "is this the right endpoint?") from None
         except OSError as error:
             raise self._error(step, str(error), "is the process running? (stins status)") from None
         if 200 <= status < 300:
@@ -248,7 +250,7 @@ class Watch(Generic[S]):
         where = f"{self._client.name}: status at {self._client.url}"
         if isinstance(error, TimeoutError):
             return f"{where}: no heartbeat for {SILENCE_S:g} s; is the process stopped or overloaded?"
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, NoHttpError):
             return f"{where}: {error}; is the process running?"
         return f"{where}: {error}; is this the right endpoint?"
 

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["Address", "Connection", "Reply"]
+from .heads import closes, natural
+
+__all__ = ["Address", "Connection", "NoHttpError", "Reply"]
 
 _MOST_HEAD_BYTES = 1 << 16
 #: The longest that a daemon has is one frame as an array; whoever sends more, or for ever, is none.
 _MOST_ANSWER_BYTES = 1 << 28
 _RECEIVE_BYTES = 1 << 16
-#: Of a length: Python makes no number of thousands of them.
-_DIGITS = 18
 #: Daemons close what they have heard nothing on for 5 s; a command must not be on its way just then.
 _IDLE_S = 3.0
 _PORTS = {"http": 80, "https": 443}
@@ -42,19 +42,23 @@ class Address(msgspec.Struct, frozen=True):
         """That of a URL.
 
         Raises:
-            OSError: it is none.
+            NoHttpError: it is none.
         """
         try:
             parts = urlsplit(url)
             port = parts.port or _PORTS[parts.scheme]
         except (ValueError, KeyError):
-            raise OSError(f"got the URL {url!r}, expected http://HOST:PORT") from None
-        if not parts.hostname:
-            raise OSError(f"got the URL {url!r}, expected http://HOST:PORT")
+            raise NoHttpError(f"got the URL {url!r}, expected http://HOST:PORT") from None
+        if not parts.hostname or not parts.hostname.isprintable():
+            raise NoHttpError(f"got the URL {url!r}, expected http://HOST:PORT")
         lines = [f"Host: {parts.netloc.rpartition('@')[2]}"]
         lines += [f"Authorization: Bearer {token}"] if token else []
         headers = "".join(f"{line}\r\n" for line in lines).encode()
         return cls(parts.hostname, port, parts.path.rstrip("/"), headers, parts.scheme == "https")
+
+
+class NoHttpError(OSError):
+    """What came is no answer in HTTP, or a longer one than can be, or the URL is none of HTTP's."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ class Reply(msgspec.Struct, frozen=True):
 class Connection:
     """Carries one request at a time. Every wait has a limit, behind which it raises `TimeoutError`.
 
-    Whatever else goes wrong, an answer that is not HTTP among it, is an `OSError`.
+    Whatever else goes wrong is an `OSError`; an answer that is not HTTP is a `NoHttpError`.
     """
 
     def __init__(self, address: Address, timeout_s: float) -> None:
@@ -107,23 +111,23 @@ class Connection:
 
     def answer(self, deadline: float, most_bytes: int = _MOST_ANSWER_BYTES) -> tuple[int, bytes]:
         """Status and whole body of the answer to what was begun, by `deadline` (of time.monotonic)."""
-        left_s = lambda: deadline - time.monotonic()  # noqa: E731
+        left_s = _until(deadline)
         self._send_rest(left_s)
         reply = self._head(left_s)
         parts, size = list[bytes](), 0
-        for part in self._body(reply, left_s):
+        for part in self._body(reply, left_s, most_bytes):
             parts.append(part)
             size = _checked(size + len(part), most_bytes)
         self._used = time.monotonic()
         return reply.status, b"".join(parts)
 
     def stream(self, path: str, silence_s: float) -> tuple[Reply, Iterator[bytes]]:
-        """An answer's head, and its body as it comes; `silence_s` is the longest pause in it."""
-        patience = lambda: silence_s  # noqa: E731
+        """An answer's head, and its body as it comes; `silence_s` is the longest wait for it, and pause in it."""
+        left_s = _until(time.monotonic() + silence_s)
         self.begin("GET", path, None)
-        self._send_rest(patience)
-        reply = self._head(patience)
-        return reply, self._body(reply, patience)
+        self._send_rest(left_s)
+        reply = self._head(left_s)
+        return reply, self._body(reply, lambda: silence_s, _MOST_ANSWER_BYTES)
 
     def interrupt(self) -> None:
         """Ends a wait in another thread."""
@@ -153,63 +157,61 @@ class Connection:
         """That of the answer; one that only says that the answer will come is passed over."""
         self.reusable = False
         while (reply := self._next_head(left_s)).status < 200:
-            pass
+            _check_in_time(left_s)
         return reply
 
     def _next_head(self, left_s: Callable[[], float]) -> Reply:
         received = self._received
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > _MOST_HEAD_BYTES:
-                raise OSError(f"got {bytes(received[:40])!r}, expected an answer in HTTP")
+                raise NoHttpError(f"got {bytes(received[:40])!r}, expected an answer in HTTP")
             self._receive(left_s, "the connection was closed without an answer")
         first, *lines = bytes(received[:end]).decode("latin-1").split("\r\n")
         del received[: end + 4]
         version, _, rest = first.partition(" ")
-        if not version.startswith("HTTP/1.") or (status := _number(rest[:3]) or 0) < 100:
-            raise OSError(f"got {first[:40]!r}, expected an answer in HTTP")
+        if not version.startswith("HTTP/1.") or (status := natural(rest[:3]) or 0) < 100:
+            raise NoHttpError(f"got {first[:40]!r}, expected an answer in HTTP")
         pairs = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Reply(status, headers, kept)
+        return Reply(status, headers, version == "HTTP/1.1" and not closes(headers))
 
-    def _body(self, reply: Reply, left_s: Callable[[], float]) -> Iterator[bytes]:
+    def _body(self, reply: Reply, left_s: Callable[[], float], most_bytes: int) -> Iterator[bytes]:
         """Its parts as they come; once all have, the next request may follow."""
         if "chunked" in reply.headers.get("transfer-encoding", "").lower():
-            yield from self._chunks(left_s)
+            yield from self._chunks(left_s, most_bytes)
         elif (length := reply.headers.get("content-length")) is not None:
-            if (size := _number(length)) is None:
-                raise OSError(f"got Content-Length {length[:40]!r}, expected a number")
-            yield from self._exactly(size, left_s)
+            if (size := natural(length)) is None:
+                raise NoHttpError(f"got Content-Length {length[:40]!r}, expected a number")
+            yield from self._exactly(_checked(size, most_bytes), left_s)
         elif reply.status not in (204, 304):
             yield from self._until_the_end(left_s)
             return
         self.reusable = reply.reusable and not self._received
 
-    def _chunks(self, left_s: Callable[[], float]) -> Iterator[bytes]:
-        while True:
-            line = self._line(left_s)
-            try:
-                size = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise OSError(f"got {line[:40]!r}, expected the length of a chunk") from None
-            if size <= 0:
-                break
-            yield from self._exactly(size, left_s)
+    def _chunks(self, left_s: Callable[[], float], most_bytes: int) -> Iterator[bytes]:
+        while size := self._chunk_size(left_s):
+            yield from self._exactly(_checked(size, most_bytes), left_s)
             self._line(left_s)
+            _check_in_time(left_s)
         while self._line(left_s):  # further headers, which nobody sends
-            pass
+            _check_in_time(left_s)
+
+    def _chunk_size(self, left_s: Callable[[], float]) -> int:
+        line = self._line(left_s)
+        if (size := natural(line.decode("latin-1").partition(";")[0].strip(), 16)) is None:
+            raise NoHttpError(f"got {line[:40]!r}, expected the length of a chunk")
+        return size
 
     def _line(self, left_s: Callable[[], float]) -> bytes:
         while (end := self._received.find(b"\r\n")) < 0:
             if len(self._received) > _MOST_HEAD_BYTES:
-                raise OSError(f"got {bytes(self._received[:40])!r}, expected a line")
+                raise NoHttpError(f"got {bytes(self._received[:40])!r}, expected a line")
             self._receive(left_s)
         line = bytes(self._received[:end])
         del self._received[: end + 2]
         return line
 
     def _exactly(self, size: int, left_s: Callable[[], float]) -> Iterator[bytes]:
-        _checked(size)
         while size:
             if not self._received:
                 self._receive(left_s)
@@ -240,26 +242,39 @@ class Connection:
         self._received += part
 
     def _wait(self, events: int, left_s: Callable[[], float]) -> None:
-        left = left_s()
-        if left <= 0:
-            raise TimeoutError("the answer did not end")
-        if not _ready(self._socket, events, math.ceil(left * 1000)):
+        if not _ready(self._socket, events, math.ceil(_check_in_time(left_s) * 1000)):
             raise TimeoutError("no answer")
 
 
 def _connected(address: Address, timeout_s: float) -> socket.socket:
     try:
-        connected = socket.create_connection((address.host, address.port), timeout_s)
-    except UnicodeError as error:  # a name that no host can have
-        raise OSError(f"got the host {address.host!r}: {error}") from None
+        return _prepared(socket.create_connection((address.host, address.port), timeout_s), address)
+    except OSError:  # a certificate that is not trusted is a ValueError as well
+        raise
+    except ValueError as error:  # a name that no host can have
+        raise NoHttpError(f"got the host {address.host!r}: {error}") from None
+
+
+def _prepared(connected: socket.socket, address: Address) -> socket.socket:
     try:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.tls:
             return ssl.create_default_context().wrap_socket(connected, server_hostname=address.host)
-    except OSError:
+    except BaseException:
         connected.close()
         raise
     return connected
+
+
+def _until(deadline: float) -> Callable[[], float]:
+    return lambda: deadline - time.monotonic()
+
+
+def _check_in_time(left_s: Callable[[], float]) -> float:
+    """What is left; also one that sends without a pause has to come to an end."""
+    if (left := left_s()) <= 0:
+        raise TimeoutError("the answer did not end")
+    return left
 
 
 def _ready(connected: socket.socket, events: int, timeout_ms: int) -> bool:
@@ -268,13 +283,9 @@ def _ready(connected: socket.socket, events: int, timeout_ms: int) -> bool:
     return bool(poll.poll(timeout_ms))
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
-
-
-def _checked(size: int, most: int = _MOST_ANSWER_BYTES) -> int:
+def _checked(size: int, most: int) -> int:
     if size > most:
-        raise OSError(f"got an answer of {size} bytes, expected {most} at most")
+        raise NoHttpError(f"got an answer of {size} bytes, expected {most} at most")
     return size
 
 

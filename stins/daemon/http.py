@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from .heads import closes, natural
 from .push import Pushed
 
 __all__ = ["Answer", "HttpServer", "Request"]
@@ -27,8 +28,6 @@ _IDLE_S, _REQUEST_S = 5.0, 10.0
 _MOST_HEAD_BYTES, _MOST_BODY_BYTES = 1 << 16, 1 << 20
 #: Each has a thread. More than a few mean that somebody forgets to close them.
 _MOST_CONNECTIONS = 256
-#: Of a length: Python makes no number of thousands of them.
-_DIGITS = 18
 _JOIN_S, _DRAIN_S, _PAUSE_S = 1.0, 1.0, 0.1
 _FIRST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])")
 #: A name with a space around it, or a line that goes on with the one before, is read by others in another way.
@@ -216,7 +215,7 @@ class _Incoming:
             raise _RefusedError(400, f"got {first[:40]!r}, expected a request in HTTP/1.1")
         headers = _headers(lines)
         body = self._body(found[2], headers)
-        keep = found[3] == "1" and "close" not in headers.get("connection", "").lower()
+        keep = found[3] == "1" and not closes(headers)
         path = unquote(found[2].partition("?")[0])
         return None if body is None else Request(method=found[1], path=path, headers=headers, body=body, keep=keep)
 
@@ -224,9 +223,8 @@ class _Incoming:
         if "transfer-encoding" in headers:
             raise _RefusedError(411, f"{path}: got a body in chunks, expected its Content-Length")
         length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
+        if (size := natural(length)) is None:
             raise _RefusedError(400, f"{path}: got Content-Length {length[:40]!r}, expected a number")
-        size = int(length)
         if size > _MOST_BODY_BYTES:
             raise _RefusedError(413, f"{path}: got more than {_MOST_BODY_BYTES} bytes, expected a short request")
         if headers.get("expect", "").lower() == "100-continue":

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from stins import RemoteError
 from stins.daemon import HttpConfig, StatusBoard
 from stins.daemon.client import DaemonClient
+from stins.daemon.connection import Address, Connection, NoHttpError
 from stins.daemon.server import Command, ControlServer
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -69,41 +70,131 @@ def test_an_answer_is_read_however_it_comes(pieces: list[bytes]) -> None:
     assert requests[0].endswith(b'Content-Length: 12\r\n\r\n{"number":7}')
 
 
+NOT_HTTP, NOBODY = "is this the right endpoint?", "is the process running? (stins status)"
+
+
 @pytest.mark.parametrize(
-    ("pieces", "problem"),
+    ("pieces", "problem", "remedy"),
     [
-        ([b"SSH-2.0-OpenSSH\r\n\r\n"], "got 'SSH-2.0-OpenSSH', expected an answer in HTTP"),
-        ([b"x" * 70000], "got b'xxx.*expected an answer in HTTP"),
+        ([b"SSH-2.0-OpenSSH\r\n\r\n"], "got 'SSH-2.0-OpenSSH', expected an answer in HTTP", NOT_HTTP),
+        ([b"x" * 70000], f"got {b'x' * 40!r}, expected an answer in HTTP", NOT_HTTP),
+        ([CHUNKED + b"long\r\n"], "got b'long', expected the length of a chunk", NOT_HTTP),
+        ([CHUNKED + b"-5\r\n\r\n"], "got b'-5', expected the length of a chunk", NOT_HTTP),
+        ([CHUNKED + b"f" * 5000 + b"\r\n"], f"got {b'f' * 40!r}, expected the length of a chunk", NOT_HTTP),
         (
-            [CHUNKED + b"long\r\n"],
-            "got b'long', expected the length of a chunk",
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"],
+            "the connection was closed in mid-answer",
+            NOBODY,
         ),
-        ([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"], "the connection was closed in mid-answer"),
-        ([], "the connection was closed without an answer"),
-        (["HTTP/1.1 20² OK\r\n\r\n".encode("latin-1")], "got 'HTTP/1.1 20² OK', expected an answer in HTTP"),
+        ([], "the connection was closed without an answer", NOBODY),
+        (
+            ["HTTP/1.1 20² OK\r\n\r\n".encode("latin-1")],
+            "got 'HTTP/1.1 20² OK', expected an answer in HTTP",
+            NOT_HTTP,
+        ),
         (
             ["HTTP/1.1 200 OK\r\nContent-Length: ²\r\n\r\n".encode("latin-1")],
             "got Content-Length '²', expected a number",
+            NOT_HTTP,
         ),
         (
             [b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n"],
             "got an answer of 5000000000 bytes, expected 268435456 at most",
+            NOT_HTTP,
         ),
-        ([CHUNKED + b"ffffffffff\r\n"], "got an answer of 1099511627775 bytes, expected 268435456 at most"),
+        (
+            [CHUNKED + b"ffffffffff\r\n"],
+            "got an answer of 1099511627775 bytes, expected 268435456 at most",
+            NOT_HTTP,
+        ),
     ],
 )
-def test_an_answer_that_is_none_is_an_error_with_what_came(pieces: list[bytes], problem: str) -> None:
-    with (
-        answering(pieces) as (client, _),
-        pytest.raises(RemoteError, match=f"other: set failed at http://.*: {problem}; is the process running"),
-    ):
-        client.post("/set")
+def test_an_answer_that_is_none_is_an_error_with_what_came(pieces: list[bytes], problem: str, remedy: str) -> None:
+    with answering(pieces) as (client, _):
+        with pytest.raises(RemoteError) as error:
+            client.post("/set")
+        assert str(error.value) == f"other: set failed at {client.url}: {problem}; {remedy}"
 
 
-@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://localhost", "http://:80", "http://localhost:port"])
+def test_a_watch_on_what_is_no_daemon_says_so() -> None:
+    with answering([b"SSH-2.0-OpenSSH\r\n\r\n"]) as (client, _):
+        lost: queue.SimpleQueue[str] = queue.SimpleQueue()
+        watch = client.watch(lambda _: None, lost.put)
+        why = lost.get(timeout=10)
+        watch.close()
+        problem = "got 'SSH-2.0-OpenSSH', expected an answer in HTTP; is this the right endpoint?"
+        assert why == f"other: status at {client.url}: {problem}"
+
+
+@contextmanager
+def talking(first: bytes, for_ever: bytes) -> Iterator[str]:
+    """The URL of one who says that to all who come, and does not stop."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            with server.accept()[0] as connection, suppress(OSError):
+                connection.sendall(first)
+                while for_ever:
+                    connection.sendall(for_ever)
+                connection.settimeout(10)
+                connection.recv(1 << 16)
+
+        thread = threading.Thread(target=talk, name="talking")
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("first", "for_ever"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 1000),
+        (CHUNKED + b"0\r\n", b"X: y\r\n" * 1000),
+        (CHUNKED, b"1\r\n{\r\n" * 1000),
+    ],
+    ids=["announced", "headers behind it", "chunks"],
+)
+def test_an_answer_that_comes_without_a_pause_and_never_ends_is_not_waited_for(first: bytes, for_ever: bytes) -> None:
+    with talking(first, for_ever) as url:
+        client = DaemonClient("other", url, Status)
+        began = time.monotonic()
+        with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
+            client.status(timeout_s=0.2)
+        assert time.monotonic() - began < 5
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", CHUNKED + b"3e9\r\n"], ids=["length", "chunk"]
+)
+def test_an_answer_that_will_be_too_long_is_refused_before_it_comes(head: bytes) -> None:
+    with talking(head, b"") as url, Connection(Address.of(url, None), 5) as connection:
+        connection.begin("GET", "/status", None)
+        with pytest.raises(NoHttpError, match="got an answer of 1001 bytes, expected 1000 at most"):
+            connection.answer(time.monotonic() + 5, 1000)
+
+
+def test_a_connection_that_is_to_be_closed_is_not_kept_however_that_is_said() -> None:
+    said = b"HTTP/1.1 200 OK\r\nConnection: x-other , Close\r\nContent-Length: 2\r\n\r\n{}"
+    with answering([said]) as (client, _):
+        client.status()
+        assert not client._idle
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:1", "ftp://localhost", "http://:80", "http://localhost:port", "https://a\0b:1"]
+)
 def test_what_is_no_address_is_said(url: str) -> None:
     client = DaemonClient("other", url, Status)
-    with pytest.raises(RemoteError, match=r"got the URL '.*', expected http://HOST:PORT"):
+    with pytest.raises(RemoteError, match=r"got the URL '.*', expected http://HOST:PORT; is this the right endpoint"):
+        client.status()
+    client.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_that_can_have_no_such_name_is_said(scheme: str) -> None:
+    client = DaemonClient("other", f"{scheme}://{'x' * 70}:80", Status)
+    with pytest.raises(RemoteError, match=r"got the host 'x+': .*; is this the right endpoint\?"):
         client.status()
     client.close()
 

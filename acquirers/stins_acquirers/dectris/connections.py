@@ -39,7 +39,8 @@ class Connections:
         Raises:
             NoConnectionError: see there.
             TimeoutError: the answer did not end in time.
-            OSError: the connection broke off, or what came is no HTTP.
+            NoHttpError: what came is no HTTP, or too long.
+            OSError: the connection broke off.
         """
         deadline, kept = time.monotonic() + timeout_s, False
         connection = self._connection(min(timeout_s, _CONNECT_S))

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from stins.daemon.connection import NoHttpError
+
 from ..backend import BackendError, HardwareError
 from .connections import Connections, NoConnectionError
 from .parameter import Parameter
@@ -172,6 +174,8 @@ class Simplon:
                 f"no answer within {timeout_s:g} s; it hangs, or has too much to do: look at it, restart its service"
             )
             raise self._no_answer(step, what, problem, remedy="") from None
+        except NoHttpError as error:
+            raise self._no_answer(step, what, str(error), "is this a detector's DCU?") from None
         except OSError as error:
             told = str(error).rstrip(".") or type(error).__name__
             remedy = "was it restarted or switched off, or the network to it cut? Look after it, then arm again"

@@ -1,5 +1,6 @@
 """The HTTP client against what is no DCU, or a sick one: each error says which DCU, which step, which key, and why."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -142,8 +143,31 @@ def test_a_dcu_that_has_closed_a_connection_meanwhile_is_asked_on_another(serve:
 
 
 def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
-    with pytest.raises(NoAnswerError, match=r"got an answer of [0-9]+ bytes, expected 8388608 at most"):
-        serve(text(b" " * (9 << 20))).get("arm", "count_time")
+    simplon = serve(text(b" " * (9 << 20)))
+    with pytest.raises(NoAnswerError) as error:
+        simplon.get("arm", "count_time")
+    told = "got an answer of 9437184 bytes, expected 8388608 at most; is this a detector's DCU?"
+    assert str(error.value) == f"DCU at {simplon.url}: arm: GET /detector/api/1.8.0/config/count_time: {told}"
+
+
+def test_what_speaks_no_http_has_not_been_switched_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
+                connection.recv(1 << 16)
+
+        thread = threading.Thread(target=greet, name="ssh")
+        thread.start()
+        simplon = Simplon("127.0.0.1", server.getsockname()[1], 30.0)
+        simplon.version = "1.8.0"
+        with pytest.raises(NoAnswerError) as error:
+            simplon.get("arm", "count_time")
+        thread.join(5)
+    told = "got 'SSH-2.0-OpenSSH', expected an answer in HTTP; is this a detector's DCU?"
+    assert str(error.value) == f"DCU at {simplon.url}: arm: GET /detector/api/1.8.0/config/count_time: {told}"
+    simplon.close()
 
 
 def test_a_refusal_says_key_value_what_was_told_and_what_is_expected(serve: Serve) -> None:
