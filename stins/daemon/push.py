@@ -26,7 +26,7 @@ _HEAD = (
 class Pushed:
     """The status of `board` at each change and once a second, for one who listens.
 
-    One that reads slowly misses some, and never the last one.
+    One that reads slowly misses some, and never the last one. A status that cannot be said ends it.
     """
 
     def __init__(self, board: StatusBoard[Any], encoder: msgspec.json.Encoder) -> None:
@@ -70,20 +70,25 @@ class Pushed:
             if not self._unsent:
                 self._unsent = self._event()
                 self._send_some()
-            if self._unsent or self._board.closed:
+            if self._unsent or self._gone or self._board.closed:
                 self._changed.set()
         except OSError:
-            self._gone = True
-            self._changed.set()
-        except Exception:  # a status that cannot be said must not end the daemon's loop; whoever listens is let go
-            log.exception("a status cannot be pushed: a bug")
             self._gone = True
             self._changed.set()
         finally:
             self._lock.release()
 
     def _event(self) -> bytes:
-        event = b"data: " + self._encoder.encode(self._board.status) + b"\n\n"
+        """The status; nothing where it cannot be said, which must not end the daemon's loop: who listens is let go."""
+        try:
+            event = b"data: " + self._encoder.encode(self._board.status) + b"\n\n"
+        except Exception:
+            self._gone = True
+            if not self._board.unsayable:  # whoever was let go comes again and again
+                log.exception("a status cannot be pushed: a bug")
+            self._board.unsayable = True
+            return b""
+        self._board.unsayable = False
         return b"%x\r\n%b\r\n" % (len(event), event)
 
     def _send_some(self) -> None:

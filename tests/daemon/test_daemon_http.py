@@ -195,8 +195,12 @@ def test_a_status_that_cannot_be_said_ends_who_listens_and_not_who_publishes(
             pass
         # A name of a file that is not UTF-8, say.
         daemon.board.publish(Status(text="\udcff"))
-        assert b"data:" not in events.read()
-    assert "a status cannot be pushed: a bug" in caplog.text
+        assert events.read().endswith(b"\n\r\n0\r\n\r\n")
+    for _ in range(2):  # as a watch does
+        with daemon.connect() as connection:
+            connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.makefile("rb").read().endswith(b"\r\n\r\n0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records] == ["a status cannot be pushed: a bug"]
 
 
 def test_a_daemon_for_whose_connection_there_is_no_thread_goes_on_and_says_so(
