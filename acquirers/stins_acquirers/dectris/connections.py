@@ -28,8 +28,9 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._open: set[Connection] = set()
+        self._asking: set[Connection] = set()
         self._idle: list[Connection] = []
+        self._interrupts = 0
         self._closed = False
         self._lock = threading.Lock()
 
@@ -40,22 +41,24 @@ class Connections:
             NoConnectionError: see there.
             TimeoutError: the answer did not end in time.
             NoHttpError: what came is no HTTP, or too long.
-            OSError: the connection broke off.
+            OSError: the connection broke off, or `interrupt` was called.
         """
-        deadline, kept = time.monotonic() + timeout_s, False
-        connection = self._connection(min(timeout_s, _CONNECT_S))
-        try:
-            connection.begin(method, path, body)
-            answer = connection.answer(deadline, _ANSWER_BYTES)
-            kept = connection.reusable
-        finally:
-            self._done_with(connection, kept=kept)
-        return answer
+        deadline, interrupts = time.monotonic() + timeout_s, self._interrupts
+        request = method, path, body
+        if (kept := self._kept()) is not None:
+            try:
+                return self._answer(kept, request, deadline, interrupts)
+            except ConnectionError:
+                # A server may close what it has answered on just as it is asked again; but a PUT it may have done.
+                if method != "GET" or self._interrupts != interrupts:
+                    raise
+        return self._answer(self._new(deadline), request, deadline, interrupts)
 
     def interrupt(self) -> None:
         """Ends what other threads wait for: they have an `OSError`. What is asked after that is asked as before."""
         with self._lock:
-            for connection in self._open:
+            self._interrupts += 1
+            for connection in self._asking:
                 connection.interrupt()
 
     def close(self) -> None:
@@ -63,23 +66,38 @@ class Connections:
         self._closed = True
         self.interrupt()
         while (idle := self._unused()) is not None:
-            self._drop(idle)
+            idle.close()
 
-    def _connection(self, connect_s: float) -> Connection:
-        """One that is open still, or a new one."""
-        while (idle := self._unused()) is not None:
-            if not idle.stale:
-                return idle
-            self._drop(idle)
+    def _answer(
+        self, connection: Connection, request: tuple[str, str, bytes | None], deadline: float, interrupts: int
+    ) -> tuple[int, bytes]:
+        kept = False
         try:
-            connection = Connection(Address.of(self._url, None), connect_s)
+            with self._lock:
+                if self._interrupts != interrupts:  # while it was connecting, say
+                    raise OSError("interrupted")
+                self._asking.add(connection)
+                connection.begin(*request)
+            answer = connection.answer(deadline, _ANSWER_BYTES)
+            kept = connection.reusable
+        finally:
+            self._done_with(connection, kept=kept)
+        return answer
+
+    def _kept(self) -> Connection | None:
+        """One that is open still."""
+        while (idle := self._unused()) is not None and idle.stale:
+            idle.close()
+        return idle
+
+    def _new(self, deadline: float) -> Connection:
+        connect_s = min(max(deadline - time.monotonic(), 0.001), _CONNECT_S)
+        try:
+            return Connection(Address.of(self._url, None), connect_s)
         except TimeoutError:
-            raise NoConnectionError(f"no connection within {connect_s:g} s") from None
-        except (OSError, UnicodeError) as error:  # the latter: it cannot be the name of a host
+            raise NoConnectionError(f"no connection within {connect_s:.2g} s") from None
+        except OSError as error:
             raise NoConnectionError(str(error)) from None
-        with self._lock:
-            self._open.add(connection)
-        return connection
 
     def _unused(self) -> Connection | None:
         with self._lock:
@@ -87,13 +105,9 @@ class Connections:
 
     def _done_with(self, connection: Connection, *, kept: bool) -> None:
         with self._lock:
+            self._asking.discard(connection)
             kept = kept and not self._closed and len(self._idle) < _KEPT
             if kept:
                 self._idle.append(connection)
         if not kept:
-            self._drop(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        with self._lock:
-            self._open.discard(connection)
-        connection.close()
+            connection.close()

@@ -4,7 +4,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,8 @@ def text(content: bytes, status: int = 200) -> Answer:
         request.send_response(status)
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
-        request.wfile.write(content)
+        with suppress(ConnectionError):  # one that is too long is not read
+            request.wfile.write(content)
 
     return answer
 
@@ -142,6 +145,37 @@ def test_a_dcu_that_has_closed_a_connection_meanwhile_is_asked_on_another(serve:
     assert len(set(asked)) == 2
 
 
+@pytest.mark.parametrize(("method", "requests"), [("PUT", 2), ("GET", 3)])
+def test_only_what_changes_nothing_is_asked_again_where_the_dcu_closes_just_then(method: str, requests: int) -> None:
+    got: list[bytes] = []
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"value": 0.5}'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as connection:
+                got.append(connection.recv(65536))
+                connection.sendall(answer)
+                got.append(connection.recv(65536))
+            with server.accept()[0] as connection:
+                if asked := connection.recv(65536):
+                    got.append(asked)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, name="closing")
+        thread.start()
+        simplon = Simplon("127.0.0.1", server.getsockname()[1], 30.0)
+        simplon.get("arm", "count_time")
+        if method == "GET":
+            assert simplon.get("arm", "count_time").value == 0.5
+        else:
+            with pytest.raises(NoAnswerError, match=r"the connection broke off \(the connection was closed without an"):
+                simplon.put("arm", "count_time", 0.5)
+            socket.create_connection(server.getsockname()).close()
+        thread.join(5)
+        simplon.close()
+    assert len(got) == requests
+
+
 def test_an_answer_without_bounds_is_refused(serve: Serve) -> None:
     simplon = serve(text(b" " * (9 << 20)))
     with pytest.raises(NoAnswerError) as error:
@@ -213,6 +247,53 @@ def test_what_waits_for_an_answer_can_be_interrupted(serve: Serve) -> None:
     assert errand.wait(30)
     assert isinstance(errand.error, NoAnswerError)
     pause.set()
+
+
+def test_what_is_interrupted_is_not_asked_again(serve: Serve) -> None:
+    asked, pause = [threading.Event(), threading.Event()], threading.Event()
+
+    def hang(request: BaseHTTPRequestHandler) -> None:
+        if not asked[0].is_set():
+            asked[0].set()
+            return text(b'{"value": 0.5}')(request)
+        asked[1].set()
+        pause.wait(100)
+
+    simplon = serve(hang)
+    simplon.get("arm", "count_time")
+    errand = Errand("eiger-test", lambda: simplon.get("watch", "count_time"))
+    assert asked[1].wait(30)
+    simplon.interrupt()
+    assert errand.wait(10)
+    assert isinstance(errand.error, NoAnswerError)
+    pause.set()
+
+
+def test_what_is_interrupted_while_it_connects_is_not_asked_later() -> None:
+    with socket.socket() as server, ExitStack() as filling:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)  # one waits to be accepted, and the next has no answer to its SYN
+        filling.enter_context(socket.create_connection(server.getsockname()))
+        port = server.getsockname()[1]
+        simplon = Simplon("127.0.0.1", port, 30.0)
+        errand = Errand("eiger-test", lambda: simplon.command("trigger", "trigger", 30.0))
+        wait_until_connecting(port)
+        simplon.interrupt()
+        server.accept()[0].close()
+        with server.accept()[0] as connection:  # once the SYN is sent again, after a second
+            connection.settimeout(10)
+            assert connection.recv(65536) == b""
+        assert errand.wait(10)
+        assert "the connection broke off (interrupted)" in str(errand.error)
+        simplon.close()
+
+
+def wait_until_connecting(port: int) -> None:
+    deadline = time.monotonic() + 10
+    # The state of the socket, behind both addresses: SYN_SENT.
+    while f":{port:04X} 02" not in Path("/proc/net/tcp").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_a_bug_in_an_errand_is_kept_as_its_error() -> None:
