@@ -107,7 +107,8 @@ class BackendConformance:
 
     def test_every_setting_is_described_and_every_real_number_has_its_unit(self, backend: Backend) -> None:
         fields = type(backend.settings).model_fields
-        undescribed = [name for name in fields if name not in descriptions(type(backend.settings))]
+        described = descriptions(type(backend.settings))
+        undescribed = [name for name in fields if name not in described]
         reals = [name for name, field in fields.items() if float in (field.annotation, *get_args(field.annotation))]
         without_unit = [name for name in reals if "unit" not in _extra(fields[name].json_schema_extra)]
         assert (undescribed, without_unit) == ([], [])

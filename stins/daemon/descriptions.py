@@ -27,10 +27,11 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 def _below_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     try:
-        source = inspect.getsource(model)
-    except (OSError, TypeError):  # a class that was made at a prompt, or by a call, has none
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    # A class that was made at a prompt, or by a call, has no source; one in a function, with text that begins in the
+    # first column, none that can be read by itself.
+    except (OSError, TypeError, ValueError, SyntaxError):
         return
-    (tree,) = ast.parse(textwrap.dedent(source)).body
     for field, text in pairwise(getattr(tree, "body", ())):
         match field, text:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):

@@ -119,6 +119,16 @@ def test_a_field_is_described_by_the_text_below_it_also_in_the_class_that_it_com
     assert descriptions(Derived) == {"first": "What stands\nbelow it.", "second": "Said there."}
 
 
+def test_a_class_whose_source_cannot_be_read_by_itself_has_what_its_fields_say_themselves() -> None:
+    class Within(Base):
+        second: int = Field(default=2, description="Said.")
+        third: int = 3
+        """Text
+that begins in the first column."""
+
+    assert descriptions(Within) == {"first": "What stands\nbelow it.", "second": "Said."}
+
+
 def test_a_class_without_source_has_what_its_fields_say_themselves() -> None:
     made = create_model("Made", __base__=Base, second=(int, Field(default=2, description="Said.")), third=(int, 3))
     assert descriptions(made) == {"first": "What stands\nbelow it.", "second": "Said."}
