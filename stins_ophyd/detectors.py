@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from .beamline import find_controller
+from .beamline import RunFile, find_controller
 from .controller import Controller
 from .dectris import EigerDetector, PilatusDetector
 from .device import StinsDetector
@@ -35,7 +35,12 @@ def make_detector(
 def find_detector(beamline: str, detector: str, **keywords: Any) -> StinsDetector:
     """The device for a detector of a beamline that `stins up` runs, under its name there.
 
+    Its frames have the numbers that the beamline file asks for, unless `numbers` is among the keywords, which are those
+    of `StinsDetector`.
+
     Raises:
-        StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
+        StinsError: no such beamline runs here, it is just being started, or it has no such detector; the text lists
+            those there are.
     """
-    return make_detector(detector, find_controller(beamline, detector), **keywords)
+    controller = find_controller(beamline, detector)
+    return make_detector(detector, controller, **{"numbers": RunFile(beamline).numbers(detector), **keywords})

@@ -101,10 +101,9 @@ def open_session(beamline: Path | str, folder: Path | str | None = None, **keywo
 def _data_of(beamline: str, expected: set[Path]) -> Path:
     """Where the beamline of that name that runs here records; another one's of the same name is not taken for it."""
     run_file = RunFile(beamline)
+    run_file.check_started()
     data = run_file.data()
-    if data is None:
-        raise StinsError(f"the beamline {beamline!r} is just being started; try again once `stins status` shows it")
-    if data not in expected:
+    if data is None or data not in expected:
         wanted = " or ".join(sorted(map(str, expected)))
         raise StinsError(
             f"a beamline {beamline!r} runs already, with data below {data}, expected {wanted}: it is another one. Give "

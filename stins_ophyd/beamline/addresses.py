@@ -20,9 +20,11 @@ def find_controller(beamline: str, detector: str) -> Controller:
     """A controller of a detector of a beamline that `stins up` runs.
 
     Raises:
-        StinsError: no such beamline runs here, or it has no such detector; the text lists those there are.
+        StinsError: no such beamline runs here, it is just being started, or it has no such detector; the text lists
+            those there are.
     """
     run_file = RunFile(beamline)
+    run_file.check_started()
     detectors = run_file.read()
     if detector not in detectors:
         raise StinsError(f"beamline {beamline!r} has no detector {detector!r}; there are: {', '.join(detectors)}")

@@ -68,6 +68,11 @@ class Beamline:
             detectors={name: detector.addresses for name, detector in detectors},
             backends={name: detector.backend for name, detector in detectors},
             simulators={name: detector.simulator.places for name, detector in detectors if detector.simulator},
+            numbers={
+                name: wanted
+                for name, described in self.config.detectors.items()
+                if (wanted := described.wanted_numbers) is not None
+            },
         )
 
     def stop(self) -> None:

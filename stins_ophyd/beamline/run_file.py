@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stins import StinsError
+from stins.control import NumbersRequest
 
 __all__ = ["RunFile", "running_beamlines"]
 
@@ -52,9 +55,11 @@ class RunFile:
         detectors: Mapping[str, Mapping[str, str]],
         backends: Mapping[str, str],
         simulators: Mapping[str, Mapping[str, str]],
+        numbers: Mapping[str, NumbersRequest],
     ) -> None:
         """Writes the addresses, as `read` and the others give them; only this user can read them."""
-        self._write(data=data, detectors=detectors, backends=backends, simulators=simulators)
+        wanted = msgspec.to_builtins(numbers)
+        self._write(data=data, detectors=detectors, backends=backends, simulators=simulators, numbers=wanted)
 
     def read(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> acquirer and recorders -> address. Raises `StinsError` if no such beamline runs."""
@@ -69,6 +74,18 @@ class RunFile:
     def backend(self, detector: str) -> str:
         """What drives a detector. Raises as `read` does."""
         return str(self._read()["backends"].get(detector, ""))
+
+    def check_started(self) -> None:
+        """Raises `StinsError` while it is being started: nothing is known of its detectors yet; and as `read` does."""
+        if self.data() is None:
+            raise StinsError(
+                f"the beamline {self.path.stem!r} is just being started; try again once `stins status` shows it"
+            )
+
+    def numbers(self, detector: str) -> NumbersRequest | None:
+        """Numbers of each frame that its beamline file asks for. Raises as `read` does."""
+        wanted = self._read().get("numbers", {}).get(detector)
+        return None if wanted is None else msgspec.convert(wanted, NumbersRequest)
 
     def simulators(self) -> Mapping[str, Mapping[str, str]]:
         """Detector -> what `stins check` takes for its simulator, and its hook. Raises as `read` does."""

@@ -28,22 +28,24 @@ examples:
   stins status simulated                 one by its name
   stins status --json                    for a program: one JSON object
 
-exit status: 0 all is well, 1 a process is offline or in FAULT, 2 wrong usage, or no such beamline runs"""
+exit status: 0 all is well, 1 a process is offline or in FAULT, or a beamline is just being started, 2 wrong usage, or
+no such beamline runs"""
 #: Columns of output that goes to a file or another program.
 _PIPED = 160
 
 
 def main(argv: list[str]) -> int:
-    """Prints the table; 1 if a process is offline or in FAULT."""
+    """Prints the table; 1 if a process is offline or in FAULT, or a beamline is just being started."""
     options = _parser().parse_args(argv)
     names = _names(options.beamline)
     rows, simulators = ([each for name in names for each in of(name)] for of in (_rows, _simulators))
+    starting = [name for name in names if RunFile(name).data() is None]
     if options.json:
-        print(json.dumps({"processes": rows, "simulators": simulators}))
+        print(json.dumps({"processes": rows, "simulators": simulators, "starting": starting}))
     else:
-        _print(rows)
+        _print(rows, starting)
         _print_simulators(simulators)
-    return 1 if any(row["state"] in _TROUBLE for row in rows) else 0
+    return 1 if starting or any(row["state"] in _TROUBLE for row in rows) else 0
 
 
 def _names(given: str | None) -> list[str]:
@@ -112,7 +114,14 @@ def _written(status: RecorderStatus) -> str:
     return f"{series.written} of {expected} written{missing} ({series.state.value})"
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(rows: list[dict[str, Any]], starting: list[str]) -> None:
+    for name in starting:
+        print(f"{name}: is just being started; its processes are shown once all of them have")
+    if rows or not starting:
+        _print_table(rows)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=_PIPED)
     table = Table()
     for column in ("beamline", "detector", "process", "state", "frames", "restarts", "address"):

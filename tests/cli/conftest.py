@@ -104,9 +104,13 @@ def beamline_file(tmp_path: Path) -> Path:
     return write_beamline(tmp_path / "beamline.yaml")
 
 
+#: Their region is not in the frame: whoever takes a series with them is told so.
+NUMBERS = "{keys: [sum], regions: [{name: spot, row: 0, column: 40, rows: 4, columns: 9}]}"
+
+
 def write_beamline(path: Path) -> Path:
     acquirer = "{backend: simulated, settings: {shape: [32, 48], period_s: 0.01}}"
-    path.write_text(f"name: test\ndetectors:\n  sim:\n    acquirer: {acquirer}\n")
+    path.write_text(f"name: test\ndetectors:\n  sim:\n    acquirer: {acquirer}\n    numbers: {NUMBERS}\n")
     return path
 
 

@@ -25,7 +25,12 @@ def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_file = RunFile("b7")
     run_file.claim()
     claimed = json.loads(run_file.path.read_text())
-    told = {"detectors": {"eiger": {"recorder": server.url}}, "backends": {}, "simulators": {"eiger": SIMULATOR}}
+    told = {
+        "data": "/data",
+        "detectors": {"eiger": {"recorder": server.url}},
+        "backends": {},
+        "simulators": {"eiger": SIMULATOR},
+    }
     run_file.path.write_text(json.dumps({**claimed, **told}))
     yield "b7"
     run_file.remove()
@@ -49,3 +54,14 @@ def test_a_simulator_is_shown_as_check_takes_it_with_its_hook(beamline, capsys):
     status.main([beamline, "--json"])
     told = json.loads(capsys.readouterr().out)["simulators"]
     assert told == [{"beamline": "b7", "detector": "eiger", **SIMULATOR}]
+
+
+def test_a_beamline_that_is_just_being_started_is_told_from_one_that_is_up(beamline, capsys):
+    starting = RunFile("b8")
+    starting.claim()
+    assert status.main(["b8"]) == 1
+    assert capsys.readouterr().out == "b8: is just being started; its processes are shown once all of them have\n"
+    assert status.main(["--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["starting"] == ["b8"]
+    assert status.main([beamline]) == 0
+    starting.remove()

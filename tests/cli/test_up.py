@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus
 from stins.daemon import ConfigError
 from stins.daemon.client import DaemonClient
-from stins_ophyd import ProcessError
+from stins_ophyd import ProcessError, find_detector
 from stins_ophyd.beamline import Beamline, load_beamline
 from stins_ophyd.beamline.config import BeamlineConfig
 from stins_ophyd.beamline.refusals import further_refusals
@@ -61,6 +62,20 @@ def test_each_change_of_state_is_a_line(shared_up):
         shared_up.running.line("sim: ARMED")
         client.post("/disarm")
         shared_up.running.line("sim: IDLE")
+
+
+def test_a_detector_that_is_found_has_the_numbers_of_the_beamline_file(shared_up, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(shared_up.state))
+    detector = find_detector("test", "sim")
+    others = find_detector("test", "sim", numbers=["mean"])
+    try:
+        assert [*detector.read()] == ["sim_total", "sim_maximum", "sim_sum", "sim_spot_sum"]
+        assert [*others.read()] == ["sim_total", "sim_maximum", "sim_mean"]
+        with pytest.raises(StinsError, match="region spot: got rows 0 to 3, columns 40 to 48, expected pixels of"):
+            detector.stage()
+    finally:
+        detector.destroy()
+        others.destroy()
 
 
 def test_a_scan_is_no_two_lines_for_each_point(capsys):
