@@ -2,6 +2,7 @@
 
 import ipaddress
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
@@ -75,14 +76,24 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
         return f"{field}: unknown field; allowed: {fields}" if fields else f"{field}: unknown field"
     if problem["type"] == "missing":
         return f"{field}: missing, and it has no default"
-    # What one of our own checks says stands behind the kind of its exception.
+    # What one of our own checks says stands behind the kind of its exception. Of a field of several parts it says which
+    # one is wrong, and what that is: the whole of it would hide that.
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+        return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{field}: got {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _fields(model: Any, path: tuple[object, ...]) -> list[str]:
     for step in path:
-        if get_origin(model) is dict:  # named parts, such as the detectors of a beamline: each has the same fields
-            model = get_args(model)[1]
+        if get_origin(model) in (dict, tuple):  # parts such as the detectors of a beamline: each has the same fields
+            model = get_args(model)[0 if get_origin(model) is tuple else 1]
         else:
-            model = getattr(getattr(model, "model_fields", {}).get(step), "annotation", None)
+            model = _or_none(getattr(getattr(model, "model_fields", {}).get(step), "annotation", None))
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _or_none(annotation: Any) -> Any:
+    """What `... | None` is where it is not None."""
+    if not isinstance(annotation, UnionType):
+        return annotation
+    return next(each for each in get_args(annotation) if each is not NoneType)

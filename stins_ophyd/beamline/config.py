@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import Field, StringConstraints, field_validator
 
-from stins.control import NumbersRequest
+from stins.control import NumbersKey, NumbersRequest
 from stins.daemon import Model, load_config
 from stins.numbers import problem_with
 
@@ -14,6 +14,37 @@ __all__ = ["BeamlineConfig", "DetectorConfig", "load_beamline"]
 
 #: What a beamline and its detectors may be called: it stands in names of files, of daemons and of data keys.
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
+class RegionConfig(Model):
+    """A rectangle of pixels of which numbers are computed."""
+
+    name: str
+    """What its numbers are called by."""
+    row: int
+    """Its first row."""
+    column: int
+    """Its first column."""
+    rows: int
+    """How many rows it has."""
+    columns: int
+    """How many columns it has."""
+
+
+class NumbersConfig(Model):
+    """Numbers of each frame: each of `keys`, of the whole frame and of each region."""
+
+    keys: tuple[NumbersKey, ...] = ("sum",)
+    """Which: sum, mean, max, saturated."""
+    regions: tuple[RegionConfig, ...] = ()
+    """Of which parts of the frame, besides the whole."""
+    channels: tuple[str, ...] = ()
+    """Of which further images of a frame; none: of all that it has."""
+
+    @property
+    def request(self) -> NumbersRequest:
+        """The same, as it is asked of a recorder."""
+        return msgspec.convert(self.model_dump(), NumbersRequest)
 
 
 class DetectorConfig(Model):
@@ -30,21 +61,21 @@ class DetectorConfig(Model):
     recorders: int | list[dict[str, Any]] = 1
     """How many recorders share the frames, or what each of them has beside what stands in `recorder`. All of them need
     a root that they all see."""
-    numbers: dict[str, Any] | None = None
+    numbers: NumbersConfig | None = None
     """Numbers of each frame that its recorder computes: `keys` (sum, mean, max, saturated), and `regions`, each with
     `name`, `row`, `column`, `rows` and `columns`."""
 
     @field_validator("numbers")
     @classmethod
-    def _check_numbers(cls, numbers: dict[str, Any] | None) -> dict[str, Any] | None:
-        if numbers is not None and (problem := problem_with(_request(numbers))):
+    def _check_numbers(cls, numbers: NumbersConfig | None) -> NumbersConfig | None:
+        if numbers is not None and (problem := problem_with(numbers.request)):
             raise ValueError(problem)
         return numbers
 
     @property
     def wanted_numbers(self) -> NumbersRequest | None:
         """The same, as a `StinsDetector` takes it."""
-        return None if self.numbers is None else _request(self.numbers)
+        return None if self.numbers is None else self.numbers.request
 
     @field_validator("recorders")
     @classmethod
@@ -58,11 +89,6 @@ class DetectorConfig(Model):
         """The configuration of each recorder, by its share."""
         own = [{}] * self.recorders if isinstance(self.recorders, int) else self.recorders
         return [{**self.recorder, **config} for config in own]
-
-
-def _request(numbers: dict[str, Any]) -> NumbersRequest:
-    """Raises `ValueError` with the name of what is wrong."""
-    return msgspec.convert(numbers, NumbersRequest)
 
 
 class BeamlineConfig(Model):

@@ -7,7 +7,7 @@ import pytest
 from stins import StinsError
 from stins.control import NumbersRequest, Region
 from stins.daemon import ConfigError
-from stins_ophyd import load_beamline, open_session
+from stins_ophyd import find_detector, load_beamline, open_session
 from stins_ophyd.beamline import RunFile
 
 
@@ -34,10 +34,29 @@ def test_a_beamline_file_may_ask_for_numbers_of_each_frame(tmp_path):
     path.write_text(start + "{keys: [sum], regions: [{name: spot, row: 1, column: 2, rows: 3, columns: 4}]}}}")
     wanted = load_beamline(path).detectors["sim"].wanted_numbers
     assert wanted == NumbersRequest(keys=("sum",), regions=(Region(name="spot", row=1, column=2, rows=3, columns=4),))
-    for wrong, why in ("{keys: [median]}", "median"), ("{keys: []}", "got no keys"), ("{sums: 1}", "sums"):
-        path.write_text(start + wrong + "}}")
-        with pytest.raises(ConfigError, match=why):
-            load_beamline(path)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ("{keys: [sum, summ]}", ".keys.1: got 'summ': Input should be 'sum', 'mean', 'max' or 'saturated'"),
+        ("{keys: []}", ": got no keys, expected some of sum, mean, max, saturated"),
+        ("{sums: 1}", ".sums: unknown field; allowed: channels, keys, regions"),
+        (
+            "{regions: [{name: s, row: 1, column: 1, rows: 0, columns: 2}]}",
+            ": region s: got 0 x 2 pixels from (1, 1) on, expected pixels of the frame, one at least",
+        ),
+        (
+            "{regions: [{name: s, row: 1, column: 1, rows: 1, columns: 2, rox: 1}]}",
+            ".regions.0.rox: unknown field; allowed: column, columns, name, row, rows",
+        ),
+    ],
+)
+def test_what_is_wrong_in_the_numbers_of_a_beamline_file_is_named_alone(beamline, numbers, why):
+    beamline.write_text(f"detectors: {{sim: {{acquirer: {{backend: simulated}}, numbers: {numbers}}}}}")
+    with pytest.raises(ConfigError) as refused:
+        load_beamline(beamline)
+    assert str(refused.value).splitlines()[1:] == [f"  detectors.sim.numbers{why}"]
 
 
 def test_a_beamline_that_is_being_started_is_not_taken_for_one_that_is_there(beamline):
@@ -45,6 +64,8 @@ def test_a_beamline_that_is_being_started_is_not_taken_for_one_that_is_there(bea
     run_file.claim()
     with pytest.raises(StinsError, match="'here' is just being started; try again"):
         open_session(beamline)
+    with pytest.raises(StinsError, match="'here' is just being started; try again"):
+        find_detector("here", "sim")
 
 
 def test_another_beamline_of_the_same_name_is_not_taken_for_this_one(beamline, tmp_path):
