@@ -7,8 +7,11 @@ from typing import Any
 from bluesky import Msg
 from bluesky.protocols import Movable, Readable
 
+from stins import StinsError
+
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
+from .arguments import count_of, number_of, seconds_of
 from .stubs import fly_run
 from .support import Detectors, Messages, flying, ours, settings_of, settings_wrapper
 
@@ -53,10 +56,12 @@ def fly_series(
     md : dict
         Meta data of the run.
     """
-    events, rest = divmod(frames, frames_per_event)
-    if rest or not events:
-        raise ValueError(f"frames: got {frames}, expected a positive multiple of frames_per_event = {frames_per_event}")
-    info = TriggerInfo(number_of_events=events, collections_per_event=frames_per_event)
+    each = count_of("frames_per_event", frames_per_event)
+    events, rest = divmod(count_of("frames", frames), each)
+    if rest:
+        raise StinsError(f"frames: got {frames}, expected a multiple of frames_per_event = {each}")
+    info = TriggerInfo(number_of_events=events, collections_per_event=each)
+    flush_period_s = seconds_of("flush_period_s", flush_period_s)
     about = {"plan_name": "fly_series"} | (md or {})
     plan = fly_run(detectors, info, stream_name=stream_name, flush_period_s=flush_period_s, md=about)
     return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s, deadtime_s=deadtime_s))
@@ -105,6 +110,9 @@ def fly_scan(
     md : dict
         Meta data of the run.
     """
+    start, stop, points = number_of("start", start), number_of("stop", stop), count_of("points", points)
+    time_s, exposure_s = seconds_of("time_s", time_s), seconds_of("exposure_s", exposure_s)
+    flush_period_s = seconds_of("flush_period_s", flush_period_s)
     between_s = _between(points, time_s, exposure_s, level=level)
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
@@ -119,13 +127,16 @@ def _between(points: int, time_s: float, exposure_s: float, *, level: bool) -> f
     """The time between two pulses in seconds.
 
     Raises:
-        ValueError: the exposure does not fit in there, or is not given where the pulse is to have its length.
+        StinsError: there is none; or the exposure does not fit in there, or is not given where the pulse is to have
+            its length.
     """
+    if not time_s:
+        raise StinsError("time_s: got 0, expected more than 0 s")
     if level and not exposure_s:
-        raise ValueError("exposure_s: got 0 with level, expected how long a pulse is to last")
+        raise StinsError("exposure_s: got 0 with level, expected how long a pulse is to last")
     between_s = time_s / (points - 1) if points > 1 else math.inf
     if exposure_s >= between_s:
-        raise ValueError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
+        raise StinsError(f"exposure_s: got {exposure_s:g}, expected {_less_than(between_s)}")
     return between_s
 
 
@@ -135,7 +146,7 @@ def _check_exposures(detectors: Detectors, between_s: float) -> Messages:
         exposure_s = (yield from settings_of(detector)).get("exposure_s", 0.0)
         if exposure_s >= between_s:
             got = f"{exposure_s:g}, which is set, expected {_less_than(between_s)}"
-            raise ValueError(f"{detector.name}: exposure_s: got {got}; give an exposure_s, or more time_s")
+            raise StinsError(f"{detector.name}: exposure_s: got {got}; give an exposure_s, or more time_s")
 
 
 def _less_than(between_s: float) -> str:

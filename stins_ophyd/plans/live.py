@@ -9,6 +9,7 @@ from bluesky import Msg
 from bluesky.protocols import Readable
 from bluesky.utils import short_uid
 
+from .arguments import count_of
 from .outcome import told_at_the_end
 from .support import Messages, listed, settings_wrapper
 
@@ -35,8 +36,7 @@ def take_live(
     exposure_s : float
         Exposure of a frame in seconds, meanwhile; 0 leaves what is set.
     """
-    if frames < 1:
-        raise ValueError(f"frames: got {frames}, expected at least 1")
+    frames = count_of("frames", frames)
     chosen, group = listed(detectors), short_uid("live")
 
     def run() -> Messages:

@@ -9,6 +9,7 @@ import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Movable, Readable
 
+from .arguments import count_of, seconds_of
 from .stubs import fly_run
 from .support import Detectors, Messages, listed, settings_wrapper
 
@@ -43,8 +44,8 @@ def count_series(
     md : dict
         Meta data of the run.
     """
-    if num < 1 or frames < 1:
-        raise ValueError(f"num, frames: got {num}, {frames}, expected at least 1 of each")
+    num, frames = count_of("num", num), count_of("frames", frames)
+    delay_s, exposure_s = seconds_of("delay_s", delay_s), seconds_of("exposure_s", exposure_s)
     chosen = listed(detectors)
     about = {"plan_name": "count_series", "frames_per_point": frames} | (md or {})
     plan = bp.count(chosen, num, delay=delay_s, md=about)
@@ -83,6 +84,7 @@ def dark_series(
     md : dict
         Meta data of the run.
     """
+    frames, exposure_s = count_of("frames", frames), seconds_of("exposure_s", exposure_s)
     about = {"plan_name": "dark_series", "purpose": "dark"} | (md or {})
     plan = _taken(detectors, frames, exposure_s, about)
     return (yield from _moved(plan, shutter, closed, opened))
@@ -116,14 +118,13 @@ def flat_series(
     md : dict
         Meta data of the run.
     """
+    frames, exposure_s = count_of("frames", frames), seconds_of("exposure_s", exposure_s)
     about = {"plan_name": "flat_series", "purpose": "flat"} | (md or {})
     plan = _taken(detectors, frames, exposure_s, about)
     return (yield from _moved(plan, sample, out, None))
 
 
 def _taken(detectors: Detectors, frames: int, exposure_s: float, about: dict[str, Any]) -> Messages:
-    if frames < 1:
-        raise ValueError(f"frames: got {frames}, expected at least 1")
     plan = fly_run(detectors, frames, md=about)
     return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s))
 

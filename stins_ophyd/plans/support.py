@@ -10,7 +10,10 @@ import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Flyable, Preparable, Readable
 
+from stins import StinsError
+
 from ..device import StinsDetector
+from .arguments import seconds_of
 
 __all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "settings_wrapper"]
 
@@ -28,11 +31,11 @@ def listed(detectors: Detectors) -> list[Any]:
     """One detector or several, as a list of several.
 
     Raises:
-        ValueError: there is none.
+        StinsError: there is none.
     """
     several = list(detectors) if isinstance(detectors, Sequence) else [detectors]
     if not several:
-        raise ValueError("detectors: got none, expected at least one")
+        raise StinsError("detectors: got none, expected at least one")
     return several
 
 
@@ -53,12 +56,12 @@ def flying(axes: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """What flies beside detectors, each with what it is prepared with, before a run is open.
 
     Raises:
-        TypeError: one of them cannot fly.
+        StinsError: one of them cannot fly.
     """
     for axis in axes:
         if not (isinstance(axis, Flyable) and isinstance(axis, Preparable)):
             name = getattr(axis, "name", axis)
-            raise TypeError(
+            raise StinsError(
                 f"axis: got {name}, which cannot fly; expected a PulsingAxis, or what can be prepared as it can"
             )
     return axes
@@ -96,11 +99,13 @@ def settings_wrapper(
 
     Raises
     ------
-    ValueError
-        A detector has no setting of that name; it is raised in the plan, before anything of that detector is set.
+    StinsError
+        A time is none, or a detector has no setting of that name; it is raised in the plan, before anything of that
+        detector is set.
     """
+    exposure_s, deadtime_s = seconds_of("exposure_s", exposure_s), seconds_of("deadtime_s", deadtime_s)
     if deadtime_s and not exposure_s:
-        raise ValueError(f"deadtime_s: got {deadtime_s:g} without an exposure_s, expected both")
+        raise StinsError(f"deadtime_s: got {deadtime_s:g} without an exposure_s, expected both")
     wanted = _Wanted(exposure_s, deadtime_s, frames, recorded)
     if wanted == _Wanted():
         return (yield from plan)
@@ -144,7 +149,7 @@ def _check_known(detector: StinsDetector, changes: Mapping[str, Any]) -> None:
     for name in changes:
         if name not in _OWN and name not in acquirer.settings:
             has = ", ".join(sorted(acquirer.settings)) or "none"
-            raise ValueError(f"{detector.name}: {name}: backend {acquirer.backend} has no such setting; it has: {has}")
+            raise StinsError(f"{detector.name}: {name}: backend {acquirer.backend} has no such setting; it has: {has}")
 
 
 def _put_back(before: Sequence[tuple[StinsDetector, Mapping[str, Any]]], *, quietly: bool = False) -> Messages:

@@ -125,7 +125,7 @@ def test_a_fly_series_with_several_frames_per_event(
 
 
 def test_frames_that_make_no_whole_events_are_refused(detector: StinsDetector) -> None:
-    with pytest.raises(ValueError, match="got 10, expected a positive multiple of frames_per_event = 4"):
+    with pytest.raises(StinsError, match="frames: got 10, expected a multiple of frames_per_event = 4"):
         list(fly_series(detector, 10, frames_per_event=4))
 
 

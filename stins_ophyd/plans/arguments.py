@@ -1,0 +1,43 @@
+"""What a plan is given, checked before it does anything: a slip of the hand is refused in a line, by its name."""
+
+from math import inf, isfinite
+from numbers import Integral, Real
+
+from stins import StinsError
+
+__all__ = ["count_of", "number_of", "seconds_of"]
+
+
+def count_of(name: str, value: object) -> int:
+    """A whole number of at least 1; NumPy's too.
+
+    Raises:
+        StinsError: it is none.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise StinsError(f"{name}: got {value!r}, expected a whole number of at least 1")
+    return int(value)
+
+
+def seconds_of(name: str, value: object) -> float:
+    """A time of at least 0 s.
+
+    Raises:
+        StinsError: it is none.
+    """
+    return _real(name, value, 0.0, "seconds, a number of at least 0")
+
+
+def number_of(name: str, value: object) -> float:
+    """Any number that is finite.
+
+    Raises:
+        StinsError: it is none.
+    """
+    return _real(name, value, -inf, "a finite number")
+
+
+def _real(name: str, value: object, least: float, expected: str) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value) or value < least:
+        raise StinsError(f"{name}: got {value!r}, expected {expected}")
+    return float(value)
