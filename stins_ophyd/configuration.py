@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from reprlib import repr as short
 from typing import Any
 
@@ -78,8 +79,13 @@ class Configuration:
         """Sets some of the settings, all or none.
 
         Raises:
-            StinsError: the acquirer refuses one, or does not answer; the text names detector, settings and values.
+            StinsError: one is not finite, the acquirer refuses one, or does not answer; the text names detector,
+                settings and values.
         """
+        for name, value in changes.items():
+            # In JSON it would be null, which leaves what is set, or puts it back.
+            if isinstance(value, float) and not isfinite(value):
+                raise StinsError(f"{self._device.name}: set {name}: got {value}, expected a finite number")
         asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
         with named(self._device.name, f"set {asked}"):
             status = self._controller.configure(changes)

@@ -20,7 +20,7 @@ from .naming import named
 from .numbers import FrameNumbers
 from .paths import PathProvider, path_provider_of, relative_name
 from .preparing import Preparation
-from .settings import CountSignal, OwnSignal, SettingSignal
+from .settings import ChoiceSignal, CountSignal, OwnSignal, SettingSignal
 from .staging import Staging, Step
 from .status import ProgressStatus, Worker
 from .streams import StreamDocuments, StreamKey
@@ -58,7 +58,13 @@ class StinsDetector(AtPrompt, Device):
     )
 
     frames = Cpt(CountSignal, value=1, kind=Kind.config, doc="frames per point")
-    trigger_mode = Cpt(OwnSignal, value="software", kind=Kind.config, doc="of the present series; set by prepare")
+    trigger_mode = Cpt(
+        ChoiceSignal,
+        choices=[trigger.value for trigger in DetectorTrigger],
+        value="software",
+        kind=Kind.config,
+        doc="of the present series; set by prepare",
+    )
     recorded = Cpt(
         OwnSignal, value=True, kind=Kind.config, doc="false: the next staging is for looking at, without a file"
     )

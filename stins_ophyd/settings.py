@@ -1,6 +1,6 @@
 """The acquirer's settings as signals: what is set is written through, what is read is what the acquirer reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -11,7 +11,7 @@ from stins.control import AcquirerStatus
 
 from .status import ProgressStatus, Worker
 
-__all__ = ["CountSignal", "OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
+__all__ = ["ChoiceSignal", "CountSignal", "OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
 
 
 class OwnSignal(Signal):
@@ -43,6 +43,24 @@ class CountSignal(OwnSignal):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise StinsError(f"{self.name}: got {value!r}, expected a whole number of at least 1")
         super().put(int(value), **keywords)
+
+
+class ChoiceSignal(OwnSignal):
+    """One of some words. What is none of them is refused when it is set, and changes nothing."""
+
+    def __init__(self, *, choices: Sequence[str], **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self._choices = tuple(choices)
+
+    def put(self, value: Any, **keywords: Any) -> None:
+        """Keeps it.
+
+        Raises:
+            StinsError: it is none of them; the text names signal, value and what it may be.
+        """
+        if value not in self._choices:
+            raise StinsError(f"{self.name}: got {value!r}, expected one of {', '.join(self._choices)}")
+        super().put(value, **keywords)
 
 
 class SettingSignal(OwnSignal):

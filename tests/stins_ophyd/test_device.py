@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import bluesky.plan_stubs as bps
 import h5py
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ from stins_ophyd import (
     PathInfo,
     StinsDetector,
     TriggerInfo,
-    count_series,
 )
 from stins_ophyd.controller.triggering import Begun
 from stins_ophyd.staging import Staging
@@ -91,9 +91,24 @@ def test_a_setting_that_is_refused_fails_its_status_by_name(detector: StinsDetec
     assert "exposure_s: got -1" in str(status)
 
 
+def test_what_is_no_number_is_not_set(detector: StinsDetector) -> None:
+    before = detector.controller.read_acquirer().settings["exposure_s"]
+    with pytest.raises(StinsError, match="det: set exposure_s: got nan, expected a finite number"):
+        detector.exposure_s.set(float("nan")).wait(10)
+    with pytest.raises(StinsError, match="det: set period_s: got inf, expected a finite number"):
+        detector.configure({"exposure_s": 0.5, "period_s": math.inf})
+    assert detector.controller.read_acquirer().settings["exposure_s"] == before
+
+
+def test_a_trigger_mode_that_there_is_not_is_refused_by_name(detector: StinsDetector) -> None:
+    with pytest.raises(StinsError, match="det_trigger_mode: got 'x', expected one of internal, edge, level, external"):
+        detector.trigger_mode.set("x").wait(10)
+    assert detector.trigger_mode.get() == "software"
+
+
 def test_a_plans_setting_that_is_refused_names_the_detector(engine: RunEngine, detector: StinsDetector) -> None:
     with pytest.raises(StinsError, match=r"(?s)^det: set exposure_s = -1.*: acquirer: .* exposure_s: got -1"):
-        engine(count_series(detector, exposure_s=-1))
+        engine(bps.configure(detector, {"exposure_s": -1}))
 
 
 def test_settings_of_an_acquirer_that_is_away_name_the_detector() -> None:
