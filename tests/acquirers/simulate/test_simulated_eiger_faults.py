@@ -95,6 +95,12 @@ def test_a_fault_of_images_hits_as_many_series_as_told(sound: RunningEiger) -> N
     assert len(series(sound)[0]) == 10
 
 
+def test_a_full_buffer_hits_as_many_series_as_told_whole(sound: RunningEiger) -> None:
+    sound.fault("full_buffer", times=2)
+    sound.fault("drop_images", image=3, images=20, times=1)
+    assert [len(series(sound)[0]) for _ in range(4)] == [0, 0, 3, 10]
+
+
 def test_a_full_buffer_loses_all_images_until_it_has_room_again(sound: RunningEiger) -> None:
     sound.fault("full_buffer")
     assert series(sound)[0] == []
@@ -186,6 +192,12 @@ def test_faults_are_given_at_the_start_and_listed() -> None:
         ("faults", '{"kind": "earthquake"}', "kind"),
         ("faults", '{"kind": "http", "status": 200}', "status"),
         ("faults", '{"kind": "http", "colour": 1}', "colour"),
+        (
+            "faults",
+            '{"kind": "http", "key": "detector/nosuch/zzz"}',
+            "/nosuch/zzz', which no request is for",
+        ),
+        ("faults", '{"kind": "slow", "key": "detector/config/count_tim"}', "such as detector/config/count_time"),
         ("faults", "nonsense", "JSON"),
         ("trigger", '{"count": "many"}', "count"),
         ("trigger", '{"count": 0}', "count"),

@@ -38,7 +38,7 @@ class ConfigRequests:
         if module == "detector":
             self._check_initialized(request)
         if key == "keys" and request.method == "GET":
-            return json_reply(self._names(module))
+            return json_reply(self.names(module))
         if module == "detector" and key in self._settings.array_names:
             return self._array(request, key)
         table = self._tables[module]
@@ -48,7 +48,10 @@ class ConfigRequests:
             return json_reply(self._put(request, module, table, key))
         raise RefusedError(f"{request.method} {request.path}: the parameter has no default to restore", 405)
 
-    def _names(self, module: str) -> list[str]:
+    def names(self, module: str) -> list[str]:
+        """The keys of a module, arrays too; none of one without a configuration."""
+        if module not in self._tables:
+            return []
         arrays = self._settings.array_names if module == "detector" else {}
         return sorted([*self._tables[module].names(), *arrays])
 

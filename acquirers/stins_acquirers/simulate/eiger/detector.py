@@ -190,6 +190,7 @@ class Detector:
         """As when the service on the DCU is restarted: state `na`, all settings lost, connections broken."""
         with self._lock:
             self.state = State.NA
+            self._faults.end_series()
             self.number = 0
             self.down_until = time.monotonic() + seconds
             self.lives += 1
@@ -250,6 +251,7 @@ class Detector:
     def _finish(self) -> threading.Event:
         ended = threading.Event()
         self.state = State.IDLE
+        self._faults.end_series()
         self._order(End(ended))
         return ended
 

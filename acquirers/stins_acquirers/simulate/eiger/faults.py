@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Iterable
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from pydantic import Field
 
+from stins import StinsError
 from stins.daemon import Model
 
 __all__ = ["Fault", "FaultKind", "Faults"]
@@ -36,8 +38,8 @@ class Fault(Model):
     images: int = Field(default=1, ge=1)
     """How many images are hit."""
     times: int = Field(default=0, ge=0)
-    """How many requests are hit, or in how many series images are; 0: until the fault is taken back. Of `stream_error`:
-    how often the stream has to be initialized (0: once)."""
+    """How many requests are hit, or in how many series images are (a series counts when it ends); 0: until the fault is
+    taken back. Of `stream_error`: how often the stream has to be initialized (0: once)."""
 
 
 _OF_REQUESTS = ("refuse", "http", "silence", "slow")
@@ -49,11 +51,27 @@ class Faults:
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
         self._on = [_On(fault) for fault in faults]
+        self._requests: tuple[str, ...] | None = None
         self.hits = 0
         """How many requests and images have run into one."""
 
+    def know(self, requests: Iterable[str]) -> None:
+        """What may be asked for: what hits nothing of that is refused, also of those that are on.
+
+        Raises:
+            StinsError: one of them hits nothing.
+        """
+        self._requests = tuple(requests)
+        for on in self._on:
+            self._check(on.fault)
+
     def add(self, fault: Fault) -> None:
-        """Turns one on."""
+        """Turns one on.
+
+        Raises:
+            StinsError: its key is none of those that may be asked for.
+        """
+        self._check(fault)
         with self._lock:
             self._on = [*self._on, _On(fault)]
 
@@ -95,10 +113,28 @@ class Faults:
             for on in self._on:
                 if _hits_image(on.fault, number):
                     self.hits += 1
-                    if number == _last(on.fault):
-                        self._count(on)
+                    on.in_series = True
                     return on.fault
         return None
+
+    def end_series(self) -> None:
+        """No image of it comes any more: those that have hit some have hit it."""
+        with self._lock:
+            for on in self._on:
+                # A stream that is in error stays so until it is initialized.
+                if on.in_series and on.fault.kind != "stream_error":
+                    self._count(on)
+                on.in_series = False
+
+    def _check(self, fault: Fault) -> None:
+        if fault.kind not in _OF_REQUESTS or self._requests is None:
+            return
+        if not any(fnmatchcase(request, fault.key) for request in self._requests):
+            near = get_close_matches(fault.key, self._requests, cutoff=0.3) or self._requests[:3]
+            raise StinsError(
+                f"fault: key: got {fault.key!r}, which no request is for; expected MODULE/TASK/KEY with * for "
+                f"anything, such as {', '.join(near)}"
+            )
 
     def _count(self, on: "_On") -> None:
         on.hits += 1
@@ -107,11 +143,12 @@ class Faults:
 
 
 class _On:
-    """A fault, and how often it hit."""
+    """A fault, how often it hit, and whether it has hit an image of the present series."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.hits = 0
+        self.in_series = False
 
 
 def _hits_request(fault: Fault, method: str, key: str) -> bool:

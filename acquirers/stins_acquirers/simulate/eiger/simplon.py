@@ -32,6 +32,17 @@ class Simplon:
         except RefusedError as refused:
             return Reply(content=str(refused).encode(), media_type="text/plain", status=refused.status)
 
+    def addresses(self) -> list[str]:
+        """All that may be asked for, as MODULE/TASK/KEY."""
+        named = {"config": self._config.names, "status": self._status.names, "command": self._commands.names}
+        return [
+            *(f"{module}/{task}/{name}" for module in _MODULES for task in named for name in named[task](module)),
+            *(f"{module}/{task}/keys" for module in _MODULES for task in named),
+            *(f"{module}/{name}" for module in _MODULES for name in ("version", "keys")),
+            *(f"{module}/config" for module in _MODULES),  # several keys at once
+            *(f"monitor/images/{name}" for name in ("monitor", "next")),
+        ]
+
     def _answer(self, request: Request) -> Reply:
         steps = request.path.strip("/").split("/")
         if len(steps) < 3 or steps[0] not in _MODULES or steps[1] != "api":

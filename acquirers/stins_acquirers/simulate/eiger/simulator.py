@@ -43,7 +43,9 @@ class Simulator:
         )
         try:
             self._open(options)
-            self._server = Server(options.host, options.port, Simplon(parts), Hook(parts), faults)
+            simplon = Simplon(parts)
+            faults.know(simplon.addresses())
+            self._server = Server(options.host, options.port, simplon, Hook(parts), faults)
         except StinsError:
             self._close()
             raise
