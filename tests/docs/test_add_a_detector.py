@@ -15,6 +15,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 
+from stins import StinsError
 from stins.daemon import load_config
 from stins_ophyd import Beamline
 from stins_ophyd.beamline import BeamlineConfig
@@ -73,6 +74,6 @@ def test_it_counts_with_a_setting_that_a_plan_has_set(beamline: Beamline, reques
     engine(count_series(ramp, 1, frames=2, exposure_s=0.01), {"stop": lambda _, doc: stops.append(doc)})
     assert stops[1]["exit_status"] == "success"
     assert [ramp.frames.get(), ramp.exposure_s.get()] == [1, 0.02]
-    with pytest.raises(ValueError, match="ramp: period_s: backend ramp has no such setting; it has: exposure_s, gain"):
+    with pytest.raises(StinsError, match="ramp: period_s: backend ramp has no such setting; it has: exposure_s, gain"):
         engine(fly_series(ramp, 2, exposure_s=0.01, deadtime_s=0.01))
     assert ramp.exposure_s.get() == 0.02
