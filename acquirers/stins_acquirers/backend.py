@@ -21,11 +21,13 @@ __all__ = [
     "Frame",
     "HardwareError",
     "HasReference",
+    "KnowsAbsence",
     "KnowsArming",
     "KnowsBusy",
     "KnowsInterval",
     "KnowsLosses",
     "KnowsTriggers",
+    "KnowsUnanswered",
     "Opening",
     "TakesPulses",
     "WrapsLink",
@@ -227,6 +229,25 @@ class KnowsArming(Protocol):
     @property
     def arming_s(self) -> float:
         """How much longer `arm` may take, in s. Any thread may ask."""
+
+
+@runtime_checkable
+class KnowsUnanswered(Protocol):
+    """A backend whose hardware may take long to answer what arms it."""
+
+    def unanswered(self) -> str:
+        """What `arm` has been waiting for, and for how long; "" for some seconds, and else. Any thread may ask."""
+
+
+@runtime_checkable
+class KnowsAbsence(Protocol):
+    """A backend that can be made while its hardware is not there, and looks for it until it is."""
+
+    def absent(self) -> str:
+        """Why it cannot be used yet; "" once it can. Asked while no series is open, and answered without waiting.
+
+        The acquirer is in FAULT meanwhile. Raises `BackendError` once when the hardware is there and can't be set up.
+        """
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -2,9 +2,11 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import wait as futures_wait
 from typing import Generic, TypeVar
 
 from stins import StinsError
@@ -15,6 +17,8 @@ R = TypeVar("R")
 
 #: Commands that wait at the same time. More than a few mean that nobody runs them.
 _MOST = 64
+#: How often whoever waits for a long command looks how that is.
+_LOOK_S = 1.0
 
 
 class Call(Generic[R]):
@@ -42,6 +46,10 @@ class Call(Generic[R]):
         """The refusal."""
         self._future.set_exception(error)
 
+    def over(self, timeout_s: float) -> bool:
+        """Whether there is an answer within that time."""
+        return bool(futures_wait((self._future,), max(0.0, timeout_s)).done)
+
     def wait(self, timeout_s: float) -> R:
         """The answer; raises `TimeoutError` and gives the command up: one that was not begun by then never is."""
         try:
@@ -66,10 +74,12 @@ class CallQueue(Generic[R]):
         self._lock = threading.Lock()
         self._closed = False
 
-    def call(self, name: str, run: Callable[[], None], *, longer_s: float = 0.0) -> R:
+    def call(
+        self, name: str, run: Callable[[], None], *, longer_s: float = 0.0, meanwhile: Callable[[], None] | None = None
+    ) -> R:
         """Has `run` called in the loop and returns its answer; raises `StinsError`.
 
-        `longer_s` is added to the deadline, in s.
+        `longer_s` is added to the deadline, in s; `meanwhile` is called once a second, by the thread that waits.
         """
         call: Call[R] = Call(name, run)
         with self._lock:
@@ -79,8 +89,13 @@ class CallQueue(Generic[R]):
                 raise StinsError(f"{self._name}: {name}: {_MOST} commands wait already")
             self._calls.put(call)
         deadline_s = self._deadline_s + longer_s
+        deadline = time.monotonic() + deadline_s
+        while meanwhile is not None and (left_s := deadline - time.monotonic()) > 0:
+            if call.over(min(_LOOK_S, left_s)):
+                break
+            meanwhile()
         try:
-            return call.wait(deadline_s)
+            return call.wait(max(0.0, deadline - time.monotonic()))
         except FutureTimeout:
             raise StinsError(f"{self._name}: {name}: not done within {deadline_s:g} s") from None
 

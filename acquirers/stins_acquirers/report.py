@@ -1,7 +1,9 @@
 """What an acquirer says of itself, and when it says it."""
 
 import os
+import threading
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -39,6 +41,7 @@ class Report:
         self._outbox = outbox
         self._boot_id = uuid4().hex
         self._published = 0.0
+        self._lock = threading.Lock()
         self.board = StatusBoard(self._status(Standing(AcquirerState.IDLE), look))
 
     def is_due(self, state: AcquirerState, look: Look) -> bool:
@@ -51,7 +54,18 @@ class Report:
     def publish(self, standing: Standing, look: Look) -> None:
         """Says how things are."""
         self._published = time.monotonic()
-        self.board.publish(self._status(standing, look))
+        with self._lock:
+            self.board.publish(self._status(standing, look))
+
+    def say_unanswered(self, unanswered: Callable[[], str]) -> str:
+        """Says, from another thread, what the loop is held up by; "" if it isn't.
+
+        It is asked inside the lock: what the loop says once it goes on comes behind it.
+        """
+        with self._lock:
+            if text := unanswered():
+                self.board.publish(msgspec.structs.replace(self.board.status, busy=text))
+        return text
 
     def _status(self, standing: Standing, look: Look) -> AcquirerStatus:
         return AcquirerStatus(

@@ -12,7 +12,17 @@ from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, ArmRequest, PulseRequest, TriggerRequest
 from stins.messages import EndStatus
 
-from .backend import Backend, CanAbort, Ending, HardwareError, KnowsArming, KnowsLosses, TakesPulses
+from .backend import (
+    Backend,
+    CanAbort,
+    Ending,
+    HardwareError,
+    KnowsAbsence,
+    KnowsArming,
+    KnowsLosses,
+    KnowsUnanswered,
+    TakesPulses,
+)
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import outbox_of
@@ -67,6 +77,7 @@ class Service:
         self._backend = backend
         # Seen once: it takes 0.1 ms, which each turn of the loop would have to wait.
         self._losses = backend if isinstance(backend, KnowsLosses) else None
+        self._absence = backend if isinstance(backend, KnowsAbsence) else None
         self._streams = streams
         self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
@@ -75,6 +86,7 @@ class Service:
         self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
         self._reason = ""
+        self._absent = ""
         self._request: ArmRequest | None = None
         self._expected: int | None = None
         self._shown, self._attended = self._state, 0.0
@@ -82,13 +94,14 @@ class Service:
         self._look = look_at(backend)
         self._report = Report(name, backend_name, streams, self._outbox, self._look)
         self.board = self._report.board
+        self._guarded(self._look_whether_there)
 
     # -- commands, from any thread --------------------------------------------------------------
 
     def arm(self, request: ArmRequest) -> AcquirerStatus:
         """Arms the detector and sends the series-start."""
         longer_s = self._backend.arming_s if isinstance(self._backend, KnowsArming) else 0.0
-        return self._calls.call("arm", lambda: self._arm(request), longer_s=longer_s)
+        return self._calls.call("arm", lambda: self._arm(request), longer_s=longer_s, meanwhile=self._say_unanswered)
 
     def trigger(self, request: TriggerRequest) -> AcquirerStatus:
         """Takes frames."""
@@ -130,6 +143,7 @@ class Service:
                     self._answer(call)
                     reads = self._reads()
                 if self._state not in _OPEN:
+                    self._guarded(self._look_whether_there)
                     self._guarded(self._look_whether_busy)
                 if reads:
                     self._guarded(self._step)
@@ -169,6 +183,31 @@ class Service:
         """What the detector is busy with may end, or begin with a command that was refused for it."""
         if busy_of(self._backend) != self._look.busy:
             self._look = look_at(self._backend)
+
+    def _look_whether_there(self) -> None:
+        """Hardware that was not there is a FAULT, which ends once it is; a reset ends it until there is news."""
+        if self._absence is None:
+            return
+        before, self._absent = self._absent, ""
+        self._absent = self._absence.absent()
+        if self._absent == before:
+            return
+        if self._absent:
+            self._fail(self._absent)
+        elif self._state is AcquirerState.FAULT:
+            # Also where a command has failed meanwhile, for the same reason.
+            log.info("%s: the hardware is there now", self._name)
+            self._state, self._reason = next_state(self._state, AcquirerEvent.RESET), ""
+            self._look = look_at(self._backend)
+            self._publish(now=True)
+
+    def _say_unanswered(self) -> None:
+        """In the thread of whoever waits for `arm`, because that holds up the loop."""
+        if not isinstance(self._backend, KnowsUnanswered):
+            return
+        said_before = self.board.status.busy
+        if (text := self._report.say_unanswered(self._backend.unanswered)) and not said_before:
+            log.warning("%s: %s", self._name, text)
 
     def _answer(self, call: Call[AcquirerStatus]) -> None:
         try:

@@ -38,9 +38,9 @@ class Cause(Enum):
 #: What to do.
 REMEDIES: Final[Mapping[Cause, str]] = {
     Cause.OFFLINE: "`stins status` says whether it runs; `stins up` starts it again",
-    Cause.FAULT: "see to that; the next series leaves FAULT, and so does reset()",
-    Cause.IN_USE: "wait for whoever has it, or end that series by reset()",
-    Cause.LEFT_OPEN: "reset() ends that series",
+    Cause.FAULT: "see to that; the next series leaves FAULT, and so does detector.controller.reset()",
+    Cause.IN_USE: "wait for whoever has it, or end that series by detector.controller.reset()",
+    Cause.LEFT_OPEN: "detector.controller.reset() ends that series",
     Cause.BUSY: "wait until `stins status` does not say so any more",
     Cause.NO_START: "is the acquirer one of its sources?",
     Cause.NO_FRAME: "does the detector run, with the exposure that is set? look at the acquirer's messages",
@@ -54,7 +54,9 @@ REMEDIES: Final[Mapping[Cause, str]] = {
     ),
     Cause.NOT_ARRIVED: "is the network, or the recorder's computer, too slow? look at the recorder's messages",
     Cause.NOT_FLUSHED: "is the recorder's disk too slow, or does it hang? look at the recorder's messages",
-    Cause.NOT_CLOSED: "is the recorder's disk too slow, or does it hang? it goes on by itself, or by reset()",
+    Cause.NOT_CLOSED: (
+        "is the recorder's disk too slow, or does it hang? it goes on by itself, or by detector.controller.reset()"
+    ),
     Cause.LOST: "take the series again; is the network or a disk too slow for this rate?",
     Cause.DROPPED: "take the series again, slower or with a larger ring; look at the acquirer's messages",
     Cause.ENDED: "take the series again",

@@ -13,6 +13,7 @@ from stins.control import ArmRequest, FrameDescription, TriggerKind, TriggerRequ
 from stins.transport import high_water_mark
 
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening, differ, with_changes
+from .absence import Absence
 from .config import channel_names, frame_description
 from .dcu import Dcu
 from .keys import read_back, wishes
@@ -21,6 +22,7 @@ from .numbering import Spans
 from .plan import plan_of
 from .series import EigerSeries
 from .settings import EigerSettings
+from .simplon import NoAnswerError
 
 __all__ = ["EigerBackend"]
 
@@ -43,8 +45,11 @@ class EigerBackend:
         self._dcu = Dcu(settings)
         self._link: Link | None = None
         self._series: EigerSeries | None = None
+        self._absence: Absence | None = None
         try:
             self._set_up("start", settings)
+        except NoAnswerError as error:
+            self._absence = Absence(settings, str(error))
         except HardwareError as error:
             log.warning("%s; it is tried again when the detector is armed", error)
         except BackendError:
@@ -85,6 +90,33 @@ class EigerBackend:
         """Whether the detector is being initialized. How that ended, the next command says."""
         return "the detector is being initialized" if self._dcu.initializing else ""
 
+    def absent(self) -> str:
+        """Why a DCU that did not answer at the start cannot be used yet. Once it answers, it is set up."""
+        if self._absence is not None and self._absence.over():
+            self._set_up_late(self._absence)
+        return self._absence.problem if self._absence is not None else ""
+
+    def _set_up_late(self, absence: Absence) -> None:
+        try:
+            self._set_up("start", self._wanted)
+        except NoAnswerError as error:
+            absence.problem = str(error)
+        except HardwareError as error:
+            self._end_absence()
+            log.warning("%s; it is tried again when the detector is armed", error)
+        except BackendError:
+            self._end_absence()
+            raise
+
+    def _end_absence(self) -> None:
+        if self._absence is not None:
+            self._absence.close()
+        self._absence = None
+
+    def unanswered(self) -> str:
+        """For how long the DCU has not answered the command that arms it."""
+        return self._dcu.unanswered
+
     @property
     def arming_s(self) -> float:
         """What `arm` may have to wait for, in s: the end of a series, the arming, and answers around it."""
@@ -120,6 +152,7 @@ class EigerBackend:
                 f"DCU at {self._dcu.simplon.url}: configure: the detector's state is {state!r}, expected 'idle'; "
                 "wait until whoever uses it is done"
             )
+        self._end_absence()
 
     # -- a series -------------------------------------------------------------------------------
 
@@ -128,6 +161,7 @@ class EigerBackend:
         settings, dcu = self._wanted, self._dcu
         self._close_link()
         dcu.make_ready("arm", settings)
+        self._end_absence()
         dcu.make_free("arm")
         plan, appendix = plan_of(request, settings, self._most()), _appendix(request)
         with dcu.claim.undisturbed("arm"):
@@ -235,6 +269,7 @@ class EigerBackend:
             self.abort()
         except BackendError as error:
             log.warning("%s", error)
+        self._end_absence()
         self._dcu.close()
 
     def _close_link(self) -> None:

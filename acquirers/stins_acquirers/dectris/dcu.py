@@ -31,6 +31,8 @@ _TICK_S: Final = 0.05
 #: The longest wait of a socket is 24 days (2^31 ms). A series without end may go on for as long: it is the watch that
 #: finds out whether the DCU is gone.
 _LONGEST_S: Final = 20 * 86_400.0
+#: So long the DCU may arm without a word about it.
+_SILENT_S: Final = 5.0
 _READY: Final = ("READY", "NA", "")
 
 
@@ -43,6 +45,7 @@ class Dcu:
         self.claim = Claim(self.simplon, self.configuration)
         self._settings = settings
         self._initializing: tuple[Errand, float] | None = None
+        self._arming: float | None = None
         self._loaded = False
 
     @property
@@ -205,13 +208,25 @@ class Dcu:
         """Arms; the number of the series, as the DCU says it."""
         # Not before: while it is only set up, another client may arm it with our appendix.
         self.claim.stake(appendix)
+        self._arming = time.monotonic()
         try:
             with self.claim.undisturbed(step):
                 number = self.simplon.command(step, "arm", self._settings.arm_timeout_s)
         except SimplonError as error:
             # Whatever it says: a detector that was set up without complaint, and can't be armed, is not well.
             raise HardwareError(str(error)) from error
+        finally:
+            self._arming = None
         return number
+
+    @property
+    def unanswered(self) -> str:
+        """That `arm` was not answered for some seconds; else "". Any thread may ask."""
+        began = self._arming
+        if began is None or (silent_s := time.monotonic() - began) < _SILENT_S:
+            return ""
+        limit_s = self._settings.arm_timeout_s
+        return f"arming: the DCU has not answered for {silent_s:.0f} s (at most {limit_s:g} s: arm_timeout_s)"
 
     def check_armed(self, step: str) -> None:
         """Reads again what is set now that it is armed; raises `MixedUpError` if another client has changed it."""

@@ -20,6 +20,9 @@ __all__ = ["NoAnswerError", "Simplon", "SimplonError"]
 
 #: The newest first; an EIGER 1 with its old server has the other.
 _VERSIONS = ("1.8.0", "1.6.0")
+#: What a DCU's web server answers while the service behind it starts.
+_AWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_STARTING = "does its service start just now? Wait, then arm again; if that does not help, restart the service"
 
 
 class SimplonError(BackendError):
@@ -186,7 +189,8 @@ class Simplon:
         hint = f"; expected {expected}" if expected else ""
         problem = f"{what}: HTTP {status}: {told or 'without a reason'}{hint}"
         if status >= 500:
-            raise NoAnswerError(f"DCU at {self.url}: {step}: {problem}; look at it, restart its service", status)
+            remedy = _STARTING if status in _AWAY else "look at it, restart its service"
+            raise NoAnswerError(f"DCU at {self.url}: {step}: {problem}; {remedy}", status)
         raise self._error(step, problem, status)
 
     def _error(self, step: str, problem: str, status: int = 0) -> SimplonError:

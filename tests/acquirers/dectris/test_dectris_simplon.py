@@ -90,7 +90,12 @@ def test_a_version_that_was_only_tried_when_the_dcu_refused_is_none(serve: Serve
 
 
 def test_a_dcu_that_is_not_able_to_answer_is_at_fault_and_not_who_asked(serve: Serve) -> None:
-    with pytest.raises(HardwareError, match=r"GET .*count_time: HTTP 502: Bad Gateway; look at it, restart its serv"):
+    with pytest.raises(HardwareError, match=r"GET .*count_time: HTTP 500: Bug; look at it, restart its service"):
+        serve(text(b"Bug", 500)).get("arm", "count_time")
+
+
+def test_a_dcu_whose_service_starts_is_to_be_waited_for(serve: Serve) -> None:
+    with pytest.raises(HardwareError, match=r"HTTP 502: Bad Gateway; does its service start just now\? Wait, then arm"):
         serve(text(b"Bad Gateway", 502)).get("arm", "count_time")
 
 

@@ -171,7 +171,9 @@ def test_a_series_of_somebody_else_is_not_ended(chain: Chain, controller: Contro
     controller.arm(filename, trigger_mode="software", triggers=None)
     with (
         chain.controller(Deadlines(command_s=0.5)) as other,
-        pytest.raises(ControllerError, match=r"it is armed for series .*; expected idle; .*by reset\(\)"),
+        pytest.raises(
+            ControllerError, match=r"it is armed for series .*; expected idle; .*by detector\.controller\.reset\(\)"
+        ),
     ):
         other.arm(f"other-{filename}")
     assert controller.snapshot.state is CombinedState.ARMED

@@ -30,6 +30,9 @@ _EXAMPLE: Final = "http://172.31.1.1"
 _STEP: Final = "check"
 _ANSWER_S: Final = 5.0
 _CONNECT_S: Final = 3.0
+#: Whoever speaks ZeroMQ says so at once: the first byte of its greeting (ZMTP 2 and 3; before that, a length of 1).
+_GREETING_S: Final = 2.0
+_GREETINGS: Final = (b"\xff", b"\x01")
 _CLOCK_S: Final = 1.0
 _PORTS: Final = {"stream v2": 31_001, "stream v1": 9999}
 #: Which stream a format is.
@@ -135,10 +138,10 @@ class _Look:
     def _reaches(self, port: int) -> str:
         """What is in the way; empty if nothing is. Who connects and says nothing is sent no image."""
         try:
-            socket.create_connection((self._host, port), _CONNECT_S).close()
+            with socket.create_connection((self._host, port), _CONNECT_S) as connection:
+                return _not_zeromq(connection)
         except OSError as error:
             return str(error)
-        return ""
 
     def _clock(self, told: object) -> None:
         try:
@@ -152,6 +155,16 @@ class _Look:
         self.facts["clock"] = f"{apart_s:+.3f} s against this computer's"
         if abs(apart_s) > _CLOCK_S:
             self.findings.fault(CLOCK, "detector/status/time", f"{apart_s:+.1f} s", f"at most {_CLOCK_S:g} s apart")
+
+
+def _not_zeromq(connection: socket.socket) -> str:
+    """What else than ZeroMQ is spoken there; empty if nothing else is."""
+    connection.settimeout(_GREETING_S)
+    try:
+        said = connection.recv(64)
+    except TimeoutError:
+        return f"it speaks no ZeroMQ: no greeting within {_GREETING_S:g} s"
+    return "" if said[:1] in _GREETINGS else f"it speaks no ZeroMQ: it began with {said!r}"
 
 
 SIMPLON: Final = Checker(_EXAMPLE, SIMPLON_RULES, _check)

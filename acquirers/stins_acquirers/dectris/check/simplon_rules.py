@@ -44,7 +44,7 @@ STREAM = Rule(
 STREAM_PORT = Rule(
     "dcu.stream-port",
     _E,
-    "the port of a stream can be reached",
+    "the port of a stream can be reached, and speaks ZeroMQ",
     "open it in firewalls (31001 for v2, 9999 for v1); ?stream_port=PORT where it is another",
 )
 DROPPED = Rule(

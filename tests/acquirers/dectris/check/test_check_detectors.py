@@ -1,6 +1,8 @@
 """`stins check` of a detector: what it says of itself, and each rule broken."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,43 @@ def test_a_port_that_cannot_be_reached_is_named(eiger: RunningEiger) -> None:
     report = SIMPLON.check(f"{eiger.url}?stream_port=1")
     (finding,) = report.findings.listed
     assert (finding.rule, finding.got.count("port 1: ")) == ("dcu.stream-port", 1)
+
+
+@pytest.fixture
+def ssh_port() -> Iterator[int]:
+    """Something else than a detector, which speaks first, listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
+                while connection.recv(65536):
+                    """Until who asked has gone."""
+
+        thread = threading.Thread(target=greet, name="ssh")
+        thread.start()
+        yield int(server.getsockname()[1])
+        thread.join(30)
+
+
+def test_a_port_that_speaks_something_else_than_zeromq_is_named(eiger: RunningEiger, ssh_port: int) -> None:
+    (finding,) = SIMPLON.check(f"{eiger.url}?stream_port={ssh_port}").findings.listed
+    assert finding.rule == "dcu.stream-port"
+    assert (
+        finding.got
+        == f"port {ssh_port}: it speaks no ZeroMQ: it began with {b'SSH-2.0-OpenSSH' + 2 * bytes((13, 10))!r}"
+    )
+
+
+def test_a_port_that_waits_to_be_asked_speaks_no_zeromq(eiger: RunningEiger) -> None:
+    (finding,) = SIMPLON.check(f"{eiger.url}?stream_port={eiger.port}").findings.listed
+    assert finding.got == f"port {eiger.port}: it speaks no ZeroMQ: no greeting within 2 s"
+
+
+def test_a_dcu_that_is_something_else_is_asked_about(ssh_port: int) -> None:
+    (finding,) = SIMPLON.check(f"http://127.0.0.1:{ssh_port}").findings.listed
+    assert finding.rule == "dcu.answers"
+    assert finding.got.endswith("got 'SSH-2.0-OpenSSH', expected an answer in HTTP; is this a detector's DCU?")
 
 
 @pytest.mark.parametrize(
