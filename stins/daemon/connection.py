@@ -25,6 +25,7 @@ _MOST_ANSWER_BYTES = 1 << 28
 _RECEIVE_BYTES = 1 << 16
 #: Daemons close what they have heard nothing on for 5 s; a command must not be on its way just then.
 _IDLE_S = 3.0
+_HTTP = b"HTTP/1."
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -166,6 +167,10 @@ class Connection:
             if len(received) > _MOST_HEAD_BYTES:
                 raise NoHttpError(f"got {bytes(received[:40])!r}, expected an answer in HTTP")
             self._receive(left_s, "the connection was closed without an answer")
+            if not _HTTP.startswith(received[: len(_HTTP)]):
+                # Told at once: what greets with one line, as SSH does, would be taken for who hangs, or hangs up.
+                line = received[:40].partition(b"\r\n")[0].decode("latin-1")
+                raise NoHttpError(f"got {line!r}, expected an answer in HTTP")
         first, *lines = bytes(received[:end]).decode("latin-1").split("\r\n")
         del received[: end + 4]
         version, _, rest = first.partition(" ")

@@ -77,7 +77,12 @@ NOT_HTTP, NOBODY = "is this the right endpoint?", "is the process running? (stin
     ("pieces", "problem", "remedy"),
     [
         ([b"SSH-2.0-OpenSSH\r\n\r\n"], "got 'SSH-2.0-OpenSSH', expected an answer in HTTP", NOT_HTTP),
-        ([b"x" * 70000], f"got {b'x' * 40!r}, expected an answer in HTTP", NOT_HTTP),
+        ([b"SSH-2.0-OpenSSH\r\n"], "got 'SSH-2.0-OpenSSH', expected an answer in HTTP", NOT_HTTP),
+        (
+            [b"HTTP/1.1 200 OK\r\n" + b"x" * 70000],
+            f"got {b'HTTP/1.1 200 OK' + bytes((13, 10)) + b'x' * 23!r}, expected an answer in HTTP",
+            NOT_HTTP,
+        ),
         ([CHUNKED + b"long\r\n"], "got b'long', expected the length of a chunk", NOT_HTTP),
         ([CHUNKED + b"-5\r\n\r\n"], "got b'-5', expected the length of a chunk", NOT_HTTP),
         ([CHUNKED + b"f" * 5000 + b"\r\n"], f"got {b'f' * 40!r}, expected the length of a chunk", NOT_HTTP),
