@@ -182,7 +182,8 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
     that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides. `busy`: what
     an idle detector does that takes long (it is trimmed, or initializes); it can't be armed before that is done.
-    `triggers` is what it can be triggered by, however it is set now.
+    `triggers` is what it can be triggered by, however it is set now. `drop_reason` is why the detector itself did not
+    give frames; empty where it gave all, and others did not take them in time.
     """
 
     kind: Literal["acquirer"] = "acquirer"
@@ -200,6 +201,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     series_id: str | None = None
     frames_sent: int = 0
     frames_dropped: int = 0
+    drop_reason: str = ""
     frames_expected: int | None = None
     frame: FrameDescription | None = None
     settings: Mapping[str, Any] = {}

@@ -208,7 +208,10 @@ class KnowsLosses(Protocol):
         """
 
     def why_lost(self) -> str:
-        """Why frames of the series did not come; "" where none are lost. Asked before an abort."""
+        """Why frames of the series did not come; "" where none are lost.
+
+        Asked where some are, once a second at most, and before an abort.
+        """
 
 
 @runtime_checkable

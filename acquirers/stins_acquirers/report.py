@@ -22,13 +22,17 @@ _STATUS_S = 0.1
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How things are with the acquirer, and with which series; `lost` frames no message has named yet."""
+    """How things are with the acquirer, and with which series; `lost` frames no message has named yet.
+
+    `drop_reason` is why the detector lost some.
+    """
 
     state: AcquirerState
     reason: str = ""
     series_id: str | None = None
     frames_expected: int | None = None
     lost: int = 0
+    drop_reason: str = ""
 
 
 class Report:
@@ -83,6 +87,7 @@ class Report:
             series_id=standing.series_id,
             frames_sent=self._outbox.sent,
             frames_dropped=self._outbox.dropped + standing.lost,
+            drop_reason=standing.drop_reason,
             frames_expected=standing.frames_expected,
             frame=look.frame,
             settings=look.settings,

@@ -26,6 +26,7 @@ from .backend import (
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import outbox_of
+from .drop_reason import DropReason
 from .look import busy_of, look_at
 from .machine import AcquirerEvent, next_state
 from .opening import check_request, series_header
@@ -78,6 +79,7 @@ class Service:
         # Seen once: it takes 0.1 ms, which each turn of the loop would have to wait.
         self._losses = backend if isinstance(backend, KnowsLosses) else None
         self._absence = backend if isinstance(backend, KnowsAbsence) else None
+        self._drop_reason = DropReason(self._losses)
         self._streams = streams
         self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
@@ -228,7 +230,7 @@ class Service:
                 # It was told that arming had failed, and nobody would end the series.
                 self._guarded(lambda: self._finish("aborted", "whoever armed it had given up waiting"))
 
-    def _guarded(self, run: Callable[[], None]) -> None:
+    def _guarded(self, run: Callable[[], object]) -> None:
         try:
             run()
         except StinsError as error:
@@ -254,6 +256,11 @@ class Service:
     def _read(self) -> None:
         frames = self._backend.read(_READ_S)
         self._backlog.add(frames)
+        if self._losses is not None and any(frame.frames_dropped for frame in frames):
+            named = sum(_number(frame.frames_dropped) for frame in frames)
+            if self._drop_reason.look(self._outbox.dropped + named + self._lost()):
+                # Before the recorder hears that they are missing: whoever it tells that knows why.
+                self._publish(now=True)
         if frames and self._state is _ARMED:
             self._state = next_state(self._state, AcquirerEvent.TRIGGER)
 
@@ -278,6 +285,7 @@ class Service:
             raise
         self._look = look
         self._request, self._expected = request, expected
+        self._drop_reason.forget()
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
 
@@ -328,7 +336,7 @@ class Service:
 
         It is asked before the abort, behind which it knows of no series.
         """
-        if self._losses is None or not (why := self._losses.why_lost()):
+        if self._losses is None or not (why := self._drop_reason.ask()):
             return ending
         return msgspec.structs.replace(ending, reason=f"{ending.reason}; {why}", frames_dropped=self._losses.lost())
 
@@ -358,10 +366,12 @@ class Service:
         self._state = state
 
     def _end(self, ending: Ending) -> None:
+        self._drop_reason.look(self._outbox.dropped + _number(ending.frames_dropped), now=True)
         self._state = next_state(self._state, AcquirerEvent.END)
         self._backlog.drop()
         self._outbox.close(ending)
-        log.info("%s: series ended, %d frames sent, %d dropped", self._name, self._outbox.sent, self._outbox.dropped)
+        sent, dropped, why = self._outbox.sent, self._outbox.dropped, self._drop_reason.text
+        log.info("%s: series ended, %d frames sent, %d dropped%s", self._name, sent, dropped, f": {why}" if why else "")
 
     def _fail(self, reason: str) -> None:
         log.error("%s: %s", self._name, reason)
@@ -389,15 +399,21 @@ class Service:
     def _publish(self, *, now: bool = False) -> None:
         self._shown = self._state
         if now or self._report.is_due(self._state, self._look):
+            if lost := self._lost():
+                self._guarded(lambda: self._drop_reason.look(self._outbox.dropped + lost))
             self._report.publish(self._standing, self._look)
 
     @property
     def _standing(self) -> Standing:
         series_id = self._request.series_id if self._request else None
-        return Standing(self._state, self._reason, series_id, self._expected, self._lost())
+        return Standing(self._state, self._reason, series_id, self._expected, self._lost(), self._drop_reason.text)
 
     def _lost(self) -> int:
         """Frames that the backend has lost, and that no message has named yet."""
         if self._state not in _OPEN or self._losses is None:
             return 0
-        return sum(last - first + 1 for first, last in self._losses.lost())
+        return _number(self._losses.lost())
+
+
+def _number(spans: tuple[tuple[int, int], ...]) -> int:
+    return sum(last - first + 1 for first, last in spans)

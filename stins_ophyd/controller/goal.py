@@ -3,7 +3,8 @@
 import msgspec
 
 from stins import StinsError
-from stins.control import AcquirerState, RecorderState, SeriesState, SeriesStatus
+from stins.control import AcquirerState, AcquirerStatus, RecorderState, SeriesState, SeriesStatus
+from stins.series import sender_said
 
 from .remedies import Cause, Debt
 from .snapshot import Role, Snapshot
@@ -74,7 +75,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         if acquirer.state is AcquirerState.FAULT:
             # Its own words are the cause; frames that it dropped because of that, or that are missing, are not.
             return False
-        self._check(series, acquirer.frames_dropped, snapshot.recorder.notes)
+        self._check(series, acquirer, snapshot.recorder.notes)
         if self.closes:
             return (
                 series.state is SeriesState.COMPLETE
@@ -112,7 +113,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             return Debt("recorder", f"{due}; {lost} of those sent did not arrive", Cause.NOT_ARRIVED)
         return Debt("recorder", f"{due}; the series is {series.state.value}", Cause.NOT_FLUSHED)
 
-    def _check(self, series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> None:
+    def _check(self, series: SeriesStatus, acquirer: AcquirerStatus, notes: tuple[str, ...]) -> None:
         if series.state is SeriesState.FAILED:
             # Before the missing frames: they are missing because of this, and its text says what to do.
             raise SeriesProblem(
@@ -120,11 +121,14 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             )
         is_open = series.state is SeriesState.OPEN
         if series.missing:
-            raise SeriesProblem("recorder", _missing(series, dropped, notes), Cause.LOST, only_losses=is_open)
-        if dropped:
-            why = "its detector did not give them, or nobody took them in time"
-            problem = f"it had to drop {dropped} frames: {why}"
-            raise SeriesProblem("acquirer", problem, Cause.DROPPED, only_losses=is_open)
+            raise SeriesProblem(
+                "recorder", _missing(series, acquirer, notes), _why(series, acquirer), only_losses=is_open
+            )
+        if acquirer.frames_dropped:
+            why = acquirer.drop_reason or "its detector did not give them, or nobody took them in time"
+            problem = f"it had to drop {acquirer.frames_dropped} frames: {why}"
+            cause = Cause.NOT_GIVEN if acquirer.drop_reason else Cause.DROPPED
+            raise SeriesProblem("acquirer", problem, cause, only_losses=is_open)
         if is_open:
             if self.cable and not self.closes and series.received > self.received:
                 problem = f"pulses took {series.received - self.first} frames in this kickoff"
@@ -139,13 +143,22 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             raise SeriesProblem("recorder", f"the file has {series.rows} rows", Cause.ENDED, str(expected))
 
 
-def _missing(series: SeriesStatus, dropped: int, notes: tuple[str, ...]) -> str:
+def _why(series: SeriesStatus, acquirer: AcquirerStatus) -> Cause:
+    """Why frames are missing; what on the way may have lost them is a guess, and not made where somebody knows."""
+    if acquirer.drop_reason:
+        return Cause.NOT_GIVEN
+    return Cause.ENDED if sender_said(series.reason) else Cause.LOST
+
+
+def _missing(series: SeriesStatus, acquirer: AcquirerStatus, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
     text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} lists them"
-    if dropped:
-        text += f"; the acquirer had to drop {dropped} frames"
+    is_open, why = series.state is SeriesState.OPEN, acquirer.drop_reason
+    told = [f"the acquirer had to drop {acquirer.frames_dropped} frames"] if acquirer.frames_dropped else []
+    # Once the series is over its end has said so.
+    told += [why] if why and (is_open or why not in series.reason) else []
+    text += f"; {': '.join(told)}" if told else ""
     if series.refused:
         text += "".join(f"; {note}" for note in notes)
-    # Once the series is over its end has said why.
-    return text if series.state is SeriesState.OPEN else f"{text}; at its end: {series.reason}"
+    return text if is_open else f"{text}; at its end: {series.reason}"

@@ -28,6 +28,7 @@ class Cause(Enum):
     NOT_CLOSED = "the file is not closed"
     LOST = "frames are missing"
     DROPPED = "the acquirer dropped frames"
+    NOT_GIVEN = "the detector did not give frames, and the acquirer says why"
     ENDED = "the series ended before"
     FAILED = "the recorder could not go on"
     NOT_ARMED = "no series is armed"
@@ -59,6 +60,7 @@ REMEDIES: Final[Mapping[Cause, str]] = {
     ),
     Cause.LOST: "take the series again; is the network or a disk too slow for this rate?",
     Cause.DROPPED: "take the series again, slower or with a larger ring; look at the acquirer's messages",
+    Cause.NOT_GIVEN: "see to that and take the series again",
     Cause.ENDED: "take the series again",
     Cause.FAILED: "see to that and take the series again; what was flushed is readable",
     Cause.NOT_ARMED: "call arm() first",

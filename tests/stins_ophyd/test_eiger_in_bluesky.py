@@ -200,9 +200,12 @@ def test_frames_that_the_detector_dropped_fail_the_plan(
     hook.fault("drop_images", image=3, images=2)
     with pytest.raises(FailedStatus) as error:
         engine(fly_series(eiger, 10))
-    # The acquirer says so at once; which ones, the recorder says a moment later.
+    # The acquirer says so at once, with the DCU's word on it; which ones, the recorder says a moment later.
     why = str(error.value)
-    assert "2 frames are missing: 3-4" in why or "had to drop 2 frames: its detector did not give them" in why
+    assert "2 frames are missing: 3-4" in why or "had to drop 2 frames: " in why
+    assert "2 images did not come (the DCU's stream says that it dropped 2): nobody took them in time" in why
+    assert "too slow for this rate" not in why
+    assert "nobody took them in time" in documents.stop["reason"]
     assert eiger.controller.snapshot.recorder.series.missing_frames[0] == (3, 4)
     assert "the DCU's stream says that it dropped 2" in eiger.controller.snapshot.recorder.series.reason
     assert documents.stop["exit_status"] == "fail"
@@ -218,7 +221,9 @@ def test_a_dropped_frame_of_a_point_fails_the_plan_and_is_missing_in_the_file_wi
     hook.fault("drop_images", image=2)
     with pytest.raises(FailedStatus) as error:
         engine(bp.count([eiger], 6))
-    assert "had to drop 1 frames: its detector did not give them" in str(error.value)
+    assert "had to drop 1 frames: 1 images did not come (the DCU's stream says that it dropped 1)" in str(error.value)
+    assert "larger ring" not in str(error.value)
+    assert "stream says that it dropped 1" in eiger.controller.snapshot.acquirer.drop_reason
     series = eiger.controller.snapshot.recorder.series
     assert series.missing_frames == ((2, 2),)
     assert "the DCU's stream says that it dropped 1" in series.reason

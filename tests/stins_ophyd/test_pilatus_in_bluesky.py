@@ -173,6 +173,8 @@ def test_an_image_that_never_appears_fails_the_plan(
     # The acquirer says at once that one is missing, or the recorder which; why, the end of the series says.
     why = str(error.value)
     assert "1 frames are missing: 2" in why or "it had to drop 1 frames" in why
+    assert "_000002.cbf did not appear within" in why
+    assert "too slow for this rate" not in why
     series = pilatus.controller.snapshot.recorder.series
     # The plan gives up, but what the detector had taken is recorded: all that stood in the folder behind the lost one.
     assert (series.missing_frames, series.received, series.state) == (((2, 2),), 199, SeriesState.INCOMPLETE)

@@ -83,17 +83,21 @@ def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason
 
 
 def test_what_was_dropped_behind_the_last_frame_is_told_at_once_and_an_abort_says_why_it_is_missing(
-    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     # The DCU accounts for what is missing, so the silence is not waited for.
     running = start(make(end_timeout_s=300.0))
     consumer = consume(running.publisher.endpoint)
     lose_the_last_of_a_trigger(running, eiger2)
     assert (running.status.frames_sent, running.status.frames_dropped) == (2, 1)
+    told = "1 images did not come (the DCU's stream says that it dropped 1): nobody took them in time"
+    assert running.status.drop_reason == told
     running.service.abort()
     result = consumer.series()[2].result
     assert result.missing == ((2, 2),)
-    assert running.status.frames_dropped == 1
+    assert (running.status.frames_dropped, running.status.drop_reason) == (1, told)
+    assert f"series ended, 2 frames sent, 1 dropped: {told}" in caplog.text
     why = "aborted on request; 1 images did not come (the DCU's stream says that it dropped 1)"
     assert any(why in reason for reason in result.reasons), result.reasons
 

@@ -19,15 +19,15 @@ def snapshot(
     acquirer: AcquirerState = AcquirerState.ARMED,
     series_state: SeriesState = SeriesState.OPEN,
     dropped: int = 0,
+    drop_reason: str = "",
     notes: tuple[str, ...] = (),
     **account: object,
 ) -> Snapshot:
     """The chain with this account of series s."""
     recorder = RecorderState.RECORDING if series_state is SeriesState.OPEN else RecorderState.IDLE
     series = msgspec.structs.replace(SeriesStatus(series_id="s", state=series_state), **account)
-    sender = AcquirerStatus(
-        name="sim", backend="b", state=acquirer, boot_id="a", pid=1, frames_sent=6, frames_dropped=dropped
-    )
+    drops = {"frames_dropped": dropped, "drop_reason": drop_reason}
+    sender = AcquirerStatus(name="sim", backend="b", state=acquirer, boot_id="a", pid=1, frames_sent=6, **drops)
     writer = RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series, notes=notes)
     return combine(Heard(sender, writer))
 
@@ -80,6 +80,32 @@ def test_a_dropped_frame_is_the_acquirers() -> None:
     with pytest.raises(SeriesProblem, match="drop 1 frames") as raised:
         GOAL.reached(snapshot(dropped=1, **DONE))
     assert raised.value.debt.role == "acquirer"
+
+
+def test_a_dropped_frame_is_told_with_the_acquirers_own_reason_and_no_guess_beside_it() -> None:
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: the detector lost it$") as raised:
+        GOAL.reached(snapshot(dropped=1, drop_reason="the detector lost it", **DONE))
+    assert raised.value.debt.cause is Cause.NOT_GIVEN
+
+
+def test_a_missing_frame_is_told_with_the_acquirers_own_reason_also_before_it_is_counted_there() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "drop_reason": "the detector lost it"}
+    with pytest.raises(SeriesProblem, match=r"lists them; the detector lost it$") as raised:
+        GOAL.reached(snapshot(**account))
+    assert raised.value.debt.cause is Cause.NOT_GIVEN
+    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames: the detector lost it$"):
+        GOAL.reached(snapshot(dropped=1, **account))
+
+
+def test_frames_that_are_missing_because_the_sender_ended_the_series_are_not_blamed_on_the_network() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((6, 6),)}
+    why = "1 frames are missing; aborted by the sender: the acquirer was stopped"
+    with pytest.raises(SeriesProblem, match=r"at its end: .*the acquirer was stopped$") as raised:
+        WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.INCOMPLETE, reason=why, **account))
+    assert raised.value.debt.cause is Cause.ENDED
+    with pytest.raises(SeriesProblem) as raised:
+        WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.INCOMPLETE, reason="1 frames are missing", **account))
+    assert raised.value.debt.cause is Cause.LOST
 
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
