@@ -28,6 +28,7 @@ __all__ = [
     "Region",
     "SeriesState",
     "SeriesStatus",
+    "StopRequest",
     "TriggerKind",
     "TriggerMode",
     "TriggerRequest",
@@ -158,6 +159,12 @@ class JoinRequest(_Value, frozen=True, kw_only=True):
     count: int
     frames_expected: int | None = None
     absent: tuple[int, ...] = ()
+
+
+class StopRequest(_Value, frozen=True, kw_only=True):
+    """Ends the recorder's open series as incomplete; `reason` stands in its file, where whoever stops it gives one."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
 class FrameDescription(_Value, frozen=True, kw_only=True):

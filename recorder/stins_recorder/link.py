@@ -34,11 +34,12 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
-    """Supervisor to writer; `number` comes back in the answer."""
+    """Supervisor to writer; `number` comes back in the answer. `reason` is why it is to stop a series."""
 
     number: int
     what: OrderKind
     prepare: PrepareRequest | None = None
+    reason: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):

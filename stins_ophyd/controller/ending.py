@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from stins.control import StopRequest
 from stins.errors import RemoteError
 
 from .awaited import until_closed, until_ended
@@ -18,6 +19,8 @@ __all__ = ["abandon", "await_the_end", "end", "insist"]
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 0.25
+#: As long as a `StopRequest` may have it.
+_REASON_LENGTH = 1000
 
 
 def end(peers: Peers, series: Series, step: str) -> tuple[Snapshot, RemoteError | None]:
@@ -30,12 +33,17 @@ def end(peers: Peers, series: Series, step: str) -> tuple[Snapshot, RemoteError 
     if problem is not None:
         # The series-end will not come: the recorder has to close the file without it.
         try:
-            peers.recorder.post("/stop", step="stop", timeout_s=peers.deadlines.command_s)
+            peers.recorder.post("/stop", _because_of(problem), step="stop", timeout_s=peers.deadlines.command_s)
         except RemoteError as error:
             log.warning("%s", error)
             raise problem from error
     closed = until_closed(step, series.id, peers.deadlines.close_s, heed_acquirer=problem is None)
     return peers.observer.wait(closed), problem
+
+
+def _because_of(problem: RemoteError) -> StopRequest:
+    """What the file is to say where the acquirer did not end the series."""
+    return StopRequest(reason=f"the acquirer could not end it: {problem.problem}"[:_REASON_LENGTH])
 
 
 def _tell_the_acquirer(peers: Peers, series: Series, step: str) -> RemoteError | None:
@@ -69,12 +77,16 @@ def abandon(peers: Peers, series_id: str | None, why: str) -> bool:
     log.warning("%s: series %s is abandoned: %s", whose, series_id, why)
     steps: list[tuple[Role, str]] = [("acquirer", "/abort"), ("recorder", "/stop")]
     replies: list[Any] = []
+    stop = StopRequest()
     for role, path in steps:
         limit_s = min(peers.ending_s(role), peers.deadlines.command_s)
         try:
-            replies.append(peers.client(role).post(path, step="abort", timeout_s=limit_s))
+            replies.append(
+                peers.client(role).post(path, stop if role == "recorder" else None, step="abort", timeout_s=limit_s)
+            )
         except RemoteError as error:
             log.warning("%s", error)
+            stop = _because_of(error)
     return bool(series_id) and len(replies) == len(steps) and replies[0].series_id == series_id
 
 

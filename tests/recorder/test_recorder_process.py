@@ -16,7 +16,7 @@ from recorder_kit import DATA, NUMBERS, SHAPE, Chain, compressed, image, wait_un
 from stins_recorder.cli import main as recorder
 
 from stins import Part, RemoteError
-from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState
+from stins.control import PrepareRequest, RecorderState, RecorderStatus, SeriesState, StopRequest
 from stins.daemon import ConfigError
 from stins.transport import Publisher
 
@@ -137,6 +137,18 @@ def test_a_stop_on_request_ends_the_series_as_incomplete(chain: Chain) -> None:
     chain.recorder.client.post("/stop")
     account = chain.recorder.wait_for_end("stopped")
     assert (account.state, account.reason) == (SeriesState.INCOMPLETE, "stopped on request")
+    chain.end()
+
+
+def test_whoever_stops_a_series_may_say_why_in_its_file(chain: Chain) -> None:
+    chain.start("reasoned.h5", id="reasoned")
+    chain.frames(0, 1)
+    chain.flushed(2)
+    chain.recorder.client.post("/stop", StopRequest(reason="its acquirer is gone"))
+    account = chain.recorder.wait_for_end("reasoned")
+    assert account.reason == "stopped on request: its acquirer is gone"
+    with h5py.File(account.file) as file:
+        assert file["/entry/series/reason"].asstr()[()] == account.reason
     chain.end()
 
 

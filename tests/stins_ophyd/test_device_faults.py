@@ -1,6 +1,7 @@
 """A chain that fails under the device: the run fails with the real reason, the file is closed, the next run works."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -174,6 +175,8 @@ def test_a_detector_that_dies_between_points_is_named_as_the_first_cause_and_its
     assert documents.stop["reason"] == why
     assert documents.indices == [(0, 1), (1, 2)]
     assert (account(detector).state, account(detector).rows) == (SeriesState.INCOMPLETE, 2)
+    said = "restarted in the middle of" if comes_back else "Connection refused"
+    assert re.search(f"stopped on request: the acquirer could not end it: .*{said}", account(detector).reason)
     assert took_s < detector.controller.deadlines.close_s / 2
     fragile.revive()
     works(engine, detector, documents)

@@ -30,7 +30,7 @@ class Orders:
             self._link = link
             self._changed.notify_all()
 
-    def give(self, what: OrderKind, prepare: PrepareRequest | None = None) -> None:
+    def give(self, what: OrderKind, prepare: PrepareRequest | None = None, *, reason: str = "") -> None:
         """Gives an order; returns when it has been carried out.
 
         Raises:
@@ -45,7 +45,7 @@ class Orders:
             self._number += 1
             number = self._number
             self._answers[number] = answers
-            self._link.send(Order(number=number, what=what, prepare=prepare))
+            self._link.send(Order(number=number, what=what, prepare=prepare, reason=reason))
         try:
             answer = answers.get(timeout=_DEADLINE_S)
         except queue.Empty:

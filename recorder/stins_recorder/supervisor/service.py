@@ -1,6 +1,6 @@
 """One recorder: its supervisor, its HTTP server, and their end."""
 
-from stins.control import JoinRequest, PrepareRequest
+from stins.control import JoinRequest, PrepareRequest, StopRequest
 from stins.daemon import Ready, announce, on_signal, on_stdin_closed
 from stins.daemon.server import Command, ControlServer
 
@@ -58,6 +58,8 @@ def _commands(supervisor: Supervisor) -> list[Command]:
             request=JoinRequest,
             run=supervisor.hide,
         ),
-        Command(path="/stop", summary="End the open series as incomplete", run=supervisor.stop_series),
+        Command(
+            path="/stop", summary="End the open series as incomplete", request=StopRequest, run=supervisor.stop_series
+        ),
         Command(path="/reset", summary="Leave FAULT", run=supervisor.reset),
     ]

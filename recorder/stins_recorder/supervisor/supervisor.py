@@ -16,6 +16,7 @@ from stins.control import (
     RecorderStatus,
     SeriesState,
     SeriesStatus,
+    StopRequest,
 )
 from stins.daemon import StatusBoard
 
@@ -102,9 +103,9 @@ class Supervisor:
         self._prepared = request
         return status
 
-    def stop_series(self, _request: None = None) -> RecorderStatus:
+    def stop_series(self, request: StopRequest) -> RecorderStatus:
         """Ends the open series as incomplete."""
-        return self._order("stop")
+        return self._order("stop", reason=request.reason)
 
     def reset(self, _request: None = None) -> RecorderStatus:
         """Leaves FAULT; a writer that hangs is killed, and another goes on with its series."""
@@ -136,9 +137,9 @@ class Supervisor:
         """Lets `run` end."""
         self._stopping.set()
 
-    def _order(self, what: OrderKind, prepare: PrepareRequest | None = None) -> RecorderStatus:
+    def _order(self, what: OrderKind, prepare: PrepareRequest | None = None, *, reason: str = "") -> RecorderStatus:
         try:
-            self._orders.give(what, prepare)
+            self._orders.give(what, prepare, reason=reason)
         except RecorderError as error:
             raise RecorderError(f"{self._config.name}: {error}") from None
         return self.board.status

@@ -343,7 +343,7 @@ class Writer:
             frames, size = request.frames_expected, request.frame_bytes
             self._recording.prepare(request.series_id, request.filename, frames, size, numbers=request.numbers)
         elif order.what == "stop":
-            self._execute(self._machine.stop("stopped on request"))
+            self._execute(self._machine.stop("stopped on request" + (f": {order.reason}" if order.reason else "")))
         elif order.what == "reset":
             self._recording.reset()
         elif order.what == "exit":
