@@ -207,10 +207,11 @@ class KnowsLosses(Protocol):
         They are still the backend's to declare, with the next frame or the end; an abort declares them for it.
         """
 
-    def why_lost(self) -> str:
+    def why_lost(self, *, quickly: bool = False) -> str:
         """Why frames of the series did not come; "" where none are lost.
 
-        Asked where some are, once a second at most, and before an abort.
+        Asked where some are, once a second at most, and before an abort. `quickly`: in mid-series, where the frames
+        that come meanwhile wait; 0.2 s at most.
         """
 
 

@@ -22,19 +22,22 @@ class DropReason:
         """Another series begins."""
         self._told, self._asked, self.text = 0, 0.0, ""
 
-    def ask(self) -> str:
-        """What the backend says now. It knows nothing any more behind an abort: what it said before stays `text`."""
-        why = self._backend.why_lost() if self._backend is not None else ""
+    def ask(self, *, quickly: bool = False) -> str:
+        """What the backend says now; `quickly` as for `KnowsLosses.why_lost`.
+
+        It knows nothing any more behind an abort: what it said before stays `text`.
+        """
+        why = self._backend.why_lost(quickly=quickly) if self._backend is not None else ""
         self.text, self._asked = why or self.text, time.monotonic()
         return why
 
     def look(self, lost: int, *, now: bool = False) -> bool:
         """Asks if more frames are lost than when that was done last; whether `text` has changed.
 
-        `now`: however short ago that was.
+        `now`: however short ago that was, and however long it takes; else frames may be waiting.
         """
         before = self.text
         if lost > self._told and (now or not before or time.monotonic() - self._asked > _AGAIN_S):
             self._told = lost
-            self.ask()
+            self.ask(quickly=not now)
         return self.text != before

@@ -90,7 +90,7 @@ class Losing(Recording):
     def lost(self) -> tuple[tuple[int, int], ...]:
         return ((1, 2),)
 
-    def why_lost(self) -> str:
+    def why_lost(self, *, quickly: bool = False) -> str:
         return "two were dropped"
 
 

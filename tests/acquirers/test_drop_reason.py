@@ -9,12 +9,14 @@ class Losing:
     def __init__(self) -> None:
         self.asked = 0
         self.knows = True
+        self.quickly: list[bool] = []
 
     def lost(self) -> tuple[tuple[int, int], ...]:
         return ()
 
-    def why_lost(self) -> str:
+    def why_lost(self, *, quickly: bool = False) -> str:
         self.asked += 1
+        self.quickly.append(quickly)
         return f"answer {self.asked}" if self.knows else ""
 
 
@@ -33,6 +35,14 @@ def test_at_the_end_it_is_asked_again_if_more_was_lost_since() -> None:
     assert not reason.look(1, now=True)
     assert reason.look(2, now=True)
     assert reason.text == "answer 2"
+
+
+def test_in_mid_series_it_is_not_waited_for_and_at_the_end_it_is() -> None:
+    backend = Losing()
+    reason = DropReason(backend)
+    reason.look(1)
+    reason.look(2, now=True)
+    assert backend.quickly == [True, False]
 
 
 def test_what_it_said_stays_behind_an_abort_and_is_forgotten_with_the_next_series() -> None:

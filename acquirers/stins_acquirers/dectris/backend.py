@@ -238,9 +238,9 @@ class EigerBackend:
         """Frames that are lost, and that no frame has named yet."""
         return self._series.lost() if self._series is not None else ()
 
-    def why_lost(self) -> str:
+    def why_lost(self, *, quickly: bool = False) -> str:
         """Why images of the series did not come; the DCU is asked."""
-        return self._series.why_lost() if self._series is not None else ""
+        return self._series.why_lost(quickly=quickly) if self._series is not None else ""
 
     def ending(self) -> Ending | None:
         """The detector's own end of the series."""

@@ -29,6 +29,8 @@ _TICK_S: Final = 0.05
 _WAITED_S: Final = 0.0005
 #: How long a thread may take to end once nothing holds it up.
 _JOIN_S: Final = 2.0
+#: In mid-series the DCU is asked why images are lost; meanwhile those that come wait in the socket.
+_AT_ONCE_S: Final = 0.2
 _GONE: Final = ("na", "initialize")
 _VOLTAGE_BAD: Final = ("OFF", "RAMPING")
 
@@ -284,19 +286,19 @@ class EigerSeries:
         """Frames that are lost, and that no frame has named yet."""
         return self._losses.declared
 
-    def why_lost(self) -> str:
-        """Why images did not come; "" where none are lost."""
+    def why_lost(self, *, quickly: bool = False) -> str:
+        """Why images did not come; "" where none are lost. `quickly`: as far as the DCU says it at once."""
         if not (lost := self._losses.images):
             return ""
         seen = self._watch.seen
         told = seen.dropped if seen is not None and seen.at >= self._armed else 0
         # It is asked only where what it said last does not account for them: an abort is not to wait for a DCU.
-        return why(lost, told if told >= lost else self._dropped())
+        return why(lost, told if told >= lost else self._dropped(_AT_ONCE_S if quickly else None))
 
-    def _dropped(self) -> int:
+    def _dropped(self, within_s: float | None = None) -> int:
         seen = self._watch.seen
         try:
-            return self._dcu.dropped("end")
+            return self._dcu.dropped("end", within_s)
         except BackendError as error:
             log.warning("%s", error)
             return seen.dropped if seen is not None else 0

@@ -204,7 +204,7 @@ class PilatusBackend:
         """Frames that are lost, and that no frame has named yet."""
         return self._series.lost() if self._series is not None else ()
 
-    def why_lost(self) -> str:
+    def why_lost(self, *, quickly: bool = False) -> str:  # noqa: ARG002  # it never waits
         """Why images of the series did not come."""
         return self._series.why_lost() if self._series is not None else ""
 
