@@ -31,6 +31,7 @@ for refused in ("nobody", "sim 7"):
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
 get_ipython().run_cell("RE(count_series(sim, exposure_s=-1))")
+get_ipython().run_cell("sim.exposure_s.set(-1).wait()")
 get_ipython().run_cell("sim.frames.put(0)")
 print("WHOLE")
 get_ipython().run_line_magic("tb", "")
@@ -128,7 +129,8 @@ def test_what_is_refused_takes_a_line_and_tb_shows_all(session):
     plain = re.sub(r"\x1b\[[\d;]*m", "", session.printed)
     before, _, rest = plain.partition("WHOLE\n")
     whole, _, after = rest.partition("SHORT\n")
-    assert re.search(r"^StinsError: sim: set exposure_s = -1, .*: acquirer: configure failed", before, re.MULTILINE)
+    assert re.search(r"^StinsError: exposure_s: got -1, expected ", before, re.MULTILINE)
+    assert "\nStinsError: sim: set exposure_s = -1: acquirer: configure failed at " in before
     assert "\nStinsError: sim_frames: got 0, expected a whole number of at least 1\n" in before
     assert "Traceback (most recent call last)" not in before + after + session.errors
     assert "Traceback (most recent call last)" in whole
