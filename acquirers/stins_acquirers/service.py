@@ -281,13 +281,20 @@ class Service:
             header = series_header(self._name, request, opening, expected, self._surroundings)
             self._outbox.open(header, opening.payload)
         except Exception:
-            self._backend.disarm()
+            self._disarm_again()
             raise
         self._look = look
         self._request, self._expected = request, expected
         self._drop_reason.forget()
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
+
+    def _disarm_again(self) -> None:
+        """Behind an arm that failed: why it did is what whoever armed is to read, and not what this says."""
+        try:
+            self._backend.disarm()
+        except Exception:
+            log.exception("%s: disarm after an arm that failed", self._name)
 
     def _trigger(self, request: TriggerRequest) -> None:
         state = next_state(self._state, AcquirerEvent.TRIGGER)

@@ -34,6 +34,13 @@ class Recording(SimulatedBackend):
         super().close()
 
 
+class Stuck(Recording):
+    """Cannot be disarmed; closed it can be."""
+
+    def disarm(self) -> None:
+        raise HardwareError("the disarm failed, too")
+
+
 class Holding(Recording):
     """Has one more frame when it is disarmed."""
 
@@ -154,6 +161,16 @@ def test_a_backend_is_disarmed_if_its_opening_is_refused(
     with pytest.raises(StinsError, match="series-start"):
         det.service.arm(ArmRequest(series_id="s", metadata={"notes": "x" * 300_000}))
     assert (backend.calls, det.status.state) == (["disarm"], AcquirerState.IDLE)
+
+
+def test_why_arming_failed_is_told_though_the_disarm_behind_it_fails_too(
+    start: Callable[..., Any], consume: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    det = start(Stuck())
+    consume(det.publisher.endpoint)
+    with pytest.raises(StinsError, match="series-start"):
+        det.service.arm(ArmRequest(series_id="s", metadata={"notes": "x" * 300_000}))
+    assert "the disarm failed, too" in caplog.text
 
 
 def test_a_stopped_service_closes_its_backend(start: Callable[..., Any]) -> None:
