@@ -1,6 +1,7 @@
 """The one loop that runs any backend: commands in, frames out."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -151,7 +152,11 @@ class Service:
                     self._guarded(self._step)
                 elif self._streams.waiting:
                     self._streams.wait_for_room(_READ_S)
-                if self._state is not self._shown or time.monotonic() - self._attended > _ATTEND_S:
+                if self._state is not self._shown:
+                    # What was just sent goes first: ZeroMQ's thread may wait for this very core.
+                    os.sched_yield()
+                    self._attend()
+                elif time.monotonic() - self._attended > _ATTEND_S:
                     self._attend()
             self._guarded(lambda: self._finish("aborted", "the acquirer was stopped"))
             self._publish(now=True)
