@@ -204,10 +204,11 @@ class StinsDetector(AtPrompt, Device):
     def trigger(self) -> ProgressStatus:
         """Takes one point; a point that was taken but never read (a paused scan) is taken again."""
         staging = self._required("trigger")
-        self.numbers.follow(self._frame())  # a source without images is refused before anything is armed
         frames, event = self._frames_per_point(), self._stream.emitted
         # From here, for the detector is to expose while a thread starts, and Python lets another run.
         begun = None if self._worker.busy else staging.begin(event, frames)
+        if begun is None:
+            self.numbers.follow(self._frame())  # a source without images is refused before anything is armed
 
         def work(status: Callable[[], ProgressStatus]) -> None:
             # Asked again: what was prepared may have been under way.

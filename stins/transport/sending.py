@@ -1,4 +1,4 @@
-"""Messages are sent uncopied, and a part that is a whole message of ZeroMQ goes on as that message."""
+"""Large messages are sent uncopied, and a part that is a whole message of ZeroMQ goes on as that message."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,8 +11,9 @@ __all__ = ["send_uncopied"]
 
 #: What zmq.Socket adds to it (groups, routing ids) is of no use here, and one more call for each part.
 _send: Final[Any] = zmq.backend.Socket.send
-#: ZeroMQ copies what is shorter, in bytes.
-_SHORT: Final = zmq.COPY_THRESHOLD
+#: What is shorter is copied all the same, in bytes: in a stream that costs as much, and a message by itself leaves
+#: 0.06 ms sooner, for no thread wakes to hear of it.
+_SHORT: Final = 96 << 10
 #: As numbers: to join the flags of an enumeration costs 1 us, and a message has several.
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = _LAST | int(zmq.SNDMORE)
@@ -27,11 +28,14 @@ def send_uncopied(socket: zmq.Socket[Any], parts: Sequence[Payload]) -> None:
     left = len(parts)
     for part in parts:
         left -= 1
-        if type(part) is memoryview:
-            _send(socket, _whole_message(part), _MORE if left else _LAST, False)
+        flags = _MORE if left else _LAST
+        # Said beforehand, that it is copied: no object is made that would keep it meanwhile.
+        if type(part) is not memoryview:
+            _send(socket, part, flags, len(part) < _SHORT)
+        elif type(message := _whole_message(part)) is zmq.Frame:
+            _send(socket, message, flags, False)
         else:
-            # Said beforehand, that it is copied: no object is made that would keep it meanwhile.
-            _send(socket, part, _MORE if left else _LAST, len(part) < _SHORT)
+            _send(socket, part, flags, part.nbytes < _SHORT)
 
 
 def _whole_message(part: memoryview) -> Payload | zmq.Frame:
