@@ -14,6 +14,7 @@ from stins.transport import Link
 
 from ..backend import BackendError, Ending, Frame, Opening, refuse_trigger_mode, with_changes
 from .clock import FrameClock
+from .exact_sleep import sleep_exactly
 from .faults import FaultyLink
 from .images import Scene, flatfield, pixel_mask
 from .pool import Pool, frame_layout, frame_parts, make_pool
@@ -60,6 +61,7 @@ class SimulatedBackend:
         if request.trigger_mode == "external" and settings.cable_mode == "level" and request.frames_per_trigger != 1:
             each = request.frames_per_trigger
             raise BackendError(f"arm: frames_per_trigger: got {each} with cable_mode 'level', expected 1: its exposure")
+        sleep_exactly()  # here, for it is the loop that sleeps
         self._series = _Series(request, settings, self._ready_pool(), frame_parts(scene, settings.compression))
         arrays, payload = _series_arrays(scene) if settings.series_arrays else ((), ())
         header = SeriesHeader(

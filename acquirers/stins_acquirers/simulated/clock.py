@@ -1,15 +1,8 @@
 """When the frames of a simulation are there: by deadlines counted from the trigger, so that no error adds up."""
 
-import ctypes
 import time
-from collections.abc import Callable
-from functools import cache
-from typing import Any, Final
 
 __all__ = ["FrameClock"]
-
-#: Of linux/prctl.h.
-_PR_SET_TIMERSLACK: Final = 29
 
 #: Frames handed over at once: enough that the loop around them costs nothing, few enough that a command waits
 #: for some milliseconds only.
@@ -20,7 +13,6 @@ class FrameClock:
     """Frame k after the trigger begins at k x period and is there when its exposure is over."""
 
     def __init__(self, period_s: float, exposure_s: float) -> None:
-        _sleep_exactly()
         self._period_s = period_s
         self._exposure_s = exposure_s
         self._started = time.monotonic_ns()
@@ -47,14 +39,3 @@ class FrameClock:
 
     def _elapsed_s(self) -> float:
         return (time.monotonic_ns() - self._started) / 1e9
-
-
-def _sleep_exactly() -> None:
-    """The calling thread wakes when it is to, and not up to 50 us later, which is how Linux saves power (prctl(2))."""
-    if (prctl := _prctl()) is not None:
-        prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-
-
-@cache
-def _prctl() -> Callable[..., Any] | None:
-    return getattr(ctypes.CDLL(None), "prctl", None)
