@@ -239,18 +239,15 @@ class Controller:
     ) -> SeriesStatus:
         """Waits until every frame of the goal is flushed and returns the recorder's account of the series.
 
-        `progress` is called with the number of frames that are flushed, each time it grows. There is no limit for
-        the whole; what is limited is how long nothing comes. `silence_s` is that limit while frames are still to be
-        taken, but at least a second more than twice the time between two frames; None: the deadlines decide.
+        `progress` is called with the number of frames that are flushed, when it has grown, by the calling thread: it
+        may take its time, for nothing but this call waits meanwhile. There is no limit for the whole; what is limited
+        is how long nothing comes. `silence_s` is that limit while frames are still to be taken, but at least a second
+        more than twice the time between two frames; None: the deadlines decide.
         """
         stall_s = self._peers.stall_s
         limit_s = None if silence_s is None else max(silence_s, _NEWS_S + stall_s - self.deadlines.stall_s)
         awaited = until_recorded(goal, stall_s, self.deadlines.pulse_s, limit_s)
-        forget = self.subscribe(growth(goal, progress)) if progress else lambda: None
-        try:
-            snapshot = self._observer.wait(awaited)
-        finally:
-            forget()
+        snapshot = self._observer.wait(awaited, growth(goal, progress) if progress else None)
         account = snapshot.series(goal.series_id)
         assert account is not None  # noqa: S101  # or the goal would not be reached
         if goal.closes:

@@ -88,8 +88,11 @@ class Observer:
             self._interrupted_by = reason
             self._changed.notify_all()
 
-    def wait(self, awaited: Awaited) -> Snapshot:
+    def wait(self, awaited: Awaited, seen: Callable[[Snapshot], None] | None = None) -> Snapshot:
         """The first snapshot in which it is done.
+
+        `seen` is called with some of those on the way, and with that one, by the thread that waits: so it may take its
+        time, as a terminal does that somebody has stopped, and no news is missed meanwhile.
 
         Raises:
             ControllerError: a fault, a process that is gone, a deadline that passed, or an interruption.
@@ -102,14 +105,27 @@ class Observer:
                     raise self._interrupted(awaited.step, self._interrupted_by)
                 # What is done at its deadline is done: the clock is read before it is asked.
                 now = time.monotonic()
-                if self._is_done(awaited):
-                    return self.snapshot
                 snapshot = self.snapshot
+                if self._is_done(awaited):
+                    break
                 if (latest := awaited.progress(snapshot)) != progress or awaited.is_coming_back(snapshot):
                     progress, moved = latest, now
                 offline = (offline or now) if awaited.is_away(snapshot) else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
                 self._changed.wait(self._patience(awaited, now, moved, offline))
+                self._show(seen, self.snapshot)
+            self._show(seen, snapshot)
+        return snapshot
+
+    def _show(self, seen: Callable[[Snapshot], None] | None, snapshot: Snapshot) -> None:
+        """Calls it outside the lock, which the calling thread has."""
+        if seen is None:
+            return
+        self._changed.release()
+        try:
+            self._tell(seen, snapshot)
+        finally:
+            self._changed.acquire()
 
     def rest(self, timeout_s: float) -> None:
         """Waits until something changes, at most that long."""
@@ -176,7 +192,7 @@ class Observer:
     def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
         try:
             callback(snapshot)
-        except Exception:  # a listener's bug must not end the watching thread
+        except Exception:  # a listener's bug must end neither the watching thread nor a series
             log.exception("a listener of the controller failed")
 
     def _forget(self, key: int) -> None:

@@ -79,7 +79,7 @@ def next_share(peers: Peers, series: Series, first: int, frames: int) -> Goal:
 
 
 def growth(goal: Goal, progress: Callable[[int], None]) -> Callable[[Snapshot], None]:
-    """A listener that reports each growth of the frames done."""
+    """Reports each growth of the frames done that it sees."""
     last = -1
 
     def listener(snapshot: Snapshot) -> None:

@@ -102,6 +102,29 @@ def test_an_internal_series_ends_by_itself(controller: Controller, filename: str
     assert controller.disarm() is None
 
 
+def test_whoever_shows_the_progress_and_stands_still_holds_up_nothing_but_itself(
+    controller: Controller, filename: str
+) -> None:
+    """A terminal that somebody has stopped (Ctrl-S), say."""
+    usual, controller.deadlines = controller.deadlines, Deadlines(stall_s=0.3)
+    controller.configure({"exposure_s": 0.01, "period_s": 0.01})
+    controller.arm(filename, frames_per_trigger=60)
+    ended, begun, seen = threading.Event(), [], list[int]()
+    forget = controller.subscribe(lambda now: ended.set() if begun and begun[0].done(now) == 60 else None)
+
+    def show(done: int) -> None:
+        assert ended.wait(10)
+        seen.append(done)
+
+    try:
+        begun.append(goal := controller.trigger())
+        account = controller.wait_for(goal, show)
+    finally:
+        forget()
+        controller.deadlines = usual
+    assert (account.state, account.rows, seen[-1]) == (SeriesState.COMPLETE, 60, 60)
+
+
 def test_an_aborted_series_leaves_a_closed_file_marked_incomplete(controller: Controller, filename: str) -> None:
     controller.configure({"exposure_s": 0.05, "period_s": 0.05})
     controller.arm(filename, frames_per_trigger=1000)
