@@ -84,7 +84,7 @@ def _ask(detector: str, kind: str, url: str) -> dict[str, Any]:
     frames = _sent(status) if isinstance(status, AcquirerStatus) else _written(status)
     file, joined = ((tree.get(key) or {}).get("file") or "" for key in ("series", "joined"))
     return {
-        **{key: tree.get(key) or "" for key in ("state", "reason", "busy", "live")},
+        **{key: tree.get(key) or "" for key in ("state", "reason", "busy", "drop_reason", "live")},
         "frames": frames,
         "file": file,
         "joined": joined,
@@ -134,7 +134,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     console.print(table)
     for row in rows:
         whose = f"{row['beamline']} {row['detector']} {row['process']}"
-        said = [(key, row.get(key)) for key in ("file", "joined", "live", "busy", "reason")]
+        said = [(key, row.get(key)) for key in ("file", "joined", "live", "busy", "drop_reason", "reason")]
         for key, text in (*said, *(("note", note) for note in row.get("notes", ()))):
             if text:
                 print(f"{whose}: {key}: {text}")

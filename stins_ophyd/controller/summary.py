@@ -18,10 +18,14 @@ _COLOURS: Final = {CombinedState.IDLE: _GOOD, CombinedState.FAULT: _BAD, Combine
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One detector at one moment; `series` is the account of its present or last series, as the recorder has it."""
+    """One detector at one moment; `series` is the account of its present or last series, as the recorder has it.
+
+    `drop_reason` is why the detector itself did not give frames of it, in the acquirer's words.
+    """
 
     state: CombinedState
     reason: str = ""
+    drop_reason: str = ""
     series: SeriesStatus | None = None
     frames_per_s: float | None = None
 
@@ -59,7 +63,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rows(self) -> dict[str, str]:
         """What there is to say, by what it is."""
-        told = {"frames": self.frames, "rate": self.rate, "file": self.file, "reason": self.why}
+        told = {
+            "frames": self.frames,
+            "dropped": self.drop_reason,
+            "rate": self.rate,
+            "file": self.file,
+            "reason": self.why,
+        }
         return {what: text for what, text in told.items() if text}
 
     @property
@@ -91,7 +101,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return f"<table><tr><th>{escape(name)}</th><td>{state}</td></tr>{rows}</table>"
 
     def _row(self, what: str, text: str) -> str:
-        bad = what == "reason" or (what == "frames" and not self.lossless)
+        bad = what in ("dropped", "reason") or (what == "frames" and not self.lossless)
         style = f' style="color:{_BAD};font-weight:bold"' if bad else ""
         return f'<tr><th style="text-align:left">{what}</th><td{style}>{escape(text)}</td></tr>'
 
@@ -99,7 +109,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def summarize(snapshot: Snapshot, frames_per_s: float | None = None) -> Summary:
     """What that snapshot says."""
     series = snapshot.recorder.series if snapshot.recorder else None
-    return Summary(state=snapshot.state, reason=snapshot.reason, series=series, frames_per_s=frames_per_s)
+    return Summary(
+        state=snapshot.state,
+        reason=snapshot.reason,
+        # Not in the snapshot's reason: its text grows while more is lost, and each change of that is told.
+        drop_reason=snapshot.acquirer.drop_reason if snapshot.acquirer else "",
+        series=series,
+        frames_per_s=frames_per_s,
+    )
 
 
 def _others(series: SeriesStatus) -> tuple[tuple[str, int], ...]:

@@ -1,40 +1,50 @@
-"""The table of `stins status`, with a recorder that has something to tell."""
+"""The table of `stins status`, with an acquirer and a recorder that have something to tell."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from stins.control import RecorderState, RecorderStatus
+from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus
 from stins.daemon import HttpConfig
 from stins.daemon.server import ControlServer, StatusBoard
 from stins_ophyd.beamline import RunFile
 from stins_ophyd.cli import status
 
-STATUS = RecorderStatus(
-    name="r", state=RecorderState.IDLE, boot_id="b", pid=1, restarts=7, notes=("the writer (process 3) died", "later")
-)
+WHY = "2 images did not come (the DCU's stream says that it dropped 2): nobody took them in time"
+STATUSES = {
+    "acquirer": AcquirerStatus(
+        name="a", backend="eiger", state=AcquirerState.IDLE, boot_id="b", pid=1, replay=True, series_id="s",
+        frames_sent=8, frames_dropped=2, frames_expected=10, drop_reason=WHY,
+    ),
+    "recorder": RecorderStatus(
+        name="r", state=RecorderState.IDLE, boot_id="b", pid=1, restarts=7,
+        notes=("the writer (process 3) died", "later"),
+    ),
+}  # fmt: skip
 SIMULATOR = {"simulator": "http://127.0.0.1:8?stream_port=9", "hook": "http://127.0.0.1:8/simulator"}
 
 
 @pytest.fixture
 def beamline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    server = ControlServer("r", HttpConfig(), StatusBoard(STATUS), [])
-    server.start()
+    servers = {kind: ControlServer(kind, HttpConfig(), StatusBoard(status), []) for kind, status in STATUSES.items()}
+    for server in servers.values():
+        server.start()
     run_file = RunFile("b7")
     run_file.claim()
     claimed = json.loads(run_file.path.read_text())
     told = {
         "data": "/data",
-        "detectors": {"eiger": {"recorder": server.url}},
+        "detectors": {"eiger": {kind: server.url for kind, server in servers.items()}},
         "backends": {},
         "simulators": {"eiger": SIMULATOR},
     }
     run_file.path.write_text(json.dumps({**claimed, **told}))
     yield "b7"
     run_file.remove()
-    server.stop()
+    for server in servers.values():
+        server.stop()
 
 
 def test_restarts_and_notes_of_a_recorder_are_shown_with_the_beamlines_name(beamline, capsys):
@@ -43,6 +53,16 @@ def test_restarts_and_notes_of_a_recorder_are_shown_with_the_beamlines_name(beam
     assert "restarts" in table
     assert " 7 " in table
     assert footer.splitlines()[:2] == ["note: the writer (process 3) died", "b7 eiger recorder: note: later"]
+
+
+def test_why_a_detector_lost_frames_is_told_below_the_table_that_counts_them(beamline, capsys):
+    assert status.main([beamline]) == 0
+    said = capsys.readouterr().out
+    assert "8 of 10 sent, 2 dropped" in said
+    assert f"b7 eiger acquirer: drop_reason: {WHY}" in said.splitlines()
+    status.main([beamline, "--json"])
+    acquirer, recorder = json.loads(capsys.readouterr().out)["processes"]
+    assert (acquirer["drop_reason"], recorder["drop_reason"]) == (WHY, "")
 
 
 def test_a_simulator_is_shown_as_check_takes_it_with_its_hook(beamline, capsys):

@@ -1,5 +1,6 @@
 """What a person sees of a detector at a glance, from values alone; and how fast a series is said to be."""
 
+import msgspec
 import pytest
 
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
@@ -54,6 +55,21 @@ def test_missing_frames_stand_out_in_html():
 )
 def test_frames_that_are_not_in_the_file_are_told_apart(account, said):
     assert Summary(state=CombinedState.IDLE, series=account).frames == said
+
+
+def test_why_a_detector_lost_frames_is_told_below_their_number_and_stands_out():
+    told = snapshot(series(98, 2, SeriesState.INCOMPLETE), reason="acquirer 'det' had to drop frames")
+    why = "2 images did not come: nobody took them in time"
+    losing = msgspec.structs.replace(told, acquirer=msgspec.structs.replace(told.acquirer, drop_reason=why))
+    assert summarize(losing).text("det").splitlines() == [
+        "det  IDLE",
+        "  frames  98 of 100, 2 missing",
+        f"  dropped {why}",
+        "  file    /data/a.nxs (incomplete)",
+        "  reason  acquirer 'det' had to drop frames",
+    ]
+    assert f'font-weight:bold">{why}</td>' in summarize(losing).html("det")
+    assert "dropped" not in summarize(told).rows
 
 
 def test_points_that_were_broken_off_are_not_called_whole_and_the_reason_is_told():
