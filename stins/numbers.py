@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .control import NumbersRequest, Region
 
-__all__ = ["areas", "images", "name_of", "names_of", "problem_with"]
+__all__ = ["areas", "images", "name_of", "names_of", "problem_with", "problems_with"]
 
 #: It becomes part of a data key, and of a path in HDF5.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -34,8 +34,14 @@ def names_of(request: NumbersRequest) -> tuple[str, ...]:
 
 
 def problem_with(request: NumbersRequest) -> str:
-    """Why numbers cannot be asked for so; empty where they can."""
-    return next(_problems(request), "")
+    """Why numbers cannot be asked for so, in one text; empty where they can."""
+    return "; ".join(problems_with(request))
+
+
+def problems_with(request: NumbersRequest) -> tuple[str, ...]:
+    """Each reason why numbers cannot be asked for so; none where they can."""
+    # What is called twice, or wrongly, makes numbers that are called twice: that is no further reason.
+    return tuple(dict.fromkeys(_problems(request))) or tuple(_called_alike(request))
 
 
 def _problems(request: NumbersRequest) -> Iterator[str]:
@@ -54,7 +60,10 @@ def _problems(request: NumbersRequest) -> Iterator[str]:
     for channel in request.channels:
         if not _NAME.fullmatch(channel):
             yield f"got a channel called {channel!r}, expected letters, digits and _, a letter first"
-    found = names_of(request)
+
+
+def _called_alike(request: NumbersRequest) -> Iterator[str]:
+    found, names = names_of(request), [region.name for region in request.regions]
     if twice := sorted({name for name in found if found.count(name) > 1}):
         yield f"got regions {names}, channels {list(request.channels)}, expected one number called {twice[0]}, not two"
 

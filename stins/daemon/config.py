@@ -65,22 +65,23 @@ def check_config(content: object, model: type[M], where: str) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = "\n".join(f"  {_problem(problem, model)}" for problem in error.errors())
-        raise ConfigError(f"{where}:\n{problems}") from None
+        lines = [line for problem in error.errors() for line in _lines(problem, model)]
+        raise ConfigError("\n  ".join([f"{where}:", *lines])) from None
 
 
-def _problem(problem: Any, model: type[BaseModel]) -> str:
+def _lines(problem: Any, model: type[BaseModel]) -> list[str]:
     field = ".".join(str(step) for step in problem["loc"]) or "(the whole file)"
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(_fields(model, problem["loc"][:-1]))
-        return f"{field}: unknown field; allowed: {fields}" if fields else f"{field}: unknown field"
+        return [f"{field}: unknown field; allowed: {fields}" if fields else f"{field}: unknown field"]
     if problem["type"] == "missing":
-        return f"{field}: missing, and it has no default"
-    # What one of our own checks says stands behind the kind of its exception. Of a field of several parts it says which
-    # one is wrong, and what that is: the whole of it would hide that.
+        return [f"{field}: missing, and it has no default"]
+    # What one of our own checks says stands behind the kind of its exception, a line for each thing that is wrong. Of a
+    # field of several parts it says which one that is, and what it got there: the whole of it would hide that.
+    said = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
-        return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
-    return f"{field}: got {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+        return [f"{field}: {line}" for line in said.splitlines()]
+    return [f"{field}: got {problem['input']!r}: {said}"]
 
 
 def _fields(model: Any, path: tuple[object, ...]) -> list[str]:

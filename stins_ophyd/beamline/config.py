@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from stins.control import NumbersKey, NumbersRequest
 from stins.daemon import Model, load_config
-from stins.numbers import problem_with
+from stins.numbers import problems_with
 
 __all__ = ["BeamlineConfig", "DetectorConfig", "load_beamline"]
 
@@ -68,8 +68,8 @@ class DetectorConfig(Model):
     @field_validator("numbers")
     @classmethod
     def _check_numbers(cls, numbers: NumbersConfig | None) -> NumbersConfig | None:
-        if numbers is not None and (problem := problem_with(numbers.request)):
-            raise ValueError(problem)
+        if numbers is not None and (problems := problems_with(numbers.request)):
+            raise ValueError("\n".join(problems))
         return numbers
 
     @property
@@ -81,7 +81,7 @@ class DetectorConfig(Model):
     @classmethod
     def _check_recorders(cls, recorders: int | list[dict[str, Any]]) -> int | list[dict[str, Any]]:
         if not recorders or (isinstance(recorders, int) and recorders < 0):
-            raise ValueError(f"got {recorders}, expected at least 1")
+            raise ValueError("expected at least 1")
         return recorders
 
     @property

@@ -12,8 +12,9 @@ from stins import StinsError
 from stins.daemon import ConfigError
 
 from ..processes import Kind, refused_of
-from .config import BeamlineConfig
+from .config import BeamlineConfig, DetectorConfig
 from .detector_processes import acquirer_config
+from .simulators import led_nowhere
 
 __all__ = ["further_refusals"]
 
@@ -59,10 +60,17 @@ def _parts(config: BeamlineConfig, running: Collection[str]) -> Iterator[_Part]:
     for name, detector in config.detectors.items():
         if name in running:
             continue
-        recorders = detector.each_recorder
-        if detector.simulator is None:  # else it is led to that, and lacks its address until then
-            asked = partial(acquirer_config, name, detector.acquirer, len(recorders))
-            yield _Part(f"detectors.{name}.acquirer", "acquirer", asked)
-        for recorder in recorders:
-            asked = partial(dict, {"name": name, "sources": [_NOWHERE], "roots": [str(config.data)]}, **recorder)
-            yield _Part(f"detectors.{name}.recorder", "recorder", asked)
+        yield _Part(f"detectors.{name}.acquirer", "acquirer", partial(_acquirer, name, detector))
+        for recorder in detector.each_recorder:
+            own = {"name": name, "sources": [_NOWHERE], "roots": [str(config.data)], **recorder}
+            yield _Part(f"detectors.{name}.recorder", "recorder", partial(dict[str, Any], own))
+
+
+def _acquirer(name: str, detector: DetectorConfig) -> dict[str, Any]:
+    acquirer = detector.acquirer
+    if detector.simulator is not None:
+        try:
+            acquirer = led_nowhere(detector.simulator, acquirer)
+        except ConfigError as error:
+            raise ConfigError(f"detectors.{name}.{error}") from error
+    return acquirer_config(name, acquirer, len(detector.each_recorder))

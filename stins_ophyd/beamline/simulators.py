@@ -10,9 +10,12 @@ from stins.daemon import ConfigError
 
 from ..processes import DaemonProcess
 
-__all__ = ["SimulatorProcess"]
+__all__ = ["SimulatorProcess", "led_nowhere"]
 
 Told = Mapping[str, Any]
+
+#: What a simulator tells that was never started.
+_NOWHERE: Final[Told] = {"control": "tcp://127.0.0.1:1", "streams": ["tcp://127.0.0.1:1"] * 2, "folder": "/nowhere"}
 
 
 class _Vendor(msgspec.Struct, frozen=True):
@@ -82,8 +85,7 @@ class SimulatorProcess:
         self._folder = folder
         self.process = DaemonProcess("simulator", options, folder=folder)
         self._told = self.process.told
-        settings = acquirer.get("settings") or {}
-        self.acquirer = {**acquirer, "settings": {**settings, **self._vendor.leads(self._told, settings)}}
+        self.acquirer = _led(acquirer, self._vendor, self._told)
 
     @property
     def address(self) -> str:
@@ -109,6 +111,20 @@ class SimulatorProcess:
         self.process.stop()
 
 
+def led_nowhere(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> dict[str, Any]:
+    """An acquirer's configuration as a simulator would make it, for who only wants to know whether it is in order.
+
+    Raises:
+        ConfigError: the two do not go together.
+    """
+    return _led(acquirer, _vendor(options, acquirer), _NOWHERE)
+
+
+def _led(acquirer: Mapping[str, Any], vendor: _Vendor, told: Told) -> dict[str, Any]:
+    settings = acquirer.get("settings") or {}
+    return {**acquirer, "settings": {**settings, **vendor.leads(told, settings)}}
+
+
 def _vendor(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> _Vendor:
     vendor = _VENDORS.get(str(options.get("kind")))
     if vendor is None:
@@ -117,7 +133,10 @@ def _vendor(options: Mapping[str, Any], acquirer: Mapping[str, Any]) -> _Vendor:
         raise ConfigError(
             f"simulator.kind: the acquirer's backend is {acquirer.get('backend')!r}, expected {vendor.backend!r}"
         )
-    if given := sorted(set(vendor.settings) & (acquirer.get("settings") or {}).keys()):
+    settings = acquirer.get("settings") or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"acquirer.settings: got {settings!r}, expected names and values")
+    if given := sorted(set(vendor.settings) & settings.keys()):
         raise ConfigError(
             f"acquirer.settings: got {', '.join(given)} beside a simulator, expected none of them: the simulator's are "
             "taken; for the real detector remove `simulator`"

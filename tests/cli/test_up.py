@@ -172,7 +172,10 @@ def test_status_shows_a_stopped_process_as_offline(shared_up, status_of):
         ("detectors: {a/b: {acquirer: {backend: simulated}}}", "detectors.a/b.[key]: got 'a/b'"),
         ("name: 7x\ndetectors: {sim: {acquirer: {backend: simulated}}}", "name: got '7x'"),
         ("detectors: [", "not YAML"),
-        ("detectors: {sim: {acquirer: {backend: simulated}, recorders: 0}}", "detectors.sim.recorders: got 0"),
+        (
+            "detectors: {sim: {acquirer: {backend: simulated}, recorders: 0}}",
+            "detectors.sim.recorders: got 0: expected at least 1",
+        ),
     ],
 )
 def test_a_wrong_beamline_file_names_field_value_and_what_is_allowed(tmp_path, text, said):
@@ -233,6 +236,44 @@ def test_all_that_processes_would_refuse_is_said_at_once(tmp_path):
         strict=True,
     ):
         assert line.startswith(begin)
+
+
+def test_each_thing_that_is_wrong_with_numbers_has_a_line(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    region = "{name: '1', row: -1, column: 0, rows: 2, columns: 2}"
+    numbers = f"{{keys: [sum, sum], regions: [{region}, {region}]}}"
+    path.write_text(f"name: 7x\ndetectors: {{sim: {{acquirer: {{backend: simulated}}, numbers: {numbers}}}}}")
+    with pytest.raises(ConfigError) as error:
+        load_beamline(path)
+    _, name, *lines = str(error.value).splitlines()
+    assert name.startswith("  name: got '7x'")
+    assert lines == [
+        f"  detectors.sim.numbers: {problem}"
+        for problem in (
+            "got keys ['sum', 'sum'], expected each once",
+            "got regions ['1', '1'], expected a name of its own for each",
+            "got a region called '1', expected letters, digits and _, a letter first",
+            "region 1: got 2 x 2 pixels from (-1, 0) on, expected pixels of the frame, one at least",
+        )
+    ]
+
+
+def test_what_is_wrong_with_simulated_detectors_is_said_beside_what_another_refuses(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "detectors:\n"
+        "  one: {acquirer: {backend: simulatd}}\n"
+        "  two: {simulator: {kind: eigr}, acquirer: {backend: eiger}}\n"
+        "  three: {simulator: {kind: eiger}, acquirer: {backend: eiger, settings: 3}}\n"
+        "  four: {simulator: {kind: eiger}, acquirer: {backend: eiger, settings: {exposure: 1}}}\n"
+        "  five: {simulator: {kind: pilatus}, acquirer: {backend: pilatus}}\n"
+    )
+    with pytest.raises(ProcessError, match=r"^detectors\.one\.acquirer: ") as error:
+        Beamline(load_beamline(path)).start()
+    two, three, four = str(error.value).partition("\nrefused as well:\n")[2].splitlines()
+    assert two == "  detectors.two.simulator.kind: got 'eigr', expected one of eiger, pilatus"
+    assert three == "  detectors.three.acquirer.settings: got 3, expected names and values"
+    assert four.startswith("  detectors.four.acquirer: settings.exposure: unknown field; allowed: ")
 
 
 def test_what_cannot_be_asked_hides_no_refusal_and_the_number_of_recorders_is_asked_as_well():
