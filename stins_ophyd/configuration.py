@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from reprlib import repr as short
 from typing import Any
@@ -82,10 +82,10 @@ class Configuration:
             StinsError: one is not finite, the acquirer refuses one, or does not answer; the text names detector,
                 settings and values.
         """
-        for name, value in changes.items():
-            # In JSON it would be null, which leaves what is set, or puts it back.
-            if isinstance(value, float) and not isfinite(value):
-                raise StinsError(f"{self._device.name}: set {name}: got {value}, expected a finite number")
+        # In JSON it would be null, which leaves what is set, or puts it back.
+        if (found := next(_not_finite(changes), None)) is not None:
+            where, value = found
+            raise StinsError(f"{self._device.name}: set {where}: got {value}, expected a finite number")
         asked = ", ".join(f"{name} = {short(value)}" for name, value in changes.items())
         with named(self._device.name, f"set {asked}"):
             status = self._controller.configure(changes)
@@ -121,3 +121,18 @@ class Configuration:
                 self.apply(changes)
             except StinsError as error:
                 log.warning("settings could not be put back: %s", error)
+
+
+def _not_finite(value: object, where: str = "") -> Iterator[tuple[str, float]]:
+    """Each number that is none, however deep in lists and mappings, and where: `faults.0.seconds`."""
+    # As the client makes JSON of what plans make of numpy.
+    value = getattr(value, "tolist", lambda: value)()
+    if isinstance(value, float) and not isfinite(value):
+        yield where, value
+    parts: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    for name, part in parts:
+        yield from _not_finite(part, f"{where}.{name}" if where else str(name))

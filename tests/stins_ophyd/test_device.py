@@ -97,6 +97,13 @@ def test_what_is_no_number_is_not_set(detector: StinsDetector) -> None:
         detector.exposure_s.set(float("nan")).wait(10)
     with pytest.raises(StinsError, match="det: set period_s: got inf, expected a finite number"):
         detector.configure({"exposure_s": 0.5, "period_s": math.inf})
+    for faults, where in (
+        ([{"kind": "late"}, {"kind": "late", "seconds": math.nan}], "faults.1.seconds: got nan"),
+        ({"deep": (1.0, [np.float32(-math.inf)])}, "faults.deep.1.0: got -inf"),
+        (np.array([[0.0, 1.0], [math.nan, 2.0]]), "faults.1.0: got nan"),
+    ):
+        with pytest.raises(StinsError, match=f"^det: set {where}, expected a finite number$"):
+            detector.configure({"exposure_s": 0.5, "faults": faults})
     assert detector.controller.read_acquirer().settings["exposure_s"] == before
 
 
