@@ -125,16 +125,26 @@ class RunningService:
     def status(self) -> AcquirerStatus:
         return self.service.board.status
 
+    def until(self, seen: Callable[[AcquirerStatus], bool]) -> AcquirerStatus:
+        """The first status of which that is true, of the present one and all that follow, however short they last."""
+        moment = threading.Event()
+        found: list[AcquirerStatus] = []
+
+        def look() -> None:
+            status = self.status
+            if seen(status):
+                found.append(status)
+                moment.set()
+
+        forget = self.service.board.listen(look)
+        look()
+        assert moment.wait(DEADLINE_S), f"not within {DEADLINE_S:g} s; the last status was {self.status}"
+        forget()
+        return found[0]
+
     def until_state(self, state: AcquirerState) -> AcquirerStatus:
         """The status, once it has that state."""
-        changed = threading.Event()
-        forget = self.service.board.listen(changed.set)
-        deadline = time.monotonic() + DEADLINE_S
-        while self.status.state is not state:
-            assert changed.wait(max(0.0, deadline - time.monotonic())), f"state {self.status}, expected {state}"
-            changed.clear()
-        forget()
-        return self.status
+        return self.until(lambda status: status.state is state)
 
     def stop(self) -> None:
         self.service.stop()

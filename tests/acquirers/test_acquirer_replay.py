@@ -66,14 +66,7 @@ def acking() -> Iterator[Callable[[Any], None]]:
 
 def until_unacked(det: Any, count: int) -> Any:
     """The status, once so many messages are not acked."""
-    changed = threading.Event()
-    forget = det.service.board.listen(changed.set)
-    deadline = time.monotonic() + 20
-    while det.status.unacked != count:
-        assert changed.wait(max(0.0, deadline - time.monotonic())), f"{det.status.unacked} not acked, expected {count}"
-        changed.clear()
-    forget()
-    return det.status
+    return det.until(lambda status: status.unacked == count)
 
 
 # -- who acks, and who does not ---------------------------------------------------------------------
@@ -152,10 +145,7 @@ def test_a_recorder_that_catches_up_gets_the_frames_behind_the_gap(
     det, consumer = pair(**HURRIED)
     det.service.arm(ArmRequest(series_id="s", triggers=None))
     det.service.trigger(TriggerRequest())
-    dropped = threading.Event()
-    forget = det.service.board.listen(lambda: det.status.frames_dropped > 0 and dropped.set())
-    assert dropped.wait(20)
-    forget()
+    det.until(lambda status: status.frames_dropped > 0)
     acking(consumer)
     behind: list[Any] = []
     while not any(frame.header.frames_dropped for frame in behind):

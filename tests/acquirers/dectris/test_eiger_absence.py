@@ -1,14 +1,13 @@
 """A DCU that is not there when the acquirer starts, or that does not answer while it arms: the status says so."""
 
 import socket
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stins_acquirers.dectris import EigerBackend
 
-from stins.control import AcquirerState, AcquirerStatus, ArmRequest
+from stins.control import AcquirerState, ArmRequest
 from tests.acquirers.dectris.conftest import settings_for
 from tests.acquirers.simulate_kit import RunningEiger
 
@@ -16,24 +15,6 @@ DEADLINE_S = 30.0
 
 Make = Callable[..., EigerBackend]
 Started = Callable[..., Any]
-
-
-def until(running: Any, seen: Callable[[AcquirerStatus], bool]) -> AcquirerStatus:
-    """The first status, from now on, of which that is true."""
-    moment = threading.Event()
-    found: list[AcquirerStatus] = []
-
-    def look() -> None:
-        status = running.status
-        if seen(status):
-            found.append(status)
-            moment.set()
-
-    forget = running.service.board.listen(look)
-    look()
-    assert moment.wait(DEADLINE_S), running.status
-    forget()
-    return found[0]
 
 
 def test_a_dcu_that_does_not_answer_is_a_fault_from_the_start_and_is_idle_by_itself_once_it_does(
@@ -47,7 +28,7 @@ def test_a_dcu_that_does_not_answer_is_a_fault_from_the_start_and_is_idle_by_its
     assert "start: GET /detector/api/version: HTTP 502" in first.reason
     assert "does its service start just now?" in first.reason
     eiger2.clear_faults()
-    status = until(running, lambda status: status.state is AcquirerState.IDLE)
+    status = running.until_state(AcquirerState.IDLE)
     assert (status.reason, status.settings["exposure_s"]) == ("", 0.002)
     assert running.service.arm(ArmRequest(series_id="s")).state is AcquirerState.ARMED
     running.service.abort()
@@ -73,7 +54,7 @@ def test_while_the_dcu_does_not_answer_that_it_is_armed_the_status_says_so(
     eiger2.fault("silence", key="detector/command/arm")
     with ThreadPoolExecutor() as background:
         arming = background.submit(running.service.arm, ArmRequest(series_id="s"))
-        busy = until(running, lambda status: bool(status.busy)).busy
+        busy = running.until(lambda status: bool(status.busy)).busy
         eiger2.clear_faults()
         assert busy.startswith("arming: the DCU has not answered for ")
         assert busy.endswith(" s (at most 60 s: arm_timeout_s)")

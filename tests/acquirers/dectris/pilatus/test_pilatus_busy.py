@@ -1,6 +1,5 @@
 """While the detector is trimmed the acquirer's status says so, and afterwards what came of it."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,29 +8,10 @@ from stins_acquirers.dectris.pilatus import PilatusBackend
 from stins_acquirers.simulate.camserver import Fault, Simulator
 
 from stins import StinsError
-from stins.control import AcquirerState, AcquirerStatus, ArmRequest
-
-DEADLINE_S = 30.0
+from stins.control import AcquirerState, ArmRequest
 
 Make = Callable[..., PilatusBackend]
 Started = Callable[..., Any]
-
-
-def until(running: Any, seen: Callable[[AcquirerStatus], bool]) -> AcquirerStatus:
-    """The first status, from now on, of which that is true."""
-    moment = threading.Event()
-    found: list[AcquirerStatus] = []
-
-    def look() -> None:
-        if seen(running.status):
-            found.append(running.status)
-            moment.set()
-
-    forget = running.service.board.listen(look)
-    look()
-    assert moment.wait(DEADLINE_S), running.status
-    forget()
-    return found[0]
 
 
 def test_the_status_says_that_the_detector_is_trimmed_and_then_what_it_has(
@@ -41,7 +21,7 @@ def test_the_status_says_that_the_detector_is_trimmed_and_then_what_it_has(
     status = running.service.configure({"threshold_energy": 7_000})
     assert (status.state, status.settings["incident_energy"]) == (AcquirerState.IDLE, None)
     assert status.busy == "'setthreshold 7000' is under way: the detector is being trimmed"
-    done = until(running, lambda status: not status.busy)
+    done = running.until(lambda status: not status.busy)
     assert (done.state, done.settings["incident_energy"]) == (AcquirerState.IDLE, 14_000)
 
 
@@ -50,7 +30,7 @@ def test_an_acquirer_that_begins_with_trimming_says_so(
 ) -> None:
     running = start(make(simulate(threshold_s=2.0), incident_energy=11_000))
     assert running.status.busy == "'setenergy 11000' is under way: the detector is being trimmed"
-    until(running, lambda status: not status.busy)
+    running.until(lambda status: not status.busy)
 
 
 def test_an_energy_that_is_refused_late_is_a_fault_and_nobody_has_to_arm_to_hear_of_it(
@@ -59,9 +39,9 @@ def test_an_energy_that_is_refused_late_is_a_fault_and_nobody_has_to_arm_to_hear
     running = start(make(camserver, answer_timeout_s=0.1))
     camserver.add_fault(Fault(kind="slow", command="setenergy", seconds=2.0, times=1))
     assert running.service.configure({"incident_energy": 90_000}).busy
-    fault = until(running, lambda status: status.state is AcquirerState.FAULT)
+    fault = running.until_state(AcquirerState.FAULT)
     assert "configure: 'setenergy 90000': got '15 ERR Energy: out of range" in fault.reason
-    until(running, lambda status: not status.busy)
+    running.until(lambda status: not status.busy)
 
 
 def test_a_threshold_that_takes_for_ever_is_a_fault_of_its_own(
@@ -70,7 +50,7 @@ def test_a_threshold_that_takes_for_ever_is_a_fault_of_its_own(
     running = start(make(camserver, answer_timeout_s=0.1, threshold_timeout_s=0.5))
     camserver.add_fault(Fault(kind="silence", command="setthreshold", times=1))
     running.service.configure({"threshold_energy": 7_000})
-    fault = until(running, lambda status: status.state is AcquirerState.FAULT)
+    fault = running.until_state(AcquirerState.FAULT)
     assert "'setthreshold 7000': no answer within 0.5 s; look at its window, or restart it" in fault.reason
 
 
