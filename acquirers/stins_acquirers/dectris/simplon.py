@@ -54,7 +54,10 @@ class Simplon:
     # -- keys -----------------------------------------------------------------------------------
 
     def find_version(self, step: str) -> str:
-        """The version that the DCU speaks: it is asked, and where it doesn't know the question, tried."""
+        """The version that the DCU speaks: it is asked, and where it doesn't know the question, tried.
+
+        Whatever else may be there is only read from.
+        """
         try:
             told = self._json(step, "GET", "/detector/api/version", dict[str, Any])
         except NoAnswerError:
@@ -67,7 +70,7 @@ class Simplon:
         for version in _VERSIONS:
             self.version = version
             try:
-                self.state(step)
+                self._state(step)
             except SimplonError as error:
                 # A service that still starts may know nothing yet: it is asked again.
                 self.version = ""
@@ -122,6 +125,9 @@ class Simplon:
         if self.version == _VERSIONS[-1]:
             # The old server reads the hardware only when it is told to.
             self._call(step, "PUT", self._path("detector", "command/status_update"), self.answer_s)
+        return self._state(step)
+
+    def _state(self, step: str) -> str:
         return str(self.get(step, "state", task="status").value)
 
     # -- commands -------------------------------------------------------------------------------

@@ -82,6 +82,20 @@ def test_a_server_without_simplon_is_told_and_asked_again_the_next_time(serve: S
     assert simplon.version == ""
 
 
+def test_nothing_is_put_to_a_server_before_it_is_known_to_be_a_dcus(serve: Serve) -> None:
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(f"{request.command} {request.path}")
+        old = request.path == "/detector/api/1.6.0/status/state"
+        text(b'{"value": "idle"}' if old else b"", 200 if old else 404)(request)
+
+    simplon = serve(answer)
+    assert simplon.find_version("connect") == "1.6.0"
+    # The first server knows no version, and each that it is asked for is tried.
+    assert asked == [f"GET /detector/api/{rest}" for rest in ("version", "1.8.0/status/state", "1.6.0/status/state")]
+
+
 def test_a_version_that_was_only_tried_when_the_dcu_refused_is_none(serve: Serve) -> None:
     simplon = serve(text(b"", 403))
     with pytest.raises(SimplonError, match="HTTP 403"):
