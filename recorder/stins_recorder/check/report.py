@@ -18,8 +18,8 @@ __all__ = ["ALL_RULES", "as_json", "print_report", "print_rules"]
 
 ALL_RULES: Final[tuple[Rule, ...]] = (*FILE_RULES, *(check.rule for check in FILE_CHECKS), *STREAM_RULES)
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-#: Where the output is no terminal: wide enough for paths and numbers side by side.
-_FILE_WIDTH = 160
+#: Where the output is no terminal a finding has one line, however long: whoever searches for a path finds it.
+_FILE_WIDTH = 10_000
 
 
 def as_json(report: Report) -> str:

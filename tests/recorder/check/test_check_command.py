@@ -16,10 +16,10 @@ import h5py
 import pytest
 import zmq
 from stins_recorder.check.cli import main
-from stins_recorder.check.report import ALL_RULES
+from stins_recorder.check.report import ALL_RULES, print_report
 
 from stins import SeriesHeader, SeriesSender, encode
-from stins.findings import Findings, Rule, Severity
+from stins.findings import Findings, Report, Rule, Severity
 from stins.transport import LivePublisher, Publisher
 
 Make = Callable[..., Path]
@@ -108,6 +108,15 @@ def test_errors_make_the_exit_status_1_and_the_table_names_rule_place_got_and_ex
     for words in ("nexus.signal", "/entry/data", "@signal '[red]nope'", "the name of a dataset in it"):
         assert any(words in line for line in lines)
     assert lines[-1] == "1 error, 0 warnings"
+
+
+def test_a_finding_has_one_line_where_the_output_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    where, got, expected = "/".join(["entry"] * 30), " ".join(["got"] * 40), "what it should be"
+    findings = Findings()
+    findings.fault(Rule("a.rule", Severity.ERROR, "", " ".join(["mend"] * 40)), where, got, expected)
+    print_report(Report("x.h5", "file", findings, {}))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "a.rule" in line]
+    assert all(words in line for words in (where, got, expected, " ".join(["mend"] * 40)))
 
 
 @pytest.mark.parametrize(
