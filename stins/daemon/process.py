@@ -5,11 +5,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import TextIO
+from typing import Final, TextIO
 
 import msgspec
 
 __all__ = ["Ready", "announce", "on_signal", "on_stdin_closed", "read_ready"]
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,15 +48,34 @@ def read_ready(line: str) -> Ready | None:
 
 
 def on_signal(stop: Callable[[], None]) -> None:
-    """Calls `stop` on SIGTERM and SIGINT, from the main thread; a second one ends the process at once."""
+    """Calls `stop`, from a thread of its own, on SIGTERM and SIGINT; a second one ends the process at once.
 
-    def handler(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+    Does nothing but in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # Python's own handlers run in the main thread, once that is back from what it does. If that was just about to wait
+    # (as 1 % of the signals that follow a request at once found it), that is when the wait is over: perhaps never.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in _ENDING:
+        signal.signal(number, lambda _number, _frame: None)
+
+    def wait() -> None:
+        _next_of_ours(reader)
         stop()
+        # As a shell tells of what a signal has ended.
+        os._exit(128 + _next_of_ours(reader))
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
-        signal.signal(signal.SIGINT, handler)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def _next_of_ours(reader: int) -> int:
+    """The number of the next signal that ends the process; there may be others."""
+    while (number := os.read(reader, 1)[0]) not in _ENDING:
+        pass
+    return number
 
 
 def on_stdin_closed(stop: Callable[[], None]) -> None:
