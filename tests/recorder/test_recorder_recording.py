@@ -109,6 +109,17 @@ def test_a_late_frame_with_retake_takes_no_row_behind_it_away(desk: Desk) -> Non
     np.testing.assert_array_equal(stored(desk.path), [image(n) for n in range(4)])
 
 
+def test_how_far_the_disk_has_got_is_said_also_while_no_frame_follows(desk: Desk) -> None:
+    desk.start()
+    desk.frames(*range(10))
+    desk.recording.flush()
+    desk.recording.sync()
+    wait_until(lambda: desk.recording._store.file and desk.recording._store.file.durable == 10)
+    desk.recording.sync()
+    assert (desk.account.written, desk.account.durable) == (10, 10)
+    desk.end()
+
+
 def test_frames_taken_again_behind_a_discarded_one_have_rows_of_their_own(desk: Desk) -> None:
     desk.start()
     desk.frames(*range(10))

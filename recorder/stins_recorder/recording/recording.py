@@ -233,9 +233,10 @@ class Recording:
         self.keep()
 
     def sync(self) -> None:
-        """Begins to force to the disk what is flushed; `durable` of the account says later how far that has got."""
+        """Begins to force to the disk what is flushed; at the next one the account says how far that has got."""
         try:
             self._store.sync()
+            self._tally.forced(self._store.file)
         except StorageError as error:
             self._fail(error)
             # Else whoever salvages the file would think that somebody goes on with it.

@@ -147,6 +147,14 @@ class Tally:
         if file is not None:
             self.series = placed(rewritten(self.series, file.take_rewritten()), file, result.rows)
 
+    def forced(self, file: SeriesFile | None) -> None:
+        """Says how far the disk has got, also where nothing more comes to be flushed."""
+        if self.series is None or file is None:
+            return
+        durable = min(self.series.written, file.durable)
+        if durable != self.series.durable:
+            self.series = msgspec.structs.replace(self.series, durable=durable)
+
     def closed(self) -> None:
         """The file is closed, and all of it forced to the disk."""
         assert self.series is not None  # noqa: S101  # there is one from its start on
