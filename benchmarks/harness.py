@@ -115,11 +115,11 @@ def recorder(
 
 
 class Closing:
-    """Waits for the pushed account of a series: closed, and then durable."""
+    """Waits for the pushed account of a series: open, all of it forced to the disk, closed, and then durable."""
 
     def __init__(self, client: DaemonClient[RecorderStatus], series_id: str, frames: int) -> None:
         self._series_id, self._frames = series_id, frames
-        self._done = {"open": threading.Event(), "closed": threading.Event(), "durable": threading.Event()}
+        self._done = {what: threading.Event() for what in ("open", "forced", "closed", "durable")}
         self.at: dict[str, float] = {}
         self.series: SeriesStatus | None = None
         self._watch = client.watch(self._changed, lambda why: print(why, file=sys.stderr))
@@ -130,9 +130,12 @@ class Closing:
             return
         self.series = series
         self._reached("open")
+        forced = series.durable >= self._frames
+        if forced:
+            self._reached("forced")
         if series.state is not SeriesState.OPEN:
             self._reached("closed")
-            if series.durable >= self._frames:
+            if forced:
                 self._reached("durable")
 
     def _reached(self, what: str) -> None:

@@ -1,5 +1,9 @@
 """How long things take that somebody waits for: the first frame readable, the file closed and durable, ARMED.
 
+`close_ms` is mostly the disk's, for what came in the last half second or so and was not forced to it yet; it depends on
+where in that time the series ends. `close_forced_ms` is the same where the disk has everything: the recorder's part.
+Compare two versions in turns.
+
 uv run python benchmarks/latency.py [--json] [--rounds 15]
 """
 
@@ -39,11 +43,15 @@ def main() -> int:
             remote("reader", _read) as reader,
         ):
             first = [_first(sending, recording, reader, n) for n in tqdm(range(options.rounds), desc="first frame")]
-            closed = [_close(sending, recording, n, options.rate) for n in tqdm(range(options.rounds), desc="close")]
+            closed, forced = (
+                [_close(sending, recording, n, options.rate, end) for n in tqdm(range(options.rounds), desc=what)]
+                for what, end in (("close", "settled"), ("close, forced", "held"))
+            )
         arm = _arm(root, options.rounds)
     report = {
         "first_frame_readable_ms": _milliseconds(first),
         "close_ms": _milliseconds(closed),
+        "close_forced_ms": _milliseconds(forced),
         "arm_ms": _milliseconds(arm),
         "frames_to_close": _FRAMES_TO_CLOSE,
         "rate": options.rate,
@@ -93,18 +101,21 @@ def _readable(path: str) -> bool:
         return False
 
 
-def _close(sending: Remote, recording: Recorder, number: int, rate: float | None) -> float:
+def _close(sending: Remote, recording: Recorder, number: int, rate: float | None, end: str) -> float:
     """From the series-end until the file is closed and fsynced.
 
     The series-end is sent when all frames are flushed: with frames as fast as they are taken it would else wait behind
-    those that the sender is ahead by.
+    those that the sender is ahead by; `end` is "held": when they are forced to the disk, too.
     """
-    name = f"close-{number}.h5"
+    name = f"close-{end}-{number}.h5"
     closing = Closing(recording.client, name, _FRAMES_TO_CLOSE)
-    sending.tell("recorder", "32KiB", _FRAMES_TO_CLOSE, name, rate, "settled")
+    sending.tell("recorder", "32KiB", _FRAMES_TO_CLOSE, name, rate, end)
     closing.wait("open")
     sending.tell("go")
     sending.hear()
+    if end == "held":
+        closing.wait("forced")
+        sending.tell("end")
     ended = float(sending.hear())
     durable = closing.wait("durable")
     closing.close()

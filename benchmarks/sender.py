@@ -19,7 +19,7 @@ def send_series(pipe: Connection, names: tuple[str, ...], budget_bytes: int, max
     """Says where its links are, then sends each series that it is told to: (link, case, frames, id, rate or None).
 
     It answers with the time of the first frame, and, once all is acked, with that of the series-end. With a sixth word,
-    "settled", the series-end waits until the last frame is acked.
+    "settled", the series-end waits until the last frame is acked; with "held", until it is told so after that.
     """
     links = {name: _Link(name, budget_bytes, max_message_bytes) for name in names}
     pipe.send({name: (link.publisher.endpoint, link.publisher.acks) for name, link in links.items()})
@@ -27,8 +27,8 @@ def send_series(pipe: Connection, names: tuple[str, ...], budget_bytes: int, max
         while not pipe.poll(_SERVICE_S):
             for link in links.values():
                 link.publisher.service()
-        name, case, frames, series_id, rate, *settled = pipe.recv()
-        links[name].series(pipe, CASES[case], frames, series_id, rate, settled=bool(settled))
+        name, case, frames, series_id, rate, *end = pipe.recv()
+        links[name].series(pipe, CASES[case], frames, series_id, rate, end=end[0] if end else "")
 
 
 class _Link:
@@ -45,7 +45,7 @@ class _Link:
         self._machine = SeriesSender()
 
     def series(
-        self, pipe: Connection, case: Case, frames: int, series_id: str, rate: float | None, *, settled: bool
+        self, pipe: Connection, case: Case, frames: int, series_id: str, rate: float | None, *, end: str
     ) -> None:
         part, payloads, machine = (case.part,), case.payloads, self._machine
         filename = series_id if series_id.endswith(".h5") else None
@@ -61,12 +61,22 @@ class _Link:
             if rate is not None:
                 self._pace(began + number / rate)
             self._put([encode(machine.data(number, data=part)), payloads[number % len(payloads)]])
-        if settled:
+        if end:
             self.publisher.drain(_DEADLINE_S)
+        if end == "held":
+            self._hold(pipe)
         ending = time.monotonic()
         self._put([encode(machine.end())])
         self.publisher.drain(_DEADLINE_S)
         pipe.send(ending)
+
+    def _hold(self, pipe: Connection) -> None:
+        until = time.monotonic() + _DEADLINE_S
+        while not pipe.poll(_SERVICE_S):
+            self.publisher.service()
+            if time.monotonic() > until:
+                raise SystemExit(f"nobody let the series end within {_DEADLINE_S:g} s")
+        pipe.recv()
 
     def _pace(self, when: float) -> None:
         while (left := when - time.monotonic()) > 0:
