@@ -1,4 +1,4 @@
-"""The acquirer's end of the stream: a bound PUSH socket that never copies a payload and never blocks unasked."""
+"""The acquirer's end of the stream: a bound PUSH socket that copies no large payload and never blocks unasked."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from ..messages import Data, Header, Payload
 from ..ring import ReplayRing
 from .acks import AckListener
 from .hwm import DEFAULT_BUDGET_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_RING_BYTES, high_water_mark
-from .peers import PeerWatch
+from .peers import PeerWatch, Went
 from .sending import send_uncopied
 from .sockets import TransportError, bind, harden
 from .threads import shared_context
@@ -68,8 +68,8 @@ class Publisher:
     memory, and sent again to one that comes back: `replay` says whether. That is decided at each series-start, and a
     recorder that begins to ack in mid-series turns it on. To a peer that doesn't ack the messages go as they come, and
     so does a series without an id.
-    The caller's loop calls `service`. Payloads are handed over uncopied, to the socket and the ring alike: the caller
-    must not change a buffer it has sent.
+    The caller's loop calls `service`. Payloads are handed over to the ring uncopied, and to the socket where they are
+    large (`sending`): the caller must not change a buffer it has sent.
     """
 
     def __init__(
@@ -241,8 +241,6 @@ class Publisher:
 
     def service(self) -> None:
         """Hears acks and sends what waits; for the loop that sends, on every turn: most turns cost 0.1 us."""
-        if self._listener is None:
-            return
         now = time.monotonic()
         if now - self._looked >= _LOOK_S:
             self._look()
@@ -250,12 +248,21 @@ class Publisher:
             self._pump()
 
     def _look(self) -> None:
+        self._looked, self._unlooked = time.monotonic(), 0
+        self._look_who_went()
         if self._listener is None:
             return
-        self._looked, self._unlooked = time.monotonic(), 0
-        self._peer_lost |= self._peers.look()
         for ack in self._listener.take():
             self._hear(ack)
+
+    def _look_who_went(self, timeout_s: float = 0.0) -> None:
+        """With who goes, what was queued for it goes."""
+        went = self._peers.look(timeout_s)
+        if went is Went.THE_LAST:
+            self._peer_lost = True
+        elif went is Went.ONE_OF_SEVERAL:
+            # Others are there, and have been heard: nothing is to be waited for.
+            self._ring.rewind()
 
     def _hear(self, ack: Ack) -> None:
         # What belongs to no series can't be acked.
@@ -267,10 +274,9 @@ class Publisher:
             log.info("%s: a recorder has started that has %s; %d messages follow", self.endpoint, has, self.unacked)
         elif self._peer_lost:
             if not self._peers.connected and time.monotonic() - self._peers.left < _LAST_WORDS_S:
-                # Of one that is gone: who comes is heard before it is sent anything. Who still acks after that lives,
-                # whatever its connection is taken for.
+                # Of one that is gone, perhaps: who comes is heard before it is sent anything. Who acks later lives.
                 return
-            # The same recorder, but a connection broke, and with it went what was queued for it.
+            # The same recorder, but its connection broke.
             self._ring.rewind()
         self._peer_lost = False
 
@@ -307,7 +313,7 @@ class Publisher:
 
     def _grace(self) -> float:
         """For how many seconds the first ack of a peer that has just come may be waited for."""
-        self._peer_lost |= self._peers.look(_EVENT_S)
+        self._look_who_went(_EVENT_S)
         return _GRACE_S - (time.monotonic() - self._peers.joined)
 
     def wait_for_room(self, timeout_s: float) -> bool:

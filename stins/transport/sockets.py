@@ -7,7 +7,16 @@ import zmq
 
 from ..errors import StinsError
 
-__all__ = ["MonitorEvent", "TransportError", "bind", "connect", "harden", "has_message", "next_event"]
+__all__ = [
+    "MonitorEvent",
+    "TransportError",
+    "bind",
+    "connect",
+    "demand_handshake",
+    "harden",
+    "has_message",
+    "next_event",
+]
 
 #: As a number: with a member of an enumeration it takes twice the time.
 _POLLIN = int(zmq.POLLIN)
@@ -34,6 +43,15 @@ def harden(socket: zmq.Socket[Any], *, sends_again: bool = False) -> None:
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, _KEEPALIVE_COUNT)
     if sends_again:
         socket.setsockopt(zmq.TCP_MAXRT, _UNACKNOWLEDGED_S * 1000)
+
+
+def demand_handshake(socket: zmq.Socket[Any]) -> None:
+    """Has the socket serve only who speaks ZMTP 3 (ZeroMQ 4 and later); called before it is bound.
+
+    An older peer shakes no hands: ZeroMQ takes an HTTP request for one, and gives it messages, with no event.
+    """
+    # It refuses older peers where ZAP might have a say. Without a handler of ZAP a domain does nothing else.
+    socket.setsockopt(zmq.ZAP_DOMAIN, b"stins")
 
 
 def bind(socket: zmq.Socket[Any], endpoint: str) -> str:
