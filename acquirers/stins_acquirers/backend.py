@@ -250,7 +250,8 @@ class KnowsAbsence(Protocol):
     def absent(self) -> str:
         """Why it cannot be used yet; "" once it can. Asked while no series is open, and answered without waiting.
 
-        The acquirer is in FAULT meanwhile. Raises `BackendError` once when the hardware is there and can't be set up.
+        The acquirer is in FAULT meanwhile; a reset ends that for 2 s. Once it is there, `describe` and `settings` are
+        read again. Raises `BackendError` once when the hardware is there and can't be set up.
         """
 
 

@@ -31,6 +31,7 @@ from .drop_reason import DropReason
 from .look import busy_of, look_at
 from .machine import AcquirerEvent, next_state
 from .opening import check_request, series_header
+from .presence import News, Presence
 from .report import Report, Standing
 from .streams import Streams
 from .surroundings import Surroundings
@@ -89,7 +90,7 @@ class Service:
         self._calls: CallQueue[AcquirerStatus] = CallQueue(name, _COMMAND_S + 2 * peer_timeout_s)
         self._state = AcquirerState.IDLE
         self._reason = ""
-        self._absent = ""
+        self._presence = Presence()
         self._request: ArmRequest | None = None
         self._expected: int | None = None
         self._shown, self._attended = self._state, 0.0
@@ -192,21 +193,29 @@ class Service:
             self._look = look_at(self._backend)
 
     def _look_whether_there(self) -> None:
-        """Hardware that was not there is a FAULT, which ends once it is; a reset ends it until there is news."""
+        """Hardware that was not there is a FAULT, which ends by itself once it is."""
         if self._absence is None:
             return
-        before, self._absent = self._absent, ""
-        self._absent = self._absence.absent()
-        if self._absent == before:
-            return
-        if self._absent:
-            self._fail(self._absent)
-        elif self._state is AcquirerState.FAULT:
-            # Also where a command has failed meanwhile, for the same reason.
-            log.info("%s: the hardware is there now", self._name)
-            self._state, self._reason = next_state(self._state, AcquirerEvent.RESET), ""
+        try:
+            absent = self._absence.absent()
+        except Exception:
+            # It is there, but cannot be used: that is a FAULT of its own, and shown is what is known of it.
+            self._presence.forget()
             self._look = look_at(self._backend)
-            self._publish(now=True)
+            raise
+        fault = self._reason if self._state is AcquirerState.FAULT else None
+        news = self._presence.look(absent, fault, time.monotonic())
+        if news is News.AWAY:
+            self._fail(absent)
+        elif news is not News.NONE:
+            self._welcome(news)
+
+    def _welcome(self, news: News) -> None:
+        log.info("%s: the hardware is there now", self._name)
+        self._look = look_at(self._backend)
+        if news is News.WELL:
+            self._state, self._reason = next_state(self._state, AcquirerEvent.RESET), ""
+        self._publish(now=True)
 
     def _say_unanswered(self) -> None:
         """In the thread of whoever waits for `arm`, because that holds up the loop."""
@@ -288,6 +297,7 @@ class Service:
         except Exception:
             self._disarm_again()
             raise
+        self._presence.forget()
         self._look = look
         self._request, self._expected = request, expected
         self._drop_reason.forget()
