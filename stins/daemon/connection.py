@@ -27,6 +27,7 @@ _RECEIVE_BYTES = 1 << 16
 _IDLE_S = 3.0
 _HTTP = b"HTTP/1."
 _PORTS = {"http": 80, "https": 443}
+_Connect = Callable[[tuple[str, int], float], socket.socket]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -73,14 +74,15 @@ class Reply(msgspec.Struct, frozen=True):
 class Connection:
     """Carries one request at a time. Every wait has a limit, behind which it raises `TimeoutError`.
 
-    Whatever else goes wrong is an `OSError`; an answer that is not HTTP is a `NoHttpError`.
+    Whatever else goes wrong is an `OSError`; an answer that is not HTTP is a `NoHttpError`. `connect` may be another
+    that does the same.
     """
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, connect: _Connect = socket.create_connection) -> None:
         self._address = address
         self._received = bytearray()
         self._unsent = memoryview(b"")
-        self._socket = _connected(address, timeout_s)
+        self._socket = _connected(address, timeout_s, connect)
         # It is waited for here: with a time-out Python waits before it sends, too, and lets other threads run,
         # of which a busy one then goes first: for 0.4 ms where the RunEngine has just triggered.
         self._socket.setblocking(False)
@@ -251,9 +253,9 @@ class Connection:
             raise TimeoutError("no answer")
 
 
-def _connected(address: Address, timeout_s: float) -> socket.socket:
+def _connected(address: Address, timeout_s: float, connect: _Connect) -> socket.socket:
     try:
-        return _prepared(socket.create_connection((address.host, address.port), timeout_s), address)
+        return _prepared(connect((address.host, address.port), timeout_s), address)
     except OSError:  # a certificate that is not trusted is a ValueError as well
         raise
     except ValueError as error:  # a name that no host can have

@@ -7,6 +7,8 @@ import time
 
 from stins.daemon.connection import Address, Connection
 
+from .dial import Dial
+
 __all__ = ["Connections", "NoConnectionError"]
 
 _CONNECT_S = 3.0
@@ -28,7 +30,7 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._asking: set[Connection] = set()
+        self._asking: set[Connection | Dial] = set()
         self._idle: list[Connection] = []
         self._interrupts = 0
         self._closed = False
@@ -52,14 +54,14 @@ class Connections:
                 # A server may close what it has answered on just as it is asked again; but a PUT it may have done.
                 if method != "GET" or self._interrupts != interrupts:
                     raise
-        return self._answer(self._new(deadline), request, deadline, interrupts)
+        return self._answer(self._new(deadline, interrupts), request, deadline, interrupts)
 
     def interrupt(self) -> None:
         """Ends what other threads wait for: they have an `OSError`. What is asked after that is asked as before."""
         with self._lock:
             self._interrupts += 1
-            for connection in self._asking:
-                connection.interrupt()
+            for asking in self._asking:
+                asking.interrupt()
 
     def close(self) -> None:
         """Closes all. Closing twice does no harm."""
@@ -74,9 +76,7 @@ class Connections:
         kept = False
         try:
             with self._lock:
-                if self._interrupts != interrupts:  # while it was connecting, say
-                    raise OSError("interrupted")
-                self._asking.add(connection)
+                self._begin(connection, interrupts)
                 connection.begin(*request)
             answer = connection.answer(deadline, _ANSWER_BYTES)
             kept = connection.reusable
@@ -90,14 +90,30 @@ class Connections:
             idle.close()
         return idle
 
-    def _new(self, deadline: float) -> Connection:
-        connect_s = min(max(deadline - time.monotonic(), 0.001), _CONNECT_S)
+    def _new(self, deadline: float, interrupts: int) -> Connection:
+        if (left_s := deadline - time.monotonic()) <= 0:
+            # One that was kept has broken off just then: that there is none was never tried.
+            raise TimeoutError("no answer")
+        connect_s, dial = min(left_s, _CONNECT_S), Dial()
         try:
-            return Connection(Address.of(self._url, None), connect_s)
+            with self._lock:
+                self._begin(dial, interrupts)
+            return Connection(Address.of(self._url, None), connect_s, dial.connect)
+        except InterruptedError:
+            raise
         except TimeoutError:
             raise NoConnectionError(f"no connection within {connect_s:.2g} s") from None
         except OSError as error:
             raise NoConnectionError(str(error)) from None
+        finally:
+            with self._lock:
+                self._asking.discard(dial)
+
+    def _begin(self, asking: Connection | Dial, interrupts: int) -> None:
+        """Has `interrupt` reach it; raises where that was called since the request was begun. With the lock held."""
+        if self._interrupts != interrupts:
+            raise InterruptedError("interrupted")
+        self._asking.add(asking)
 
     def _unused(self) -> Connection | None:
         with self._lock:

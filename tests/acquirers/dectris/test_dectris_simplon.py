@@ -4,9 +4,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from stins_acquirers.dectris.errand import Errand
 from stins_acquirers.dectris.simplon import NoAnswerError, Simplon, SimplonError
 
 from stins import StinsError
+from tests.acquirers.dectris.silent_port import connecting, silent_port, wait_until_connecting
 from tests.acquirers.simulate_kit import RunningEiger
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -288,31 +288,23 @@ def test_what_is_interrupted_is_not_asked_again(serve: Serve) -> None:
     pause.set()
 
 
-def test_what_is_interrupted_while_it_connects_is_not_asked_later() -> None:
-    with socket.socket() as server, ExitStack() as filling:
-        server.bind(("127.0.0.1", 0))
-        server.listen(0)  # one waits to be accepted, and the next has no answer to its SYN
-        filling.enter_context(socket.create_connection(server.getsockname()))
-        port = server.getsockname()[1]
+def test_what_is_interrupted_while_it_connects_ends_at_once_and_is_not_asked_later() -> None:
+    with silent_port() as port:
         simplon = Simplon("127.0.0.1", port, 30.0)
         errand = Errand("eiger-test", lambda: simplon.command("trigger", "trigger", 30.0))
         wait_until_connecting(port)
         simplon.interrupt()
-        server.accept()[0].close()
-        with server.accept()[0] as connection:  # once the SYN is sent again, after a second
-            connection.settimeout(10)
-            assert connection.recv(65536) == b""
-        assert errand.wait(10)
+        # No connection is given up by itself before 3 s.
+        assert errand.wait(2)
         assert "the connection broke off (interrupted)" in str(errand.error)
+        assert not connecting(port)
         simplon.close()
 
 
-def wait_until_connecting(port: int) -> None:
-    deadline = time.monotonic() + 10
-    # The state of the socket, behind both addresses: SYN_SENT.
-    while f":{port:04X} 02" not in Path("/proc/net/tcp").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def test_that_there_is_no_connection_is_said_only_where_one_was_tried() -> None:
+    # As behind a connection that was kept, and broke off at the deadline.
+    with silent_port() as port, pytest.raises(NoAnswerError, match="no answer within 0 s; it hangs, or has too much"):
+        Simplon("127.0.0.1", port, 30.0).get("watch", "state", within_s=0.0)
 
 
 def test_a_bug_in_an_errand_is_kept_as_its_error() -> None:
