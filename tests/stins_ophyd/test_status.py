@@ -1,5 +1,6 @@
 """The thread behind a Status: one thing after the other, and none waited for without end."""
 
+import mmap
 import threading
 from collections.abc import Callable, Iterator
 
@@ -8,7 +9,7 @@ from ophyd import Device
 
 from stins import StinsError
 from stins_ophyd.status import ProgressStatus, Worker
-from tests.stins_ophyd.no_threads import no_threads
+from tests.stins_ophyd.no_threads import STACK_BYTES, no_threads
 
 
 @pytest.fixture
@@ -109,6 +110,13 @@ def test_what_has_no_status_and_does_not_end_is_named(hanging: threading.Event) 
         worker.run_at_once(make, lambda _: hanging.wait(20))
     with pytest.raises(StinsError, match=r"det-worker: its Status could .*no such thing.*: not over within 0\.05 s"):
         worker.join()
+
+
+def test_no_system_has_the_addresses_for_the_stack_that_is_to_be_refused() -> None:
+    noreserve = 0x4000  # Linux's MAP_NORESERVE, which Python 3.11 does not name: nobody counts it
+    uncounted = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        mmap.mmap(-1, STACK_BYTES, flags=uncounted)
 
 
 def test_work_that_gets_no_thread_is_dropped_and_what_comes_next_is_done() -> None:
