@@ -250,6 +250,7 @@ class KnowsAbsence(Protocol):
     def absent(self) -> str:
         """Why it cannot be used yet; "" once it can. Asked while no series is open, and answered without waiting.
 
+        To look for it, and to set it up, is what threads of the backend do, which `arm` and `configure` must wait for.
         The acquirer is in FAULT meanwhile; a reset ends that for 2 s. Once it is there, `describe` and `settings` are
         read again. Raises `BackendError` once when the hardware is there and can't be set up.
         """

@@ -47,9 +47,10 @@ class EigerBackend:
         self._series: EigerSeries | None = None
         self._absence: Absence | None = None
         try:
-            self._set_up("start", settings)
+            self._set_up("start", self._dcu, settings)
         except NoAnswerError as error:
-            self._absence = Absence(settings, str(error))
+            dcu = self._dcu
+            self._absence = Absence(settings, str(error), lambda: self._set_up("start", dcu, settings))
         except HardwareError as error:
             log.warning("%s; it is tried again when the detector is armed", error)
         except BackendError:
@@ -92,21 +93,26 @@ class EigerBackend:
 
     def absent(self) -> str:
         """Why a DCU that did not answer at the start cannot be used yet. Once it answers, it is set up."""
-        if self._absence is not None and self._absence.over():
-            self._set_up_late(self._absence)
-        return self._absence.problem if self._absence is not None else ""
+        if (absence := self._absence) is None:
+            return ""
+        if not absence.go_on():
+            return absence.problem
+        self._end_absence()
+        if isinstance(absence.error, HardwareError):
+            log.warning("%s; it is tried again when the detector is armed", absence.error)
+        elif absence.error is not None:
+            raise absence.error
+        return ""
 
-    def _set_up_late(self, absence: Absence) -> None:
-        try:
-            self._set_up("start", self._wanted)
-        except NoAnswerError as error:
-            absence.problem = str(error)
-        except HardwareError as error:
-            self._end_absence()
-            log.warning("%s; it is tried again when the detector is armed", error)
-        except BackendError:
-            self._end_absence()
-            raise
+    def _wait_settled(self, step: str) -> None:
+        """While a DCU that has come back is set up, in a thread, nobody else may do that."""
+        # Once for an answer, and once for the detector to initialize: behind that it goes on by itself.
+        limit_s = 2 * self._wanted.answer_timeout_s
+        if self._absence is not None and not self._absence.settled(limit_s):
+            raise HardwareError(
+                f"DCU at {self._dcu.simplon.url}: {step}: it answers again, and was not set up within {limit_s:g} s; "
+                "try again when `stins status` says no FAULT"
+            )
 
     def _end_absence(self) -> None:
         if self._absence is not None:
@@ -125,34 +131,35 @@ class EigerBackend:
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Sets some settings on the detector, or refuses them by name; what one of them changes is read back."""
-        settings = with_changes(self._wanted, changes)
-        if settings == self._wanted and self._dcu.loaded:
+        settings, before = with_changes(self._wanted, changes), self._dcu
+        elsewhere = differ(settings, self._wanted, _ADDRESS)
+        if not elsewhere:
+            self._wait_settled("configure")
+        if settings == self._wanted and before.loaded:
             return
-        before = self._dcu
-        if differ(settings, self._wanted, _ADDRESS):
-            self._dcu = Dcu(settings)
+        dcu = Dcu(settings) if elsewhere else before
         try:
-            self._set_up("configure", settings)
+            self._set_up("configure", dcu, settings)
         except Exception:
-            if self._dcu is not before:
-                self._dcu.close()
-                self._dcu = before
+            if dcu is not before:
+                dcu.close()
             raise
-        if self._dcu is not before:
+        if dcu is not before:
             before.close()
-        self._wanted = settings
+        self._end_absence()
+        self._wanted, self._dcu = settings, dcu
 
-    def _set_up(self, step: str, settings: EigerSettings) -> None:
-        state = self._dcu.make_ready(step, settings)
+    def _set_up(self, step: str, dcu: Dcu, settings: EigerSettings) -> None:
+        """Any thread may do it, and only one at a time."""
+        state = dcu.make_ready(step, settings)
         if state == _IDLE:
-            self._dcu.apply(step, settings)
+            dcu.apply(step, settings)
         elif wishes(settings) != wishes(self._wanted) or settings.period_s != self._wanted.period_s:
             # What only the acquirer needs to know can be set at any time.
             raise BackendError(
-                f"DCU at {self._dcu.simplon.url}: configure: the detector's state is {state!r}, expected 'idle'; "
+                f"DCU at {dcu.simplon.url}: configure: the detector's state is {state!r}, expected 'idle'; "
                 "wait until whoever uses it is done"
             )
-        self._end_absence()
 
     # -- a series -------------------------------------------------------------------------------
 
@@ -160,6 +167,7 @@ class EigerBackend:
         """Sets the detector up, arms it, and waits for its start message."""
         settings, dcu = self._wanted, self._dcu
         self._close_link()
+        self._wait_settled("arm")
         dcu.make_ready("arm", settings)
         self._end_absence()
         dcu.make_free("arm")
@@ -269,8 +277,8 @@ class EigerBackend:
             self.abort()
         except BackendError as error:
             log.warning("%s", error)
-        self._end_absence()
         self._dcu.close()
+        self._end_absence()
 
     def _close_link(self) -> None:
         if self._link is not None:

@@ -64,7 +64,7 @@ class Connections:
                 asking.interrupt()
 
     def close(self) -> None:
-        """Closes all. Closing twice does no harm."""
+        """Closes all, and asks nothing any more. Closing twice does no harm."""
         self._closed = True
         self.interrupt()
         while (idle := self._unused()) is not None:
@@ -111,7 +111,7 @@ class Connections:
 
     def _begin(self, asking: Connection | Dial, interrupts: int) -> None:
         """Has `interrupt` reach it; raises where that was called since the request was begun. With the lock held."""
-        if self._interrupts != interrupts:
+        if self._interrupts != interrupts or self._closed:
             raise InterruptedError("interrupted")
         self._asking.add(asking)
 

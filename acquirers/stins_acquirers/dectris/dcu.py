@@ -106,8 +106,9 @@ class Dcu:
 
     @property
     def initializing(self) -> bool:
-        """Whether it was told to initialize, and is not done."""
-        return self._initializing is not None and not self._initializing[0].done
+        """Whether it was told to initialize, and is not done. Any thread may ask."""
+        initializing = self._initializing
+        return initializing is not None and not initializing[0].done
 
     # -- settings -------------------------------------------------------------------------------
 
@@ -300,5 +301,5 @@ class Dcu:
     def close(self) -> None:
         """Closes the connections; what waits for an answer is interrupted. Closing twice does no harm."""
         self.simplon.close()
-        if self._initializing is not None:
-            self._initializing[0].wait(self._settings.answer_timeout_s)
+        if (initializing := self._initializing) is not None:
+            initializing[0].wait(self._settings.answer_timeout_s)

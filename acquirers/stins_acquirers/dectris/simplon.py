@@ -150,7 +150,7 @@ class Simplon:
         self._connections.interrupt()
 
     def close(self) -> None:
-        """Closes the connections. Closing twice does no harm."""
+        """Closes the connections, and asks nothing any more. Closing twice does no harm."""
         self._connections.close()
 
     # -- HTTP -----------------------------------------------------------------------------------

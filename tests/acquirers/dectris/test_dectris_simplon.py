@@ -301,6 +301,20 @@ def test_what_is_interrupted_while_it_connects_ends_at_once_and_is_not_asked_lat
         simplon.close()
 
 
+def test_what_is_closed_asks_nothing_any_more(serve: Serve) -> None:
+    asked: list[str] = []
+
+    def note(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        text(b"{}")(request)
+
+    simplon = serve(note)
+    simplon.close()
+    with pytest.raises(NoAnswerError, match=r"the connection broke off \(interrupted\)"):
+        simplon.get("start", "count_time")
+    assert asked == []
+
+
 def test_that_there_is_no_connection_is_said_only_where_one_was_tried() -> None:
     # As behind a connection that was kept, and broke off at the deadline.
     with silent_port() as port, pytest.raises(NoAnswerError, match="no answer within 0 s; it hangs, or has too much"):
