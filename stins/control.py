@@ -189,8 +189,9 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     what a recorder loses when it dies is sent to it again; `unacked` messages are kept for that. False with a recorder
     that doesn't ack. `interval_s` is the longest time between two frames, as far as the detector decides. `busy`: what
     an idle detector does that takes long (it is trimmed, or initializes); it can't be armed before that is done.
-    `triggers` is what it can be triggered by, however it is set now. `drop_reason` is why the detector itself did not
-    give frames; empty where it gave all, and others did not take them in time.
+    `triggers` is what it can be triggered by, however it is set now. `frames_dropped` counts frames that nobody took in
+    time, and those that the detector itself did not give, of which there are `frames_not_given`. `drop_reason` is why
+    it did not; empty where it gave all, or where that is not known (yet).
     """
 
     kind: Literal["acquirer"] = "acquirer"
@@ -208,6 +209,7 @@ class AcquirerStatus(_Value, frozen=True, kw_only=True):
     series_id: str | None = None
     frames_sent: int = 0
     frames_dropped: int = 0
+    frames_not_given: int = 0
     drop_reason: str = ""
     frames_expected: int | None = None
     frame: FrameDescription | None = None

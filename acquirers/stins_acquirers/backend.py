@@ -208,10 +208,11 @@ class KnowsLosses(Protocol):
         """
 
     def why_lost(self, *, quickly: bool = False) -> str:
-        """Why frames of the series did not come; "" where none are lost.
+        """Why frames of the series did not come; "" where none are lost, or nobody knows it.
 
-        Asked where some are, once a second at most, and before an abort. `quickly`: in mid-series, where the frames
-        that come meanwhile wait; 0.2 s at most.
+        Asked at the end of a series where some are, and before an abort. `quickly`: in mid-series, often, and answered
+        without waiting, because the frames go first: "" where nothing is known yet. Whatever it raises is logged, and
+        the series goes on without it.
         """
 
 

@@ -26,7 +26,7 @@ from stins.control import ArmRequest, TriggerMode, TriggerRequest
 from stins.daemon.descriptions import descriptions
 from stins.messages import is_series_array
 
-from .backend import Backend, Frame, HasReference, Opening
+from .backend import Backend, Frame, HasReference, KnowsAbsence, KnowsLosses, Opening
 from .bitshuffle import decode_part
 
 __all__ = ["BackendConformance", "arm_request", "read_frames"]
@@ -213,6 +213,19 @@ class BackendConformance:
 
     def test_whether_it_can_wait_is_yes_or_no(self, backend: Backend) -> None:
         assert isinstance(backend.can_wait, bool), f"can_wait: got {backend.can_wait!r}, expected True or False"
+
+    # -- what it knows beside its frames --------------------------------------------------------
+
+    def test_of_a_series_without_a_loss_none_is_told_and_no_reason(self, backend: Backend) -> None:
+        if not isinstance(backend, KnowsLosses):
+            pytest.skip("it knows no more than its frames name")
+        self._series(backend)
+        assert (backend.lost(), backend.why_lost(quickly=True), backend.why_lost()) == ((), "", "")
+
+    def test_hardware_that_is_there_is_not_said_to_be_absent(self, backend: Backend) -> None:
+        if not isinstance(backend, KnowsAbsence):
+            pytest.skip("it cannot be made without its hardware")
+        assert backend.absent() == ""
 
     # -- triggers -------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class Dealer:
         """Frames of this series that had to be dropped, or that the source lost."""
         return sum(outbox.dropped for outbox in self._outboxes)
 
+    @property
+    def not_given(self) -> int:
+        """Those of them that the source lost."""
+        return sum(outbox.not_given for outbox in self._outboxes)
+
     def open(self, header: SeriesHeader, payload: tuple[Payload, ...]) -> None:
         """Sends a series-start to each; raises `StinsError` if one does not take it, and no series is open then."""
         opened: list[Outbox] = []

@@ -49,6 +49,8 @@ class Outbox:
         self._frames = 0
         self.sent = 0
         self.dropped = 0
+        #: How many of those the source itself did not give.
+        self.not_given = 0
         self.next_frame = 0
 
     def open(self, header: SeriesHeader, payload: tuple[Payload, ...]) -> None:
@@ -64,7 +66,7 @@ class Outbox:
             if isinstance(error, MessageError):
                 raise StinsError(f"{self._name}: series-start: no receiver would take it: {error}") from error
             raise
-        self.sent = self.dropped = self.next_frame = self._frames = 0
+        self.sent = self.dropped = self.not_given = self.next_frame = self._frames = 0
         self._retake = False
 
     def rewind(self, first_frame: int) -> None:
@@ -105,7 +107,9 @@ class Outbox:
         before = self._sender.frames_dropped
         for first, last in lost:
             self._sender.drop(first, last)
-        self.dropped += self._sender.frames_dropped - before
+        declared = self._sender.frames_dropped - before
+        self.dropped += declared
+        self.not_given += declared
 
     def _make(self, frame: Frame) -> "_Offered":
         if frame.frames_dropped:

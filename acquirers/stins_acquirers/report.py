@@ -22,16 +22,16 @@ _STATUS_S = 0.1
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How things are with the acquirer, and with which series; `lost` frames no message has named yet.
+    """How things are with the acquirer, and with which series, of which the detector did not give so many frames.
 
-    `drop_reason` is why the detector lost some.
+    `drop_reason` is why; "" where its backend doesn't know, or not yet.
     """
 
     state: AcquirerState
     reason: str = ""
     series_id: str | None = None
     frames_expected: int | None = None
-    lost: int = 0
+    not_given: int = 0
     drop_reason: str = ""
 
 
@@ -48,11 +48,17 @@ class Report:
         self._lock = threading.Lock()
         self.board = StatusBoard(self._status(Standing(AcquirerState.IDLE), look))
 
-    def is_due(self, state: AcquirerState, look: Look) -> bool:
+    def is_due(self, standing: Standing, look: Look) -> bool:
         """Whether there is news, or it is time to say how things are."""
         told = self.board.status
-        # That frames are dropped is known here before the recorder tells that they are missing.
-        news = state is not told.state or look.busy != told.busy or (not told.frames_dropped and self._outbox.dropped)
+        news = (
+            standing.state is not told.state
+            or look.busy != told.busy
+            # That frames are dropped is known here before the recorder tells that they are missing.
+            or (not told.frames_dropped and self._outbox.dropped)
+            or standing.not_given != told.frames_not_given
+            or (standing.drop_reason and not told.drop_reason)
+        )
         return bool(news) or time.monotonic() - self._published > _STATUS_S
 
     def publish(self, standing: Standing, look: Look) -> None:
@@ -86,7 +92,9 @@ class Report:
             unacked_bytes=self._streams.unacked_bytes,
             series_id=standing.series_id,
             frames_sent=self._outbox.sent,
-            frames_dropped=self._outbox.dropped + standing.lost,
+            # Those that no message has named yet are among them.
+            frames_dropped=self._outbox.dropped - self._outbox.not_given + standing.not_given,
+            frames_not_given=standing.not_given,
             drop_reason=standing.drop_reason,
             frames_expected=standing.frames_expected,
             frame=look.frame,

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,18 +17,18 @@ from .backend import (
     Backend,
     CanAbort,
     Ending,
+    Frame,
     HardwareError,
     KnowsAbsence,
     KnowsArming,
-    KnowsLosses,
     KnowsUnanswered,
     TakesPulses,
 )
 from .backlog import Backlog, WhenFull
 from .calls import Call, CallQueue
 from .dealing import outbox_of
-from .drop_reason import DropReason
 from .look import busy_of, look_at
+from .losses import DetectorLosses
 from .machine import AcquirerEvent, next_state
 from .opening import check_request, series_header
 from .presence import News, Presence
@@ -78,10 +78,9 @@ class Service:
     ) -> None:
         self._name = name
         self._backend = backend
+        self._losses = DetectorLosses(name, backend)
         # Seen once: it takes 0.1 ms, which each turn of the loop would have to wait.
-        self._losses = backend if isinstance(backend, KnowsLosses) else None
         self._absence = backend if isinstance(backend, KnowsAbsence) else None
-        self._drop_reason = DropReason(self._losses)
         self._streams = streams
         self._surroundings = surroundings
         self._peer_timeout_s = peer_timeout_s
@@ -269,14 +268,15 @@ class Service:
 
     def _read(self) -> None:
         frames = self._backend.read(_READ_S)
-        self._backlog.add(frames)
-        if self._losses is not None and any(frame.frames_dropped for frame in frames):
-            named = sum(_number(frame.frames_dropped) for frame in frames)
-            if self._drop_reason.look(self._outbox.dropped + named + self._lost()):
-                # Before the recorder hears that they are missing: whoever it tells that knows why.
-                self._publish(now=True)
+        self._take_in(frames)
         if frames and self._state is _ARMED:
             self._state = next_state(self._state, AcquirerEvent.TRIGGER)
+
+    def _take_in(self, frames: Sequence[Frame]) -> None:
+        self._backlog.add(frames)
+        if self._losses.name(frames) and not self.board.status.frames_not_given:
+            # Before the recorder hears that they are missing: whoever it tells that knows whose doing it is.
+            self._publish(now=True)
 
     # -- what the commands do, in the loop's thread ----------------------------------------------
 
@@ -300,7 +300,7 @@ class Service:
         self._presence.forget()
         self._look = look
         self._request, self._expected = request, expected
-        self._drop_reason.forget()
+        self._losses.begin()
         self._state, self._reason = state, ""
         log.info("%s: armed for series %s", self._name, request.series_id)
 
@@ -358,9 +358,9 @@ class Service:
 
         It is asked before the abort, behind which it knows of no series.
         """
-        if self._losses is None or not (why := self._drop_reason.ask()):
-            return ending
-        return msgspec.structs.replace(ending, reason=f"{ending.reason}; {why}", frames_dropped=self._losses.lost())
+        why = self._losses.ask() if self._losses.count else ""
+        reason = f"{ending.reason}; {why}" if why else ending.reason
+        return msgspec.structs.replace(ending, reason=reason, frames_dropped=self._losses.unnamed)
 
     def _send_rest(self) -> None:
         deadline_s = _REST * self._peer_timeout_s
@@ -369,7 +369,7 @@ class Service:
             if not self._backlog.send():
                 self._streams.wait_for_room(_READ_S)
             elif frames := self._backend.read(0.0):
-                self._backlog.add(frames)
+                self._take_in(frames)
             else:
                 return
             if self._stopping:
@@ -388,11 +388,15 @@ class Service:
         self._state = state
 
     def _end(self, ending: Ending) -> None:
-        self._drop_reason.look(self._outbox.dropped + _number(ending.frames_dropped), now=True)
+        self._losses.end(ending.frames_dropped)
+        if self._losses.count:
+            self._losses.ask()
+            # Before the recorder hears of the end, as in mid-series; what the backend does behind it may take long.
+            self._publish(now=True)
         self._state = next_state(self._state, AcquirerEvent.END)
         self._backlog.drop()
         self._outbox.close(ending)
-        sent, dropped, why = self._outbox.sent, self._outbox.dropped, self._drop_reason.text
+        sent, dropped, why = self._outbox.sent, self._outbox.dropped, self._losses.why
         log.info("%s: series ended, %d frames sent, %d dropped%s", self._name, sent, dropped, f": {why}" if why else "")
 
     def _fail(self, reason: str) -> None:
@@ -405,11 +409,11 @@ class Service:
         ending = Ending(status="failed", reason=reason)
         try:
             # Before the abort, behind which the backend knows of no series.
-            if self._losses is not None:
-                ending = msgspec.structs.replace(ending, frames_dropped=self._losses.lost())
+            ending = msgspec.structs.replace(ending, frames_dropped=self._losses.unnamed)
             self._abort()
         except Exception:  # FAULT already says what went wrong first
             log.exception("%s: abort after a failure", self._name)
+        self._losses.end(ending.frames_dropped)
         try:
             self._backlog.drop()
             self._outbox.close(ending)
@@ -420,22 +424,13 @@ class Service:
 
     def _publish(self, *, now: bool = False) -> None:
         self._shown = self._state
-        if now or self._report.is_due(self._state, self._look):
-            if lost := self._lost():
-                self._guarded(lambda: self._drop_reason.look(self._outbox.dropped + lost))
-            self._report.publish(self._standing, self._look)
+        self._losses.glance()
+        standing = self._standing
+        if now or self._report.is_due(standing, self._look):
+            self._report.publish(standing, self._look)
 
     @property
     def _standing(self) -> Standing:
         series_id = self._request.series_id if self._request else None
-        return Standing(self._state, self._reason, series_id, self._expected, self._lost(), self._drop_reason.text)
-
-    def _lost(self) -> int:
-        """Frames that the backend has lost, and that no message has named yet."""
-        if self._state not in _OPEN or self._losses is None:
-            return 0
-        return _number(self._losses.lost())
-
-
-def _number(spans: tuple[tuple[int, int], ...]) -> int:
-    return sum(last - first + 1 for first, last in spans)
+        not_given, why = self._losses.count, self._losses.why
+        return Standing(self._state, self._reason, series_id, self._expected, not_given, why)

@@ -99,6 +99,7 @@ def _sent(status: AcquirerStatus) -> str:
         return ""
     expected = "" if status.frames_expected is None else f" of {status.frames_expected}"
     dropped = f", {status.frames_dropped} dropped" if status.frames_dropped else ""
+    dropped += f" ({status.frames_not_given} not given by the detector)" if status.frames_not_given else ""
     unacked = f", {status.unacked} messages not acked" if status.unacked else ""
     # What its recorder loses when it dies is lost then.
     replay = "" if status.replay else ", replay off"

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from stins_acquirers.backend import Frame
+from stins_acquirers.backend import Ending, Frame
 from stins_acquirers.backlog import Backlog
 from stins_acquirers.outbox import Outbox
 
@@ -47,6 +47,18 @@ def test_a_frame_without_room_for_too_long_is_an_error(room: Room, backlog: Back
     time_passes()
     with pytest.raises(StinsError, match=r"no recorder took frame 0 from tcp://127.0.0.1:9 within 0.05 s"):
         backlog.send()
+
+
+def test_what_found_no_room_is_counted_apart_from_what_the_source_did_not_give(room: Room) -> None:
+    outbox = Outbox("det", room, "tcp://127.0.0.1:9", PATIENCE_S)
+    outbox.open(SeriesHeader(), ())
+    backlog = Backlog(outbox, lambda: False, PATIENCE_S)
+    room.there = False
+    backlog.add([Frame(number=0), Frame(number=3, frames_dropped=((1, 2),))])
+    assert backlog.send() is True
+    room.there = True
+    outbox.close(Ending(frames_dropped=((4, 4),)))
+    assert (outbox.dropped, outbox.not_given) == (5, 3)
 
 
 @pytest.mark.parametrize("way_out", ["sent", "dropped"])

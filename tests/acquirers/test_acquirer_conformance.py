@@ -45,6 +45,16 @@ class Dawdling(SimulatedBackend):
         return super().read(0)
 
 
+class BeforeQuickly(SimulatedBackend):
+    """Knows of losses, as backends did before `why_lost` had an argument."""
+
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        return ()
+
+    def why_lost(self) -> str:
+        return ""
+
+
 class Undecided(SimulatedBackend):
     """Does not say whether it can wait."""
 
@@ -59,6 +69,11 @@ def test_a_reference_that_is_not_what_was_sent_fails() -> None:
 def test_a_read_that_takes_too_long_fails() -> None:
     with pytest.raises(AssertionError):
         BackendConformance().test_reading_takes_no_longer_than_it_is_told(Dawdling(SETTINGS))
+
+
+def test_a_backend_that_cannot_be_asked_for_its_losses_in_mid_series_fails() -> None:
+    with pytest.raises(TypeError, match="quickly"):
+        BackendConformance().test_of_a_series_without_a_loss_none_is_told_and_no_reason(BeforeQuickly(SETTINGS))
 
 
 def test_a_backend_that_does_not_say_whether_it_can_wait_fails() -> None:

@@ -177,7 +177,7 @@ def test_a_run_of_dropped_frames_is_one_range_in_each_stream() -> None:
     dealer.close(Ending())
     assert [end.headers[-1].frames_dropped for end in ends] == [((0, 998),), ((1, 999),)]
     assert [end.headers[-1].frames_total for end in ends] == [1000, 1000]
-    assert dealer.dropped == 1000
+    assert (dealer.dropped, dealer.not_given) == (1000, 0)
 
 
 def test_a_recorder_without_room_holds_up_only_its_own_frames() -> None:
@@ -190,6 +190,14 @@ def test_a_recorder_without_room_holds_up_only_its_own_frames() -> None:
     dealer.drop(stuck)
     assert dealer.offer(Frame(number=2))
     assert (dealer.sent, dealer.dropped, dealer.next_frame) == (2, 1, 3)
+
+
+def test_what_the_source_did_not_give_is_counted_apart_from_what_found_no_room() -> None:
+    dealer, _ = dealt(2)
+    dealer.open(HEADER, ())
+    dealer.drop(Frame(number=0))
+    assert dealer.offer(Frame(number=4, frames_dropped=((1, 3),)))
+    assert (dealer.dropped, dealer.not_given) == (4, 3)
 
 
 def test_a_message_with_several_frames_is_refused_by_name() -> None:

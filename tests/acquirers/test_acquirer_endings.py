@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from stins_acquirers.backend import Frame, HardwareError
 from stins_acquirers.simulated import SimulatedBackend, SimulatedSettings
@@ -101,6 +102,29 @@ class Losing(Recording):
         return "two were dropped"
 
 
+class Leaky(Recording):
+    """Loses its second frame, and is written as backends were before there was `quickly`."""
+
+    def read(self, timeout_s: float) -> Sequence[Frame]:
+        frames = [frame for frame in super().read(timeout_s) if frame.number != 1]
+        return [
+            msgspec.structs.replace(frame, frames_dropped=((1, 1),)) if frame.number == 2 else frame for frame in frames
+        ]
+
+    def lost(self) -> tuple[tuple[int, int], ...]:
+        return ()
+
+    def why_lost(self) -> str:
+        return "one was dropped"
+
+
+class Speechless(Leaky):
+    """And cannot say why at all."""
+
+    def why_lost(self) -> str:
+        raise RuntimeError("no idea")
+
+
 class Unheard(Recording):
     """Nobody takes the end of its series."""
 
@@ -139,6 +163,41 @@ def test_what_was_lost_before_a_fault_is_missing_by_its_number(
     det.until_state(AcquirerState.FAULT)
     assert [frame.header.frame_number for frame in frames] == [0]
     assert (end.result.outcome, end.result.missing) == (Outcome.INCOMPLETE, ((1, 2),))
+
+
+@pytest.mark.parametrize(("backend", "why"), [(Leaky, "one was dropped"), (Speechless, "")])
+def test_a_backend_that_fails_to_say_why_it_loses_frames_loses_no_more_than_those(
+    backend: type[Leaky], why: str, start: Callable[..., Any], consume: Callable[..., Any]
+) -> None:
+    det = start(backend(exposure_s=0.01, period_s=0.01))
+    consumer = consume(det.publisher.endpoint)
+    det.service.arm(msgspec.structs.replace(INTERNAL, frames_per_trigger=20))
+    det.service.trigger(TriggerRequest())
+    result = consumer.series()[2].result
+    status = det.until_state(AcquirerState.IDLE)
+    assert (result.end.status, result.missing) == ("finished", ((1, 1),))
+    assert (status.frames_sent, status.frames_dropped, status.frames_not_given) == (19, 1, 1)
+    assert (status.drop_reason, status.reason) == (why, "")
+
+
+def test_an_abort_names_what_was_lost_though_nobody_can_say_why(
+    start: Callable[..., Any], consume: Callable[..., Any]
+) -> None:
+    class Silent(Losing):
+        def read(self, timeout_s: float) -> Sequence[Frame]:
+            return () if self.came else super().read(timeout_s)
+
+        def why_lost(self, *, quickly: bool = False) -> str:
+            raise RuntimeError("no idea")
+
+    det = start(Silent())
+    consumer = consume(det.publisher.endpoint)
+    det.service.arm(WITHOUT_END)
+    det.service.trigger(TriggerRequest())
+    consumer.until(StoreFrame)
+    det.service.abort()
+    end = consumer.until(EndSeries)[-1].result.end
+    assert (end.status, end.reason, end.frames_dropped) == ("aborted", "aborted on request", ((1, 2),))
 
 
 def test_a_backend_is_disarmed_after_its_own_end_too(start: Callable[..., Any], consume: Callable[..., Any]) -> None:

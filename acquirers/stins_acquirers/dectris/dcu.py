@@ -290,10 +290,11 @@ class Dcu:
         found = self.simplon.find(step, "state", "stream", "status")
         return str(found.value) if found is not None else ""
 
-    def dropped(self, step: str, within_s: float | None = None) -> int:
-        """How many images of the series the stream has dropped, because nobody took them in time."""
-        found = self.simplon.find(step, "dropped", "stream", "status", within_s=within_s)
-        return int(found.value) if found is not None and isinstance(found.value, int) else 0
+    def dropped(self, step: str) -> int | None:
+        """How many images of the series the stream has dropped, because nobody took them in time; None where the DCU
+        does not count them."""
+        found = self.simplon.find(step, "dropped", "stream", "status")
+        return int(found.value) if found is not None and isinstance(found.value, int) else None
 
     def _error(self, step: str, problem: str) -> HardwareError:
         return HardwareError(f"DCU at {self.simplon.url}: {step}: {problem}")

@@ -9,10 +9,11 @@ import msgspec
 
 from ..backend import BackendError, Ending, Frame, HardwareError, Opening
 from .dcu import Dcu
+from .drops import Drops
 from .errand import Errand, in_time
 from .incoming import Identity, Incoming
 from .link import Link
-from .losses import Conclusion, Losses, conclude, why
+from .losses import Conclusion, Losses, conclude
 from .numbering import Numbering, Spans
 from .plan import Plan
 from .settings import EigerSettings
@@ -29,8 +30,6 @@ _TICK_S: Final = 0.05
 _WAITED_S: Final = 0.0005
 #: How long a thread may take to end once nothing holds it up.
 _JOIN_S: Final = 2.0
-#: In mid-series the DCU is asked why images are lost; meanwhile those that come wait in the socket.
-_AT_ONCE_S: Final = 0.2
 _GONE: Final = ("na", "initialize")
 _VOLTAGE_BAD: Final = ("OFF", "RAMPING")
 
@@ -63,6 +62,7 @@ class EigerSeries:
         self._ending: Ending | None = None
         self._repeated = 0
         self._watch = Watch(dcu.looker(), _WATCH_S)
+        self._drops = Drops(self._watch, lambda: dcu.dropped("end"))
 
     # -- triggers -------------------------------------------------------------------------------
 
@@ -162,7 +162,10 @@ class EigerSeries:
             return
         number, lost = taken
         if lost:
-            self._losses.add(lost, image.number - before)
+            if not self._losses.images:
+                # The first is where a plan fails: its reason is not to wait until it is time for a look.
+                self._watch.hurry()
+            self._losses.add(lost, image.number - before, self._heard)
         if number != image.number or self._losses.declared:
             image = msgspec.structs.replace(image, number=number, frames_dropped=self._losses.take())
         frames.append(image)
@@ -239,9 +242,7 @@ class EigerSeries:
     @property
     def _is_complete(self) -> bool:
         """Whether all images have come, or are known to be lost: those that were dropped behind the last that came."""
-        seen = self._watch.seen
-        told = seen.dropped if seen is not None and seen.at >= self._armed else 0
-        gone = self._numbering.next_image + max(0, told - self._losses.images)
+        gone = self._numbering.next_image + max(0, self._drops.told(self._armed).images - self._losses.images)
         return self._plan.expected is not None and gone >= self._plan.expected
 
     @property
@@ -258,12 +259,11 @@ class EigerSeries:
             return
         self._taken_since = self._taken_since or now
         first, last = self._numbering.next_image, self._numbering.triggered - 1
-        seen = self._watch.seen
-        told = seen.dropped if seen is not None and seen.at >= self._taken_since else 0
-        all_dropped = told - self._losses.images > last - first
+        told = self._drops.told(self._taken_since)
+        all_dropped = not told.late and told.images - self._losses.images > last - first
         if first <= last and (all_dropped or now - max(self._heard, self._taken_since) > quiet_s):
             log.warning("%s: images %d to %d did not come", self._link.endpoint, first, last)
-            self._losses.add(self._numbering.lose_up_to(last + 1), last + 1 - first)
+            self._losses.add(self._numbering.lose_up_to(last + 1), last + 1 - first, self._taken_since)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class EigerSeries:
         if self._ending is None:
             on_request = self._stopped is not None
             how = Conclusion(expected=self._plan.expected, on_request=on_request, end_came=self._end_came)
-            self._ending = conclude(self._numbering, self._losses, how, self._dropped)
+            self._ending = conclude(self._numbering, self._losses, how, self._drops.ask)
         return None if self._stopped is not None and self._ending == Ending() else self._ending
 
     def lost(self) -> Spans:
@@ -287,21 +287,12 @@ class EigerSeries:
         return self._losses.declared
 
     def why_lost(self, *, quickly: bool = False) -> str:
-        """Why images did not come; "" where none are lost. `quickly`: as far as the DCU says it at once."""
-        if not (lost := self._losses.images):
-            return ""
-        seen = self._watch.seen
-        told = seen.dropped if seen is not None and seen.at >= self._armed else 0
+        """Why images did not come; "" where none are lost. `quickly`: as far as the DCU has said so already."""
+        self._losses.explain(self._drops.told)
         # It is asked only where what it said last does not account for them: an abort is not to wait for a DCU.
-        return why(lost, told if told >= lost else self._dropped(_AT_ONCE_S if quickly else None))
-
-    def _dropped(self, within_s: float | None = None) -> int:
-        seen = self._watch.seen
-        try:
-            return self._dcu.dropped("end", within_s)
-        except BackendError as error:
-            log.warning("%s", error)
-            return seen.dropped if seen is not None else 0
+        if not quickly and not self._losses.explained:
+            self._losses.settle(self._drops.ask())
+        return self._losses.why
 
     def stop(self) -> None:
         """Ends the series in good order. Its threads end."""

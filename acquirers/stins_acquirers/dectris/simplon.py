@@ -93,19 +93,15 @@ class Simplon:
             raise
         return frozenset(found.value if isinstance(found, Parameter) else found)
 
-    def get(
-        self, step: str, key: str, module: str = "detector", task: str = "config", *, within_s: float | None = None
-    ) -> Parameter:
+    def get(self, step: str, key: str, module: str = "detector", task: str = "config") -> Parameter:
         """What stands under a key, and what may stand there."""
-        found: Parameter = self._json(step, "GET", self._path(module, f"{task}/{key}"), Parameter, within_s)
+        found: Parameter = self._json(step, "GET", self._path(module, f"{task}/{key}"), Parameter)
         return found
 
-    def find(
-        self, step: str, key: str, module: str = "detector", task: str = "config", *, within_s: float | None = None
-    ) -> Parameter | None:
+    def find(self, step: str, key: str, module: str = "detector", task: str = "config") -> Parameter | None:
         """The same; None where this detector has no such key."""
         try:
-            return self.get(step, key, module, task, within_s=within_s)
+            return self.get(step, key, module, task)
         except SimplonError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -158,8 +154,8 @@ class Simplon:
     def _path(self, module: str, rest: str) -> str:
         return f"/{module}/api/{self.version}/{rest}"
 
-    def _json(self, step: str, method: str, path: str, kind: Any, within_s: float | None = None) -> Any:
-        raw = self._call(step, method, path, self.answer_s if within_s is None else within_s)
+    def _json(self, step: str, method: str, path: str, kind: Any) -> Any:
+        raw = self._call(step, method, path, self.answer_s)
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.DecodeError as error:

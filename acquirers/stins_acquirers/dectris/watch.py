@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 class Seen(msgspec.Struct, frozen=True):
     """What the DCU said: its state, how many images its stream has dropped, the states of high voltage and stream.
 
-    `at` is when it was asked, in seconds of the monotonic clock. "" where it has none.
+    `at` is when it was asked, in seconds of the monotonic clock. "", or None, where it has none.
     """
 
     at: float
     state: str
-    dropped: int = 0
+    dropped: int | None = None
     high_voltage: str = ""
     stream: str = ""
 
@@ -34,6 +34,7 @@ class Watch:
         self._look = look
         self._period_s = period_s
         self._closed = threading.Event()
+        self._due = threading.Event()
         self.seen: Seen | None = None
         self.problem = ""
         self._heard = time.monotonic()
@@ -45,9 +46,14 @@ class Watch:
         """For how long the DCU has not answered: 0 while its last answer was one."""
         return time.monotonic() - self._heard if self.problem else 0.0
 
+    def hurry(self) -> None:
+        """Has it look at once instead of when it is time."""
+        self._due.set()
+
     def close(self) -> None:
         """Ends the thread; what it waits for must be interrupted. Closing twice does no harm."""
         self._closed.set()
+        self._due.set()
 
     def join(self, timeout_s: float) -> bool:
         """Whether the thread has ended within that time."""
@@ -64,4 +70,5 @@ class Watch:
             except Exception as error:  # a bug must not pass for a DCU that is well
                 log.exception("%s", self._thread.name)
                 self.problem = f"{self._thread.name}: bug: {error!r}"
-            self._closed.wait(self._period_s)
+            self._due.wait(self._period_s)
+            self._due.clear()

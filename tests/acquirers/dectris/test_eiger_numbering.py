@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stins_acquirers.backend import BackendError, Ending
 from stins_acquirers.conformance import arm_request
 from stins_acquirers.dectris import EigerSettings
-from stins_acquirers.dectris.losses import Conclusion, Losses, conclude
+from stins_acquirers.dectris.losses import Conclusion, Losses, Told, conclude
 from stins_acquirers.dectris.numbering import Numbering
 from stins_acquirers.dectris.plan import Plan, plan_of
 
@@ -62,15 +62,15 @@ def end(
     *,
     expected: int | None = 10,
     gaps: int = 0,
-    dropped: int = 0,
+    dropped: int | Told = 0,
     on_request: bool = False,
     end_came: bool = True,
 ) -> Ending:
     numbering, losses = Numbering(), Losses()
     numbering.take(images - 1)
-    losses.add((), gaps)
+    losses.add((), gaps, 0.0)
     how = Conclusion(expected=expected, on_request=on_request, end_came=end_came)
-    return conclude(numbering, losses, how, lambda: dropped)
+    return conclude(numbering, losses, how, lambda: dropped if isinstance(dropped, Told) else Told(dropped))
 
 
 def test_a_whole_series_ends_as_finished() -> None:
@@ -101,6 +101,56 @@ def test_gaps_that_the_detector_knows_nothing_of_were_another_receivers() -> Non
     assert none.endswith("dropped none): does another receiver take messages from this stream, too?")
     assert some.endswith("dropped 1): nobody took them in time, or another receiver did")
     assert all_.endswith("dropped 2): nobody took them in time")
+
+
+def test_no_answer_is_not_said_to_be_a_number() -> None:
+    unsaid = "the DCU does not say how many its stream has dropped"
+    either = "nobody took them in time, or another receiver did"
+    assert end(10, gaps=2, dropped=Told(late=True)).reason == f"2 images did not come ({unsaid}): {either}"
+    assert end(4, dropped=Told(late=True)).reason.endswith(f"somebody ended it there?; {unsaid}")
+    some = end(10, gaps=2, dropped=Told(1, late=True)).reason
+    assert some == f"2 images did not come (1 were dropped when the DCU said so last): {either}"
+    assert end(10, gaps=2, dropped=Told(2, late=True)).reason.endswith("dropped 2): nobody took them in time")
+
+
+class Dcu:
+    """Has said at some time how many were dropped."""
+
+    def __init__(self, *, at: float, dropped: int) -> None:
+        self.at, self.dropped = at, dropped
+
+    def told(self, since: float) -> Told:
+        return Told(self.dropped, late=self.at < since)
+
+
+def test_in_mid_series_it_is_said_why_images_are_lost_once_the_dcu_has_said_it() -> None:
+    losses = Losses()
+    losses.add(((3, 3),), 1, noticed=10.0)
+    losses.explain(Dcu(at=9.9, dropped=0).told)
+    assert (losses.why, losses.explained) == ("", False)
+    losses.explain(Dcu(at=10.1, dropped=0).told)
+    assert losses.why.startswith("1 images did not come (the DCU's stream says that it dropped none)")
+    assert losses.explained
+
+
+def test_what_the_dcu_had_said_before_is_enough_where_it_accounts_for_all() -> None:
+    losses = Losses()
+    losses.add(((3, 3),), 1, noticed=10.0)
+    losses.explain(Dcu(at=9.9, dropped=1).told)
+    assert losses.why.startswith("1 images did not come (the DCU's stream says that it dropped 1)")
+
+
+def test_while_ever_more_is_lost_it_is_said_of_what_was_lost_before_the_dcu_said_something() -> None:
+    losses, dcu = Losses(), Dcu(at=10.2, dropped=2)
+    for noticed in (10.0, 10.1, 10.3):
+        losses.add((), 1, noticed)
+    losses.explain(dcu.told)
+    assert losses.why == "2 images did not come (the DCU's stream says that it dropped 2): nobody took them in time"
+    assert not losses.explained
+    dcu.at, dcu.dropped = 10.4, 3
+    losses.explain(dcu.told)
+    assert losses.why.startswith("3 images did not come (the DCU's stream says that it dropped 3)")
+    assert losses.explained
 
 
 def test_an_early_end_says_how_far_it_came() -> None:

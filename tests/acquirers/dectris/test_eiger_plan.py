@@ -94,6 +94,21 @@ def test_what_is_about_to_end_is_waited_for_in_one_time_for_all() -> None:
     assert in_time([first.wait, second.wait], DEADLINE_S)
 
 
+def test_a_look_that_is_in_a_hurry_is_not_put_off() -> None:
+    looked = threading.Semaphore(0)
+
+    def look() -> Seen:
+        looked.release()
+        return Seen(time.monotonic(), "acquire")
+
+    watch = Watch(look, 300.0)
+    assert looked.acquire(timeout=DEADLINE_S)
+    watch.hurry()
+    assert looked.acquire(timeout=DEADLINE_S)
+    watch.close()
+    assert watch.join(DEADLINE_S)
+
+
 def test_a_bug_in_the_look_at_the_detector_passes_for_no_answer() -> None:
     def look() -> Seen:
         raise ZeroDivisionError("in the look")

@@ -200,6 +200,53 @@ def test_images_that_the_detector_dropped_are_declared_with_the_next_and_the_end
     assert "2 images did not come (the DCU's stream says that it dropped 2)" in ending.reason
 
 
+def test_in_mid_series_nothing_waits_for_a_dcu_that_does_not_say_how_many_it_dropped(
+    make: Make, eiger2: RunningEiger
+) -> None:
+    backend = make(answer_timeout_s=20.0)
+    backend.arm(arm_request("software", frames=4, triggers=None))
+    eiger2.fault("drop_images", image=1)
+    eiger2.fault("silence", key="stream/status/dropped")
+    backend.trigger(TriggerRequest())
+    assert read(backend, 3)[1].frames_dropped == ((1, 1),)
+    began = time.monotonic()
+    assert backend.why_lost(quickly=True) == ""
+    assert time.monotonic() - began < 1.0
+    eiger2.clear_faults()
+    assert "1 images did not come (the DCU's stream says that it dropped 1)" in backend.why_lost()
+
+
+def test_why_images_are_lost_is_known_in_mid_series_as_soon_as_the_dcu_was_looked_at(
+    make: Make, eiger2: RunningEiger
+) -> None:
+    backend = make()
+    backend.arm(arm_request("software", frames=4, triggers=None))
+    eiger2.fault("drop_images", image=1)
+    backend.trigger(TriggerRequest())
+    read(backend, 3)
+    deadline = time.monotonic() + DEADLINE_S
+    while not (why := backend.why_lost(quickly=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert "1 images did not come (the DCU's stream says that it dropped 1)" in why
+
+
+def test_a_dcu_that_does_not_say_how_many_it_dropped_is_not_said_to_have_dropped_none(
+    make: Make, eiger2: RunningEiger
+) -> None:
+    backend = make(answer_timeout_s=0.3)
+    backend.arm(arm_request(frames=6))
+    eiger2.fault("drop_images", image=3)
+    eiger2.fault("silence", key="stream/status/dropped")
+    backend.trigger(TriggerRequest())
+    _, ending = until_over(backend)
+    told = "1 images did not come (the DCU does not say how many its stream has dropped): nobody took them in time, or"
+    assert ending.reason.startswith(told)
+    eiger2.clear_faults()
+    # Its last word, and nobody waits for another.
+    assert backend.why_lost() == ending.reason
+
+
 def test_images_that_were_dropped_at_the_end_are_declared_with_the_end(make: Make, eiger2: RunningEiger) -> None:
     backend = make()
     backend.arm(arm_request(frames=6))

@@ -70,6 +70,21 @@ def test_images_that_the_detector_dropped_are_missing_with_the_reason(
     assert any("the DCU's stream says that it dropped 2" in reason for reason in result.reasons)
 
 
+def test_a_dcu_that_is_slow_to_say_how_many_it_dropped_is_told_by_status_and_end_alike(
+    make: Make, start: Started, consume: Started, eiger2: RunningEiger
+) -> None:
+    running = start(make())
+    consumer = consume(running.publisher.endpoint)
+    eiger2.fault("drop_images", image=3)
+    eiger2.fault("slow", key="stream/status/dropped", seconds=0.5)
+    begin(running, frames_per_trigger=30)
+    ended = consumer.series()[2]
+    status = running.until_state(AcquirerState.IDLE)
+    told = "1 images did not come (the DCU's stream says that it dropped 1): nobody took them in time"
+    assert (ended.result.end.reason, status.drop_reason) == (told, told)
+    assert (status.frames_dropped, status.frames_not_given) == (1, 1)
+
+
 def test_what_was_dropped_before_a_series_is_disarmed_is_missing_with_the_reason(
     make: Make, start: Started, consume: Started, eiger2: RunningEiger
 ) -> None:
