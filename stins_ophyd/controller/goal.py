@@ -15,15 +15,23 @@ __all__ = ["Goal", "SeriesProblem"]
 class SeriesProblem(StinsError):  # noqa: N818  # not an error of its own: it becomes one when step and endpoint are known
     """A series cannot reach its goal any more; `debt` says whose doing it is, and what to do.
 
-    `only_losses`: it could go on.
+    `only_losses`: it could go on. `unexplained`: the acquirer may say in a moment why its detector did not give frames.
     """
 
     def __init__(
-        self, role: Role, problem: str, cause: Cause, expected: str = "", *, only_losses: bool = False
+        self,
+        role: Role,
+        problem: str,
+        cause: Cause,
+        expected: str = "",
+        *,
+        only_losses: bool = False,
+        unexplained: bool = False,
     ) -> None:
         super().__init__(problem)
         self.debt = Debt(role, problem, cause, expected)
         self.only_losses = only_losses
+        self.unexplained = unexplained
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,15 +128,14 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
                 "recorder", f"the series failed after {series.rows} rows: {series.reason}", Cause.FAILED
             )
         is_open = series.state is SeriesState.OPEN
+        unexplained = is_open and acquirer.frames_not_given > 0 and not acquirer.drop_reason
         if series.missing:
-            raise SeriesProblem(
-                "recorder", _missing(series, acquirer, notes), _why(series, acquirer), only_losses=is_open
-            )
+            problem, cause = _missing(series, acquirer, notes), _why(series, acquirer)
+            raise SeriesProblem("recorder", problem, cause, only_losses=is_open, unexplained=unexplained)
         if acquirer.frames_dropped:
-            why = acquirer.drop_reason or "its detector did not give them, or nobody took them in time"
-            problem = f"it had to drop {acquirer.frames_dropped} frames: {why}"
-            cause = Cause.NOT_GIVEN if acquirer.drop_reason else Cause.DROPPED
-            raise SeriesProblem("acquirer", problem, cause, only_losses=is_open)
+            problem = f"it had to drop {acquirer.frames_dropped} frames: {_why_dropped(acquirer)}"
+            cause = Cause.DROPPED if _not_taken(acquirer) else Cause.NOT_GIVEN
+            raise SeriesProblem("acquirer", problem, cause, only_losses=is_open, unexplained=unexplained)
         if is_open:
             if self.cable and not self.closes and series.received > self.received:
                 problem = f"pulses took {series.received - self.first} frames in this kickoff"
@@ -143,22 +150,41 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             raise SeriesProblem("recorder", f"the file has {series.rows} rows", Cause.ENDED, str(expected))
 
 
+def _not_taken(acquirer: AcquirerStatus) -> int:
+    """How many frames it dropped because nobody took them in time."""
+    return acquirer.frames_dropped - acquirer.frames_not_given
+
+
+def _why_dropped(acquirer: AcquirerStatus) -> str:
+    """What the acquirer says of the frames that it had to drop."""
+    not_taken, not_given = _not_taken(acquirer), acquirer.frames_not_given
+    if not not_given:
+        return "nobody took them in time"
+    if not not_taken:
+        return acquirer.drop_reason or "its detector did not give them"
+    why = f": {acquirer.drop_reason}" if acquirer.drop_reason else ""
+    return f"nobody took {not_taken} of them in time, and its detector did not give {not_given}{why}"
+
+
 def _why(series: SeriesStatus, acquirer: AcquirerStatus) -> Cause:
     """Why frames are missing; what on the way may have lost them is a guess, and not made where somebody knows."""
-    if acquirer.drop_reason:
-        return Cause.NOT_GIVEN
-    return Cause.ENDED if sender_said(series.reason) else Cause.LOST
+    if acquirer.frames_dropped >= series.missing:
+        return Cause.DROPPED if _not_taken(acquirer) else Cause.NOT_GIVEN
+    if sender_said(series.reason):
+        return Cause.ENDED
+    return Cause.DROPPED if _not_taken(acquirer) else Cause.LOST
 
 
 def _missing(series: SeriesStatus, acquirer: AcquirerStatus, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
     text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} lists them"
-    is_open, why = series.state is SeriesState.OPEN, acquirer.drop_reason
-    told = [f"the acquirer had to drop {acquirer.frames_dropped} frames"] if acquirer.frames_dropped else []
-    # Once the series is over its end has said so.
-    told += [why] if why and (is_open or why not in series.reason) else []
-    text += f"; {': '.join(told)}" if told else ""
+    is_open = series.state is SeriesState.OPEN
+    if acquirer.frames_dropped:
+        text += f"; the acquirer had to drop {acquirer.frames_dropped} frames"
+        # Once the series is over its end has said why its detector did not give some.
+        said = not is_open and acquirer.drop_reason in series.reason and not _not_taken(acquirer)
+        text += "" if said else f": {_why_dropped(acquirer)}"
     if series.refused:
         text += "".join(f"; {note}" for note in notes)
     return text if is_open else f"{text}; at its end: {series.reason}"

@@ -25,6 +25,9 @@ __all__ = ["Observer"]
 
 log = logging.getLogger(__name__)
 
+#: That frames are lost is heard at once; why, the acquirer may have to ask its detector, while other frames go first.
+_EXPLAINED_S = 0.5
+
 
 class Observer:
     """Watches one acquirer and one recorder."""
@@ -99,20 +102,28 @@ class Observer:
         """
         with self._changed:
             interruptions, moved, offline = self._interruptions, time.monotonic(), None
-            progress = awaited.progress(self.snapshot)
+            progress, explained_by = awaited.progress(self.snapshot), None
             while True:
                 if self._interruptions > interruptions and not awaited.despite_interruption:
                     raise self._interrupted(awaited.step, self._interrupted_by)
                 # What is done at its deadline is done: the clock is read before it is asked.
                 now = time.monotonic()
                 snapshot = self.snapshot
-                if self._is_done(awaited):
-                    break
+                try:
+                    if awaited.done(snapshot):
+                        break
+                except SeriesProblem as problem:
+                    explained_by = explained_by or now + _EXPLAINED_S
+                    if not problem.unexplained or now >= explained_by:
+                        raise self._series_error(awaited.step, problem) from None
+                else:
+                    explained_by = None
                 if (latest := awaited.progress(snapshot)) != progress or awaited.is_coming_back(snapshot):
                     progress, moved = latest, now
                 offline = (offline or now) if awaited.is_away(snapshot) else None
                 self._check(awaited, snapshot, now - moved, now - offline if offline else 0.0)
-                self._changed.wait(self._patience(awaited, now, moved, offline))
+                patience = self._patience(awaited, now, moved, offline)
+                self._changed.wait(min(patience, explained_by - now) if explained_by else patience)
                 self._show(seen, self.snapshot)
             self._show(seen, snapshot)
         return snapshot
@@ -141,12 +152,8 @@ class Observer:
         # No remedy: whoever ended it knows why.
         return InterruptedWaitError("controller", step, self._clients["acquirer"].url, f"interrupted: {why}")
 
-    def _is_done(self, awaited: Awaited) -> bool:
-        try:
-            return awaited.done(self.snapshot)
-        except SeriesProblem as problem:
-            kind = FramesLostError if problem.only_losses else ControllerError
-            raise self.error(awaited.step, problem.debt, kind) from None
+    def _series_error(self, step: str, problem: SeriesProblem) -> ControllerError:
+        return self.error(step, problem.debt, FramesLostError if problem.only_losses else ControllerError)
 
     def _check(self, awaited: Awaited, snapshot: Snapshot, still_s: float, offline_s: float) -> None:
         culprit = snapshot.culprit or "acquirer"

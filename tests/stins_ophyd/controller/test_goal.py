@@ -1,5 +1,7 @@
 """What counts as done, and what can never be done any more."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -18,7 +20,9 @@ DONE = {"received": 6, "written": 6, "rows": 6, "file": "/data/f.nxs"}
 def snapshot(
     acquirer: AcquirerState = AcquirerState.ARMED,
     series_state: SeriesState = SeriesState.OPEN,
+    *,
     dropped: int = 0,
+    not_given: int = 0,
     drop_reason: str = "",
     notes: tuple[str, ...] = (),
     **account: object,
@@ -26,7 +30,7 @@ def snapshot(
     """The chain with this account of series s."""
     recorder = RecorderState.RECORDING if series_state is SeriesState.OPEN else RecorderState.IDLE
     series = msgspec.structs.replace(SeriesStatus(series_id="s", state=series_state), **account)
-    drops = {"frames_dropped": dropped, "drop_reason": drop_reason}
+    drops = {"frames_dropped": dropped, "frames_not_given": not_given, "drop_reason": drop_reason}
     sender = AcquirerStatus(name="sim", backend="b", state=acquirer, boot_id="a", pid=1, frames_sent=6, **drops)
     writer = RecorderStatus(name="w", state=recorder, boot_id="r", pid=2, series=series, notes=notes)
     return combine(Heard(sender, writer))
@@ -77,24 +81,52 @@ def test_a_series_that_failed_is_told_by_its_reason_not_by_the_frames_it_lacks()
 
 
 def test_a_dropped_frame_is_the_acquirers() -> None:
-    with pytest.raises(SeriesProblem, match="drop 1 frames") as raised:
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: nobody took them in time$") as raised:
         GOAL.reached(snapshot(dropped=1, **DONE))
-    assert raised.value.debt.role == "acquirer"
+    assert (raised.value.debt.role, raised.value.debt.cause) == ("acquirer", Cause.DROPPED)
 
 
-def test_a_dropped_frame_is_told_with_the_acquirers_own_reason_and_no_guess_beside_it() -> None:
+def test_a_frame_that_the_detector_did_not_give_is_told_with_the_acquirers_own_reason_and_no_guess_beside_it() -> None:
     with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: the detector lost it$") as raised:
-        GOAL.reached(snapshot(dropped=1, drop_reason="the detector lost it", **DONE))
-    assert raised.value.debt.cause is Cause.NOT_GIVEN
+        GOAL.reached(snapshot(dropped=1, not_given=1, drop_reason="the detector lost it", **DONE))
+    assert (raised.value.debt.cause, raised.value.unexplained) == (Cause.NOT_GIVEN, False)
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: its detector did not give them$") as raised:
+        GOAL.reached(snapshot(dropped=1, not_given=1, **DONE))
+    assert (raised.value.debt.cause, raised.value.unexplained) == (Cause.NOT_GIVEN, True)
 
 
-def test_a_missing_frame_is_told_with_the_acquirers_own_reason_also_before_it_is_counted_there() -> None:
-    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "drop_reason": "the detector lost it"}
-    with pytest.raises(SeriesProblem, match=r"lists them; the detector lost it$") as raised:
-        GOAL.reached(snapshot(**account))
+def test_what_the_detector_did_not_give_does_not_hide_that_nobody_took_the_others() -> None:
+    why = "nobody took 77 of them in time, and its detector did not give 1: it lost it"
+    drops: dict[str, Any] = {"dropped": 78, "not_given": 1, "drop_reason": "it lost it"}
+    with pytest.raises(SeriesProblem, match=rf"^it had to drop 78 frames: {why}$") as raised:
+        GOAL.reached(snapshot(**drops, **DONE))
+    assert raised.value.debt.cause is Cause.DROPPED
+    account = {**DONE, "missing": 78, "missing_frames": ((3, 80),)}
+    with pytest.raises(SeriesProblem, match=rf"; the acquirer had to drop 78 frames: {why}$") as raised:
+        GOAL.reached(snapshot(**drops, **account))
+    assert raised.value.debt.cause is Cause.DROPPED
+    end = {"series_state": SeriesState.INCOMPLETE, "reason": "failed by the sender: it lost it"}
+    with pytest.raises(SeriesProblem, match=rf"; the acquirer had to drop 78 frames: {why}; at its end: ") as raised:
+        GOAL.reached(snapshot(**drops, **account, **end))
+    assert raised.value.debt.cause is Cause.DROPPED
+
+
+def test_a_missing_frame_that_the_detector_did_not_give_is_told_with_the_acquirers_own_reason() -> None:
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),)}
+    drops: dict[str, Any] = {"dropped": 1, "not_given": 1, "drop_reason": "the detector lost it"}
+    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames: the detector lost it$") as raised:
+        GOAL.reached(snapshot(**drops, **account))
     assert raised.value.debt.cause is Cause.NOT_GIVEN
-    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames: the detector lost it$"):
-        GOAL.reached(snapshot(dropped=1, **account))
+    end = {"series_state": SeriesState.INCOMPLETE, "reason": "failed by the sender: the detector lost it"}
+    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames; at its end: .*lost it$"):
+        GOAL.reached(snapshot(**drops, **account, **end))
+
+
+def test_frames_that_the_detector_gave_and_that_are_missing_all_the_same_were_lost_on_the_way() -> None:
+    account = {**DONE, "missing": 2, "missing_frames": ((3, 4),)}
+    with pytest.raises(SeriesProblem) as raised:
+        GOAL.reached(snapshot(dropped=1, not_given=1, drop_reason="the detector lost it", **account))
+    assert raised.value.debt.cause is Cause.LOST
 
 
 def test_frames_that_are_missing_because_the_sender_ended_the_series_are_not_blamed_on_the_network() -> None:
@@ -110,7 +142,7 @@ def test_frames_that_are_missing_because_the_sender_ended_the_series_are_not_bla
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frames are missing"}
-    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frames$"):
+    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frames: nobody took .* in time$"):
         GOAL.reached(snapshot(dropped=1, **account))
     with pytest.raises(SeriesProblem, match=r"; at its end: 1 frames are missing$"):
         GOAL.reached(snapshot(series_state=SeriesState.INCOMPLETE, **account))
