@@ -219,10 +219,14 @@ class Detector:
         """Whether an image is sent."""
         if self._series is not None:
             self._monitor.put(self._series.pool, number)
-        fault = self._faults.of_image(number)
-        if fault is not None and fault.kind == "restart":
-            self.restart(fault.seconds)
-        return fault is None and self.state in _OPEN
+        with self._lock:
+            # Another thread may have ended its series just now: no fault of that has hit it, nor one of the next.
+            if self.state not in _OPEN:
+                return False
+            fault = self._faults.of_image(number)
+            if fault is not None and fault.kind == "restart":
+                self.restart(fault.seconds)
+            return fault is None
 
     # -- inside ---------------------------------------------------------------------------------
 
