@@ -250,6 +250,8 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     `rows` is how many leading rows of the data set a reader finds flushed; it differs from `written` by rows that a
     missing frame left empty.
 
+    `sender_reason` is its sender's own, which is part of `reason`: it has ended the series otherwise than `finished`.
+
     With a `share` all counts, and the ranges of missing frames, are of its frames only (`frames_expected` too), while
     `frames_total` is the number of frames of the whole series, once its end has said so.
 
@@ -261,6 +263,7 @@ class SeriesStatus(_Value, frozen=True, kw_only=True):
     series_id: str | None
     state: SeriesState
     reason: str = ""
+    sender_reason: str = ""
     file: str | None = None
     dataset: str | None = None
     shape: tuple[int, ...] | None = None

@@ -11,11 +11,10 @@ from .messages import Data, SeriesEnd, SeriesStart
 from .share import ALL, Share, frames_in
 from .spans import Spans
 
-__all__ = ["Outcome", "SeriesAccount", "SeriesResult", "missing_words", "sender_said"]
+__all__ = ["Outcome", "SeriesAccount", "SeriesResult", "missing_words"]
 
 # A sentence a lost message would make the list endless; the first few tell the story, the counters the rest.
 _MOST_NOTES = 10
-_BY_THE_SENDER = " by the sender"
 
 
 class Outcome(Enum):
@@ -54,15 +53,18 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
         """How many frames are missing."""
         return frames_in(self.missing, self.share)
 
+    @property
+    def sender_reason(self) -> str:
+        """Why its sender ended the series otherwise than `finished`; "" where it did not, or has not said why."""
+        end = self.end
+        if end is None or end.status in {UNSET, "finished"} or end.reason is UNSET:
+            return ""
+        return end.reason
+
 
 def missing_words(count: int) -> str:
     """How a reason says that frames are missing."""
     return f"{count} frames are missing"
-
-
-def sender_said(reason: str) -> bool:
-    """Whether a series' reason has its sender's own: it ended it otherwise than `finished`, and said why."""
-    return f"{_BY_THE_SENDER}: " in reason
 
 
 class SeriesAccount:
@@ -290,7 +292,7 @@ class SeriesAccount:
             self._miss_up_to(last + 1)
         reasons = []
         if end.status not in {UNSET, "finished"}:
-            reasons.append(f"{end.status}{_BY_THE_SENDER}" + (f": {end.reason}" if end.reason else ""))
+            reasons.append(f"{end.status} by the sender" + (f": {end.reason}" if end.reason else ""))
         surplus = self._surplus(end)
         if surplus > 0 and not self.missing.count:
             reasons.append(f"the sender says that it sent {end.frames_sent} frames, got {self.received}")

@@ -118,7 +118,7 @@ def _series(ledger: Ledger) -> SeriesStatus | None:
     """The account of the whole series; None until each of them has it."""
     order, accounts = ledger.order, [member.account for member in ledger.members if member.account is not None]
     if ledger.joined is not None:
-        return with_numbers(ledger.joined, ledger)
+        return with_numbers(_with_sender(ledger.joined, accounts), ledger)
     if order is None:
         return _unordered(ledger, accounts)
     if len(accounts) < len(ledger.members):
@@ -126,7 +126,11 @@ def _series(ledger: Ledger) -> SeriesStatus | None:
     series = with_numbers(_summed(accounts, len(ledger.members), order.frames_expected), ledger)
     if ledger.problem:
         return msgspec.structs.replace(series, state=SeriesState.FAILED, reason=ledger.problem)
-    return series if ledger.settled else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="")
+    return (
+        series
+        if ledger.settled
+        else msgspec.structs.replace(series, state=SeriesState.OPEN, reason="", sender_reason="")
+    )
 
 
 def _unordered(ledger: Ledger, accounts: Sequence[SeriesStatus]) -> SeriesStatus | None:
@@ -136,7 +140,17 @@ def _unordered(ledger: Ledger, accounts: Sequence[SeriesStatus]) -> SeriesStatus
         return None
     told = [member.status.joined for member in ledger.members if member.status is not None]
     joined = next((account for account in told if account is not None and account.series_id in ids), None)
-    return with_numbers(joined or _summed(accounts, len(ledger.members), None), ledger)
+    whole = _with_sender(joined, accounts) if joined else _summed(accounts, len(ledger.members), None)
+    return with_numbers(whole, ledger)
+
+
+def _with_sender(joined: SeriesStatus, accounts: Sequence[SeriesStatus]) -> SeriesStatus:
+    """Who joins the parts has only files, in which the sender's reason is among the others."""
+    return msgspec.structs.replace(joined, sender_reason=_all_of([account.sender_reason for account in accounts]))
+
+
+def _all_of(reasons: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
 def _summed(accounts: Sequence[SeriesStatus], count: int, expected: int | None) -> SeriesStatus:
@@ -150,7 +164,8 @@ def _summed(accounts: Sequence[SeriesStatus], count: int, expected: int | None) 
     return msgspec.structs.replace(
         like,
         state=_worst([account.state for account in accounts]),
-        reason="; ".join(dict.fromkeys(account.reason for account in accounts if account.reason)),
+        reason=_all_of([account.reason for account in accounts]),
+        sender_reason=_all_of([account.sender_reason for account in accounts]),
         file=whole_name(like.file) if like.file else None,
         share=None,
         frames_expected=expected if None in known else sum(number or 0 for number in known),

@@ -4,7 +4,6 @@ import msgspec
 
 from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, SeriesState, SeriesStatus
-from stins.series import sender_said
 
 from .remedies import Cause, Debt
 from .snapshot import Role, Snapshot
@@ -170,7 +169,7 @@ def _why(series: SeriesStatus, acquirer: AcquirerStatus) -> Cause:
     """Why frames are missing; what on the way may have lost them is a guess, and not made where somebody knows."""
     if acquirer.frames_dropped >= series.missing:
         return Cause.DROPPED if _not_taken(acquirer) else Cause.NOT_GIVEN
-    if sender_said(series.reason):
+    if series.sender_reason:
         return Cause.ENDED
     return Cause.DROPPED if _not_taken(acquirer) else Cause.LOST
 

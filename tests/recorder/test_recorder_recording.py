@@ -363,6 +363,7 @@ def test_the_reason_of_a_failed_series_says_how_many_frames_are_missing_in_all(
     # Four were never sent, two could not be written.
     assert desk.account.missing == 6
     assert re.findall("([0-9]+) frames are missing", desk.account.reason) == ["6"]
+    assert desk.account.sender_reason == "enough"
 
 
 def test_what_salvage_is_to_say_of_a_file_that_could_not_be_closed_in_mid_series_adds_up_too(tmp_path: Path) -> None:

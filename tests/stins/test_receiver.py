@@ -474,7 +474,19 @@ def test_a_frame_number_used_again_after_a_lost_retake_overwrites_nothing():
 def test_a_series_that_the_sender_aborted_is_incomplete_and_says_why():
     done = run(start(), data(1, 0), end(2, status="aborted", reason="beam lost"))
 
-    assert result(done).reasons == ("aborted by the sender: beam lost",)
+    assert (result(done).reasons, result(done).sender_reason) == (("aborted by the sender: beam lost",), "beam lost")
+
+
+def test_a_sender_that_ends_a_series_in_good_order_gives_no_reason():
+    done = run(start(), data(1, 0), end(2, status="finished", reason="beam lost"))
+
+    assert (result(done).reasons, result(done).sender_reason) == ((), "")
+
+
+def test_a_sender_that_aborts_without_a_word_gives_none():
+    done = run(start(), data(1, 0), end(2, status="aborted"))
+
+    assert (result(done).reasons, result(done).sender_reason) == (("aborted by the sender",), "")
 
 
 def test_a_sender_that_counts_fewer_than_came_is_not_believed():

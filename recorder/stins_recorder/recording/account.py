@@ -39,6 +39,7 @@ def counted(
         missing_frames=missing[:LISTED_RANGES],
         duplicates=result.duplicates,
         refused=result.refused + refused,
+        sender_reason=result.sender_reason,
     )
 
 

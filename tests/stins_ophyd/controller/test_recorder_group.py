@@ -188,6 +188,20 @@ def test_a_series_that_all_have_closed_is_open_until_it_is_joined() -> None:
     assert (whole.state, whole.series) == (RecorderState.IDLE, account)
 
 
+def test_why_the_sender_ended_a_series_is_kept_when_its_parts_are_joined() -> None:
+    parts = [at(index, STATES.INCOMPLETE, reason="aborted by the sender: no beam", sender_reason="no beam")
+             for index in range(3)]  # fmt: skip
+    ledger = heard(*parts)
+    unjoined = fold(ledger).series
+    assert unjoined is not None
+    assert (unjoined.state, unjoined.reason, unjoined.sender_reason) == (SeriesState.OPEN, "", "")
+    joined = SeriesStatus(series_id="s", state=SeriesState.INCOMPLETE, reason="aborted by the sender: no beam")
+    request = ledger.to_join
+    assert request is not None
+    whole = fold(ledger.trying().tried(request, joined, "")).series
+    assert whole == msgspec.structs.replace(joined, sender_reason="no beam")
+
+
 def test_nothing_is_joined_before_all_have_closed() -> None:
     assert closed(STATES.COMPLETE, STATES.OPEN, STATES.COMPLETE).to_join is None
     assert heard(at(0, STATES.COMPLETE), status(1, RecorderState.READY)).to_join is None
