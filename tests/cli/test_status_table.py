@@ -15,7 +15,7 @@ WHY = "2 images did not come (the DCU's stream says that it dropped 2): nobody t
 STATUSES = {
     "acquirer": AcquirerStatus(
         name="a", backend="eiger", state=AcquirerState.IDLE, boot_id="b", pid=1, replay=True, series_id="s",
-        frames_sent=8, frames_dropped=2, frames_expected=10, drop_reason=WHY,
+        frames_sent=8, frames_dropped=3, frames_not_given=2, frames_expected=11, drop_reason=WHY,
     ),
     "recorder": RecorderStatus(
         name="r", state=RecorderState.IDLE, boot_id="b", pid=1, restarts=7,
@@ -58,7 +58,7 @@ def test_restarts_and_notes_of_a_recorder_are_shown_with_the_beamlines_name(beam
 def test_why_a_detector_lost_frames_is_told_below_the_table_that_counts_them(beamline, capsys):
     assert status.main([beamline]) == 0
     said = capsys.readouterr().out
-    assert "8 of 10 sent, 2 dropped" in said
+    assert "8 of 11 sent, 3 dropped (2 not given by the detector)" in said
     assert f"b7 eiger acquirer: drop_reason: {WHY}" in said.splitlines()
     status.main([beamline, "--json"])
     acquirer, recorder = json.loads(capsys.readouterr().out)["processes"]
