@@ -1,15 +1,17 @@
 """What the detector is armed with, and how a series' threads end."""
 
+import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from stins_acquirers.backend import Frame
 from stins_acquirers.conformance import arm_request
 from stins_acquirers.dectris.dcu import Dcu
 from stins_acquirers.dectris.errand import Errand, in_time
-from stins_acquirers.dectris.incoming import Identity
+from stins_acquirers.dectris.incoming import Identity, Incoming
 from stins_acquirers.dectris.link import Link
 from stins_acquirers.dectris.plan import Plan, plan_of
 from stins_acquirers.dectris.series import EigerSeries
@@ -107,6 +109,48 @@ def test_a_look_that_is_in_a_hurry_is_not_put_off() -> None:
     assert looked.acquire(timeout=DEADLINE_S)
     watch.close()
     assert watch.join(DEADLINE_S)
+
+
+class Gap:
+    """A DCU that notes when it is looked at, and its stream, which has lost an image."""
+
+    url = endpoint = "http://dcu"
+
+    def __init__(self) -> None:
+        self.simplon = self
+        self.looks: queue.SimpleQueue[float] = queue.SimpleQueue()
+        self._images = [0, 2]
+
+    def looker(self) -> Callable[[], Seen]:
+        def look() -> Seen:
+            self.looks.put(time.monotonic())
+            return Seen(time.monotonic(), "acquire", 1)
+
+        return look
+
+    def receive(self, _timeout_s: float) -> Incoming | None:
+        return Incoming(Identity(1), Frame(number=self._images.pop(0))) if self._images else None
+
+    def abort(self, _step: str) -> None:
+        """Nothing is under way."""
+
+
+def from_loss_to_look_s() -> float:
+    """How long it takes until the DCU is looked at because an image is lost."""
+    dcu, settings = Gap(), EigerSettings(host="dcu")
+    plan = plan_of(arm_request(frames=9), settings, None)
+    series = EigerSeries(cast("Dcu", dcu), cast("Link", dcu), plan, Identity(1), settings)
+    dcu.looks.get(timeout=DEADLINE_S)
+    lost = time.monotonic()
+    assert [frame.number for frame in series.read(0.0)] == [0, 2]
+    looked = dcu.looks.get(timeout=DEADLINE_S)
+    series.abort()
+    return looked - lost
+
+
+def test_the_first_image_that_is_lost_has_the_dcu_looked_at_at_once() -> None:
+    # Else it is looked at each half second; a busy machine makes one late.
+    assert min(from_loss_to_look_s() for _ in range(3)) < 0.3
 
 
 def test_a_bug_in_the_look_at_the_detector_passes_for_no_answer() -> None:
