@@ -20,7 +20,8 @@ class Rows:
     """The first rows of a virtual data set, as an array that Dask takes: what is asked for is read, and no more.
 
     Tiled takes a data set without chunks for one of a single chunk, and reads all of it for each frame: a series in
-    several files, or one of several recorders, which while it runs is as long as no series ever will be.
+    several files, or one of several recorders, which while it runs is as long as no series ever will be. Rows are asked
+    for as of a NumPy array: by number, slice, list or mask.
 
     A row that no file has (yet) reads as the fill value. HDF5 2.0 reads it so, too, but where a file lacks one of
     several rows that do not follow each other, it fails with "can't locate piece", or ends the process.
@@ -36,20 +37,21 @@ class Rows:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> Any:
-        index = index if isinstance(index, tuple) else (index,)
-        rows, *rest = index or (slice(None),)
+        rows, *rest = _of_each_axis(index, self.ndim)
+        # The file may have more rows than the series.
         wanted = np.arange(self.shape[0])[rows]
-        # The file may have more of them.
-        if isinstance(rows, slice):
-            rows = slice(*rows.indices(self.shape[0]))
-        elif not wanted.ndim:
-            rows = int(wanted)
         lacking = self._lacking(wanted)
         with h5py.File(self._path, "r", swmr=True, locking=self._locking) as file:
             dataset = file[self._dataset]
-            if not lacking.any():
-                return dataset[(rows, *rest)]
-            return _one_by_one(dataset, wanted, lacking, tuple(rest))
+            if lacking.any():
+                return _one_by_one(dataset, wanted, lacking, tuple(rest))
+            if not wanted.ndim:
+                return dataset[(int(wanted), *rest)]
+            if isinstance(rows, slice) and (rows.step or 1) > 0:
+                return dataset[(slice(*rows.indices(self.shape[0])), *rest)]
+            # HDF5 takes rows in their order, each once.
+            found, places = np.unique(wanted, return_inverse=True)
+            return dataset[(found, *rest)][places]
 
     def lazily(self) -> Any:
         """As a Dask array. Of a chunk, it asks for what is wanted of it."""
@@ -73,6 +75,16 @@ class Rows:
                 return len(file[piece.dataset])
         except (FileNotFoundError, KeyError):
             return 0
+
+
+def _of_each_axis(index: Any, axes: int) -> list[Any]:
+    """What is wanted of each axis: all of those that "..." stands for, as it does at the end where there is none."""
+    wanted: list[Any] = list(index) if isinstance(index, tuple) else [index]
+    if not any(each is Ellipsis for each in wanted):
+        wanted.append(Ellipsis)
+    place = next(place for place, each in enumerate(wanted) if each is Ellipsis)
+    wanted[place : place + 1] = [slice(None)] * (axes + 1 - len(wanted))
+    return wanted
 
 
 class _Piece(msgspec.Struct, frozen=True):

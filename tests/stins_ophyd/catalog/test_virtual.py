@@ -52,7 +52,11 @@ def show(folder: Path, *, dealt: bool) -> Path:
     ],
 )
 @pytest.mark.parametrize(
-    "index", [5, (), slice(0, 5), slice(None), slice(3, 8), slice(1, 12, 2), (slice(2, 7), 1, slice(1, 3))]
+    "index",
+    [
+        *(5, (), slice(0, 5), slice(None), slice(3, 8), slice(1, 12, 2), (slice(2, 7), 1, slice(1, 3))),
+        *(..., (..., 0), [-1, 2, 7], slice(None, None, -1)),
+    ],
 )
 def test_a_row_that_is_not_there_yet_reads_as_the_fill_value(
     tmp_path: Path, *, dealt: bool, parts: list[list[int] | None], there: tuple[int, ...], index: Any
@@ -78,8 +82,16 @@ def test_no_more_rows_are_read_than_there_are_to_be(tmp_path: Path) -> None:
     for index in range(PARTS):
         write_part(tmp_path, index, [row + index for row in (0, 3, 6, 9)])
     images = Rows(show(tmp_path, dealt=True), "data", 6)
-    for index in ((), -1, slice(None), slice(-2, None), (slice(4, 9), 1)):
-        assert np.array_equal(images[index], expected(*range(6), rows=6)[index])
+    mask = np.arange(6) % 3 == 1
+    for index in (
+        *((), -1, slice(None), slice(-2, None), (slice(4, 9), 1), slice(5, 2)),
+        *(..., (..., 0), (1, ..., 2), (slice(4, 9), ...), slice(None, None, -1)),
+        *([-1], [4, 0, 4], mask, (mask, ..., 0), [True] * 6, np.array([], int)),
+    ):
+        assert np.array_equal(images[index], expected(*range(6), rows=6)[index]), index
+    for beyond in (6, [6], -7):
+        with pytest.raises(IndexError):
+            images[beyond]
 
 
 def test_as_many_rows_as_another_file_has_are_read(tmp_path: Path) -> None:
