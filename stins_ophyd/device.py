@@ -228,8 +228,9 @@ class StinsDetector(AtPrompt, Device):
         make = lambda: ProgressStatus(self, target=frames, what="trigger")  # noqa: E731
         try:
             status: ProgressStatus = self._worker.run_at_once(make, work, dropped)
-        except Exception as error:
-            staging.fail(error)  # the detector may be exposing, and nobody can wait for it
+        except BaseException as error:
+            # The detector may be exposing, and nobody can wait for it: at a prompt, not after a Ctrl-C either.
+            staging.fail(error)
             raise
         return status
 

@@ -235,10 +235,10 @@ class Staging:
             why = f": {account.reason}" if account and account.reason else ""
             raise StinsError(f"{self._filename}: the series is {state} at its end, expected complete{why}")
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Ends the series because of `error`, as well as that can be done."""
         try:
-            self.end(aborted=True, why=str(error), keep=isinstance(error, FramesLostError))
+            self.end(aborted=True, why=str(error) or repr(error), keep=isinstance(error, FramesLostError))
         except StinsError as second:
             log.warning("while ending the series: %s", second)
 

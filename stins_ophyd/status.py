@@ -72,11 +72,14 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being done."""
-        promise = self._status
-        if promise is None or not promise.done():
-            return promise is not None
-        return promise.exception() is None and not promise.result().done
+        """Whether something is being done, also where nobody has a Status of it."""
+        thread, promise = self._thread, self._status
+        if thread is None or promise is None:
+            return False
+        if promise.done() and promise.exception() is None:
+            # Whoever hears that it is done may go on at once, the thread or no thread.
+            return not promise.result().done
+        return thread.is_alive()
 
     def run(self, status: DeviceStatus, work: Callable[[], object]) -> DeviceStatus:
         """Does `work` once what came before is over; what it raises fails the status, which is returned."""

@@ -315,18 +315,28 @@ def test_a_point_that_was_begun_behind_something_that_hangs_ends_its_series(dete
 
 
 class _WithoutStatus(Worker):
-    """One for which no Status can be made."""
+    """One for which no Status can be made, because of `error`."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(name)
+        self._error = error
 
     def run_at_once(self, _: object, *work: Any) -> DeviceStatus:
-        return super().run_at_once(lambda: {}["status"], *work)
+        def make() -> DeviceStatus:
+            raise self._error
+
+        return super().run_at_once(make, *work)
 
 
-def test_a_point_that_was_begun_and_gets_no_status_ends_its_series(detector: StinsDetector) -> None:
+@pytest.mark.parametrize(("error", "why"), [(KeyError("status"), "'status'"), (KeyboardInterrupt(), "Interrupt")])
+def test_a_point_that_was_begun_and_gets_no_status_ends_its_series(
+    detector: StinsDetector, error: BaseException, why: str
+) -> None:
     _with_a_point(detector)
-    detector._worker = _WithoutStatus("det-worker")
-    with pytest.raises(KeyError, match="status"):
+    detector._worker = _WithoutStatus("det-worker", error)
+    with pytest.raises(type(error)):
         detector.trigger()
-    assert _ended(detector, "'status'")
+    assert _ended(detector, why)
     detector.unstage()
 
 

@@ -82,6 +82,7 @@ def test_work_begins_before_its_status_is_made_and_waits_for_it() -> None:
 
 def test_work_whose_status_cannot_be_made_ends_and_hinders_nobody() -> None:
     device, worker, told, over = Device(name="det"), Worker("det-worker", join_s=10), list[Exception](), []
+    heard = threading.Event()
 
     def make() -> ProgressStatus:
         raise KeyboardInterrupt
@@ -91,9 +92,12 @@ def test_work_whose_status_cannot_be_made_ends_and_hinders_nobody() -> None:
             status()
         except StinsError as error:
             told.append(error)
+            heard.wait(10)
 
     with pytest.raises(KeyboardInterrupt):
         worker.run_at_once(make, work)
+    assert worker.busy
+    heard.set()
     worker.join()
     assert [str(error) for error in told] == ["its Status could not be made: KeyboardInterrupt()"]
     assert not worker.busy
