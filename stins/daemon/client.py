@@ -256,10 +256,14 @@ class Watch(Generic[S]):
 
 
 def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
+    """Those that have ended; a byte is looked at once, in however small parts a line comes."""
+    rest = bytearray()
     for part in parts:
-        *lines, rest = (rest + part).split(b"\n")
-        yield from lines
+        end, *lines = part.split(b"\n")
+        rest += end
+        for line in lines:
+            yield bytes(rest)
+            rest = bytearray(line)
         if len(rest) > _MOST_LINE_BYTES:
             raise StinsError(f"got a line of more than {_MOST_LINE_BYTES} bytes, expected a status")
 

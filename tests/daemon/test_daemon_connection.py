@@ -12,7 +12,7 @@ import pytest
 
 from stins import RemoteError
 from stins.daemon import HttpConfig, StatusBoard
-from stins.daemon.client import DaemonClient
+from stins.daemon.client import DaemonClient, _lines
 from stins.daemon.connection import Address, Connection, NoHttpError
 from stins.daemon.server import Command, ControlServer
 
@@ -353,3 +353,11 @@ def test_a_status_without_end_is_not_kept() -> None:
         assert told.wait(10)
         watch.close()
     assert "got a line of more than 4194304 bytes, expected a status" in lost[0]
+
+
+def test_a_line_that_comes_byte_by_byte_takes_the_time_that_it_is_long() -> None:
+    """A line may have 4 MiB: were it looked at again with each byte, these would take seconds already."""
+    parts = [b"x"] * 100_000
+    began = time.thread_time()
+    assert list(_lines([*parts, b"\n\nda", b"ta\n", b"rest"])) == [b"x" * len(parts), b"", b"data"]
+    assert time.thread_time() - began < 0.5
