@@ -1,5 +1,6 @@
 """What a plan is given, checked before it does anything: a slip of the hand is refused in a line, by its name."""
 
+from contextlib import suppress
 from math import inf, isfinite
 from numbers import Integral, Real
 
@@ -38,6 +39,9 @@ def number_of(name: str, value: object) -> float:
 
 
 def _real(name: str, value: object, least: float, expected: str) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value) or value < least:
-        raise StinsError(f"{name}: got {value!r}, expected {expected}")
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # a whole number, or a fraction, that no float can be
+            number = float(value)
+            if isfinite(number) and number >= least:
+                return number
+    raise StinsError(f"{name}: got {value!r}, expected {expected}")

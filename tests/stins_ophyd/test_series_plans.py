@@ -325,6 +325,8 @@ WHOLE = "expected a whole number of at least 1"
         (fly_series([SynAxis(name="x")], 4, frames_per_event=0), f"^frames_per_event: got 0, {WHOLE}"),
         (fly_series([SynAxis(name="x")], exposure_s="0.1"), "^exposure_s: got '0.1', expected seconds, a number"),
         (fly_series([SynAxis(name="x")], exposure_s=math.nan), "^exposure_s: got nan, expected seconds, a number"),
+        (fly_series([SynAxis(name="x")], exposure_s=10**400), "^exposure_s: got 10{400}, expected seconds"),
+        (fly_scan([], PulsingAxis(name="x"), -(10**400), 1), "^start: got -10{400}, expected a finite number"),
         (fly_scan([], SynAxis(name="x"), 0, 1, 2.5), f"^points: got 2.5, {WHOLE}"),
         (fly_scan([], SynAxis(name="x"), "0", 1), "^start: got '0', expected a finite number"),
         (fly_scan([], SynAxis(name="x"), 0, 1, time_s=0), "^time_s: got 0, expected more than 0 s"),
