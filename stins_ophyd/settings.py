@@ -1,7 +1,6 @@
 """The acquirer's settings as signals: what is set is written through, what is read is what the acquirer reports."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 from ophyd import DeviceStatus, Kind, Signal
@@ -9,6 +8,7 @@ from ophyd import DeviceStatus, Kind, Signal
 from stins import StinsError
 from stins.control import AcquirerStatus
 
+from .arguments import count_of
 from .status import ProgressStatus, Worker
 
 __all__ = ["ChoiceSignal", "CountSignal", "OwnSignal", "SettingSignal", "describe_settings", "read_settings"]
@@ -39,10 +39,7 @@ class CountSignal(OwnSignal):
         Raises:
             StinsError: it is no such number; the text names signal and value.
         """
-        # NumPy's whole numbers too: plans make them.
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise StinsError(f"{self.name}: got {value!r}, expected a whole number of at least 1")
-        super().put(int(value), **keywords)
+        super().put(count_of(self.name, value), **keywords)
 
 
 class ChoiceSignal(OwnSignal):

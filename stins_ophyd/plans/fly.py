@@ -9,9 +9,9 @@ from bluesky.protocols import Movable, Readable
 
 from stins import StinsError
 
+from ..arguments import count_of, number_of, seconds_of
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
-from .arguments import count_of, number_of, seconds_of
 from .stubs import fly_run
 from .support import Detectors, Messages, flying, ours, settings_of, settings_wrapper
 

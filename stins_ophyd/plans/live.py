@@ -9,7 +9,7 @@ from bluesky import Msg
 from bluesky.protocols import Readable
 from bluesky.utils import short_uid
 
-from .arguments import count_of
+from ..arguments import count_of
 from .outcome import told_at_the_end
 from .support import Messages, listed, settings_wrapper
 

@@ -9,7 +9,7 @@ import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Movable, Readable
 
-from .arguments import count_of, seconds_of
+from ..arguments import count_of, seconds_of
 from .stubs import fly_run
 from .support import Detectors, Messages, listed, settings_wrapper
 

@@ -12,8 +12,8 @@ from bluesky.protocols import Flyable, Preparable, Readable
 
 from stins import StinsError
 
+from ..arguments import seconds_of
 from ..device import StinsDetector
-from .arguments import seconds_of
 
 __all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "settings_wrapper"]
 

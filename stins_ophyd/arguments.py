@@ -1,4 +1,4 @@
-"""What a plan is given, checked before it does anything: a slip of the hand is refused in a line, by its name."""
+"""What a plan or a signal is given, checked first: a slip of the hand is refused in a line, by its name."""
 
 from contextlib import suppress
 from math import inf, isfinite
@@ -10,7 +10,7 @@ __all__ = ["count_of", "number_of", "seconds_of"]
 
 
 def count_of(name: str, value: object) -> int:
-    """A whole number of at least 1; NumPy's too.
+    """A whole number of at least 1; NumPy's too, which plans make.
 
     Raises:
         StinsError: it is none.
