@@ -45,6 +45,9 @@ TriggerKind = Literal["internal", "software", "edge", "level"]
 #: What a recorder can compute of each frame, of the pixels that its mask leaves; `saturated` is how many are.
 NumbersKey = Literal["sum", "mean", "max", "saturated"]
 
+#: What somebody else may say in a file at the most.
+_REASON_CHARACTERS = 1000
+
 #: How far the numbers of a series are; `failed`: some will not come, which does not touch its frames.
 NumbersState = Literal["none", "open", "complete", "failed"]
 
@@ -164,7 +167,12 @@ class JoinRequest(_Value, frozen=True, kw_only=True):
 class StopRequest(_Value, frozen=True, kw_only=True):
     """Ends the recorder's open series as incomplete; `reason` stands in its file, where whoever stops it gives one."""
 
-    reason: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    reason: Annotated[str, msgspec.Meta(max_length=_REASON_CHARACTERS)] = ""
+
+    @classmethod
+    def because(cls, reason: str) -> "StopRequest":
+        """With as much of a reason as it can have."""
+        return cls(reason=reason[:_REASON_CHARACTERS])
 
 
 class FrameDescription(_Value, frozen=True, kw_only=True):

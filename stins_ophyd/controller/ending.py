@@ -3,9 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
-from stins.control import StopRequest
+from stins.control import AcquirerStatus, StopRequest
 from stins.errors import RemoteError
 
 from .awaited import until_closed, until_ended
@@ -19,8 +18,6 @@ __all__ = ["abandon", "await_the_end", "end", "insist"]
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 0.25
-#: As long as a `StopRequest` may have it.
-_REASON_LENGTH = 1000
 
 
 def end(peers: Peers, series: Series, step: str) -> tuple[Snapshot, RemoteError | None]:
@@ -32,8 +29,9 @@ def end(peers: Peers, series: Series, step: str) -> tuple[Snapshot, RemoteError 
     problem = _tell_the_acquirer(peers, series, step)
     if problem is not None:
         # The series-end will not come: the recorder has to close the file without it.
+        stop = StopRequest.because(_untold(problem))
         try:
-            peers.recorder.post("/stop", _because_of(problem), step="stop", timeout_s=peers.deadlines.command_s)
+            peers.recorder.post("/stop", stop, step="stop", timeout_s=peers.deadlines.command_s)
         except RemoteError as error:
             log.warning("%s", error)
             raise problem from error
@@ -41,9 +39,9 @@ def end(peers: Peers, series: Series, step: str) -> tuple[Snapshot, RemoteError 
     return peers.observer.wait(closed), problem
 
 
-def _because_of(problem: RemoteError) -> StopRequest:
+def _untold(problem: RemoteError) -> str:
     """What the file is to say where the acquirer did not end the series."""
-    return StopRequest(reason=f"the acquirer could not end it: {problem.problem}"[:_REASON_LENGTH])
+    return f"the acquirer could not end it: {problem.problem}"
 
 
 def _tell_the_acquirer(peers: Peers, series: Series, step: str) -> RemoteError | None:
@@ -75,19 +73,24 @@ def abandon(peers: Peers, series_id: str | None, why: str) -> bool:
     acquirer = peers.snapshot.acquirer
     whose = f"detector {acquirer.name!r}" if acquirer else f"the detector at {peers.acquirer.url}"
     log.warning("%s: series %s is abandoned: %s", whose, series_id, why)
-    steps: list[tuple[Role, str]] = [("acquirer", "/abort"), ("recorder", "/stop")]
-    replies: list[Any] = []
-    stop = StopRequest()
-    for role, path in steps:
-        limit_s = min(peers.ending_s(role), peers.deadlines.command_s)
-        try:
-            replies.append(
-                peers.client(role).post(path, stop if role == "recorder" else None, step="abort", timeout_s=limit_s)
-            )
-        except RemoteError as error:
-            log.warning("%s", error)
-            stop = _because_of(error)
-    return bool(series_id) and len(replies) == len(steps) and replies[0].series_id == series_id
+    aborted: AcquirerStatus | None = None
+    stop = StopRequest.because(why)
+    try:
+        aborted = peers.acquirer.post("/abort", step="abort", timeout_s=_briefly(peers, "acquirer"))
+    except RemoteError as error:
+        log.warning("%s", error)
+        stop = StopRequest.because(f"{why}; {_untold(error)}")
+    try:
+        peers.recorder.post("/stop", stop, step="abort", timeout_s=_briefly(peers, "recorder"))
+    except RemoteError as error:
+        log.warning("%s", error)
+        return False
+    return bool(series_id) and aborted is not None and aborted.series_id == series_id
+
+
+def _briefly(peers: Peers, role: Role) -> float:
+    """How long one of them is waited for that may have nothing to end."""
+    return min(peers.ending_s(role), peers.deadlines.command_s)
 
 
 def await_the_end(peers: Peers, series_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stins.control import AcquirerStatus, RecorderStatus
 from stins.daemon.client import DaemonClient
@@ -41,10 +40,6 @@ class Peers:
         else:
             recorder = DaemonClient("recorder", urls[0], RecorderStatus, tokens[1])
         return cls(acquirer, recorder, Observer(acquirer, recorder, deadlines), deadlines)
-
-    def client(self, role: Role) -> DaemonClient[Any] | RecorderGroup:
-        """That of one of them."""
-        return self.acquirer if role == "acquirer" else self.recorder
 
     @property
     def snapshot(self) -> Snapshot:

@@ -144,9 +144,9 @@ def test_whoever_stops_a_series_may_say_why_in_its_file(chain: Chain) -> None:
     chain.start("reasoned.h5", id="reasoned")
     chain.frames(0, 1)
     chain.flushed(2)
-    chain.recorder.client.post("/stop", StopRequest(reason="its acquirer is gone"))
+    chain.recorder.client.post("/stop", StopRequest.because("its acquirer is gone: " + "x" * 2000))
     account = chain.recorder.wait_for_end("reasoned")
-    assert account.reason == "stopped on request: its acquirer is gone"
+    assert account.reason == "stopped on request: its acquirer is gone: " + "x" * 978
     with h5py.File(account.file) as file:
         assert file["/entry/series/reason"].asstr()[()] == account.reason
     chain.end()

@@ -4,12 +4,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import h5py
 import pytest
 
 from stins import StinsError
-from stins.control import SeriesState
+from stins.control import RecorderStatus, SeriesState
+from stins.daemon.client import DaemonClient
 from stins.errors import RemoteError
 from stins_ophyd import CombinedState, Controller, ControllerError, DaemonProcess, Deadlines
 from tests.stins_ophyd.chain import QUICK, Chain
@@ -118,6 +121,21 @@ def test_a_recorder_that_does_not_answer_ends_the_series_by_name(
     assert (error.process, error.endpoint) == ("recorder", fragile.recorder.ready.control)
     assert controller.snapshot.state in (CombinedState.OFFLINE, CombinedState.ARMED)
     fragile.recorder.send_signal(signal.SIGCONT)
+    works(controller, filename)
+
+
+def test_a_file_says_why_its_series_was_given_up(fragile: Chain, controller: Controller, filename: str) -> None:
+    with fragile.controller(Deadlines(command_s=0.3)) as leaving:
+        leaving.arm(filename, trigger_mode="software", triggers=None)
+        fragile.acquirer.send_signal(signal.SIGSTOP)
+    with closing(DaemonClient("recorder", fragile.recorder.ready.control, RecorderStatus)) as recorder:
+        series = recorder.status().series
+    why = "the controller was closed; the acquirer could not end it: no answer within 0.3 s"
+    assert (series.state, series.reason) == (SeriesState.INCOMPLETE, f"stopped on request: {why}")
+    with h5py.File(series.file) as file:
+        assert file["/entry/series/reason"].asstr()[()] == series.reason
+    fragile.acquirer.send_signal(signal.SIGCONT)
+    controller.reset()
     works(controller, filename)
 
 
