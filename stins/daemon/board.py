@@ -23,8 +23,6 @@ class StatusBoard(Generic[S]):
         self._listeners: dict[int, Callable[[], object]] = {}
         self._next_key = 0
         self.closed = False
-        #: Whether it is known that this status cannot be told to others.
-        self.unsayable = False
 
     @property
     def status(self) -> S:

@@ -10,7 +10,7 @@ import msgspec
 
 from .board import StatusBoard
 
-__all__ = ["Pushed"]
+__all__ = ["Pushed", "StatusEvents"]
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +23,43 @@ _HEAD = (
 )
 
 
+class StatusEvents:
+    """The status of `board` as an event, for all who listen: for each of them a thread asks, and whoever publishes.
+
+    One that cannot be said is a bug, and logged once: whoever is let go because of it comes again and again.
+    """
+
+    def __init__(self, board: StatusBoard[Any], encoder: msgspec.json.Encoder) -> None:
+        self._board = board
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._logged = False
+
+    def latest(self) -> bytes:
+        """That of the status now; nothing where it cannot be said, which must not end the daemon's loop."""
+        try:
+            event = b"data: " + self._encoder.encode(self._board.status) + b"\n\n"
+        except Exception:
+            with self._lock:
+                known, self._logged = self._logged, True
+            if not known:
+                log.exception("a status cannot be pushed: a bug")
+            return b""
+        if self._logged:
+            with self._lock:
+                self._logged = False
+        return b"%x\r\n%b\r\n" % (len(event), event)
+
+
 class Pushed:
     """The status of `board` at each change and once a second, for one who listens.
 
     One that reads slowly misses some, and never the last one. A status that cannot be said ends it.
     """
 
-    def __init__(self, board: StatusBoard[Any], encoder: msgspec.json.Encoder) -> None:
+    def __init__(self, board: StatusBoard[Any], events: StatusEvents) -> None:
         self._board = board
-        self._encoder = encoder
+        self._events = events
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._unsent = b""
@@ -79,17 +107,10 @@ class Pushed:
             self._lock.release()
 
     def _event(self) -> bytes:
-        """The status; nothing where it cannot be said, which must not end the daemon's loop: who listens is let go."""
-        try:
-            event = b"data: " + self._encoder.encode(self._board.status) + b"\n\n"
-        except Exception:
-            self._gone = True
-            if not self._board.unsayable:  # whoever was let go comes again and again
-                log.exception("a status cannot be pushed: a bug")
-            self._board.unsayable = True
-            return b""
-        self._board.unsayable = False
-        return b"%x\r\n%b\r\n" % (len(event), event)
+        """The status; nothing where it cannot be said: who listens is let go."""
+        event = self._events.latest()
+        self._gone = self._gone or not event
+        return event
 
     def _send_some(self) -> None:
         try:

@@ -19,7 +19,7 @@ from .config import ConfigError, HttpConfig, is_loopback
 from .description import Operation, as_openapi, as_page
 from .guard import Guard, refusal
 from .http import Answer, HttpServer, Request
-from .push import Pushed
+from .push import Pushed, StatusEvents
 
 __all__ = ["Command", "ControlServer", "Document", "listen", "read_token"]
 
@@ -66,6 +66,7 @@ class ControlServer:
     ) -> None:
         self._name = name
         self._board = board
+        self._events = StatusEvents(board, _JSON)
         self._documents = documents
         token = read_token(config)
         self._operations = [
@@ -112,7 +113,7 @@ class ControlServer:
     def _own(self) -> dict[str, Callable[[Request], Answer | Pushed]]:
         return {
             "/status": lambda _: _json(self._board.status),
-            "/events": lambda _: Pushed(self._board, _JSON),
+            "/events": lambda _: Pushed(self._board, self._events),
             "/healthz": lambda _: _json({"alive": True}),
             "/readyz": self._readyz,
             "/metrics": self._metrics,

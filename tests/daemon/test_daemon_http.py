@@ -203,6 +203,34 @@ def test_a_status_that_cannot_be_said_ends_who_listens_and_not_who_publishes(
     assert [record.getMessage() for record in caplog.records] == ["a status cannot be pushed: a bug"]
 
 
+class _UnsayableAtOnce:
+    """What cannot be said, which so many threads find out at the same time."""
+
+    def __init__(self, threads: int) -> None:
+        self._all = threading.Barrier(threads)
+
+    def __str__(self) -> str:
+        self._all.wait(10)
+        raise ValueError("it has no name")
+
+
+def test_a_status_that_cannot_be_said_is_logged_once_though_all_find_it_out_together(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.board.publish(Status(text=_UnsayableAtOnce(16)))
+    listeners = [daemon.connect() for _ in range(16)]
+    for connection in listeners:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    for connection in listeners:
+        with connection:
+            assert connection.makefile("rb").read().endswith(b"\r\n\r\n0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records] == ["a status cannot be pushed: a bug"]
+    daemon.board.publish(Status(text="said"))
+    with daemon.connect() as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b'"said"' in next(line for line in connection.makefile("rb") if line.startswith(b"data:"))
+
+
 def test_a_daemon_for_whose_connection_there_is_no_thread_goes_on_and_says_so(
     daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
