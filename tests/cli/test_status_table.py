@@ -1,6 +1,7 @@
 """The table of `stins status`, with an acquirer and a recorder that have something to tell."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ STATUSES = {
     ),
 }  # fmt: skip
 SIMULATOR = {"simulator": "http://127.0.0.1:8?stream_port=9", "hook": "http://127.0.0.1:8/simulator"}
+REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference" / "commands.md"
 
 
 @pytest.fixture
@@ -85,3 +87,11 @@ def test_a_beamline_that_is_just_being_started_is_told_from_one_that_is_up(beaml
     assert json.loads(capsys.readouterr().out)["starting"] == ["b8"]
     assert status.main([beamline]) == 0
     starting.remove()
+
+
+def test_what_programs_are_told_stands_in_the_reference(beamline, capsys):
+    status.main([beamline, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    names = {*told, *told["processes"][0], *told["simulators"][0]}
+    (paragraph,) = (part for part in REFERENCE.read_text().split("\n\n") if part.startswith("`stins status --json`"))
+    assert names <= {*re.findall(r"`(\w+)`", paragraph)}
