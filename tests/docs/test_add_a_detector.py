@@ -31,17 +31,26 @@ def blocks(language: str) -> list[str]:
 BACKEND, CONFORMANCE, DEVICE, _FIND = blocks("python")
 
 
-def run(name: str, *code: str) -> ModuleType:
-    """A module of that code, whose source is there for what reads the texts that describe the settings."""
-    text, module = "\n".join(code), ModuleType(name)
-    module.__file__, sys.modules[name] = f"{name}.py", module
-    linecache.cache[f"{name}.py"] = (len(text), None, text.splitlines(keepends=True), f"{name}.py")
-    exec(compile(text, f"{name}.py", "exec"), vars(module))  # noqa: S102  # that of the page
+def run(name: str, code: str) -> ModuleType:
+    """A module of that code, which nobody can import."""
+    module = ModuleType(name)
+    module.__file__ = f"{name}.py"
+    exec(compile(code, module.__file__, "exec"), vars(module))  # noqa: S102  # that of the page
     return module
 
 
+SOURCE = f"{BACKEND}\n{CONFORMANCE}"
+CAMERA = run("ramp_camera", SOURCE)
 #: The tests that the how-to has, collected as if they stood here.
-TestRampCamera = run("ramp_camera", BACKEND, CONFORMANCE).TestRampCamera
+TestRampCamera = CAMERA.TestRampCamera
+
+
+@pytest.fixture(autouse=True)
+def source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads the texts that describe the settings finds their source, in these tests and in no other."""
+    monkeypatch.setitem(sys.modules, CAMERA.__name__, CAMERA)
+    entry = (len(SOURCE), None, SOURCE.splitlines(keepends=True), CAMERA.__file__)
+    monkeypatch.setitem(linecache.cache, CAMERA.__file__, entry)
 
 
 @pytest.fixture
