@@ -154,6 +154,10 @@ class Run:
             return len(file["/entry/data/data"]), file["/entry/series/outcome"][()]
 
 
+#: The times of the profile as it is committed.
+PROFILES = {"exposure_s": 0.01, "period_s": 0.02}
+
+
 def slow_down(beamline: Path) -> None:
     """Exposures so long that what comes at once comes in the middle of one."""
     text = beamline.read_text()
@@ -227,6 +231,18 @@ def typed(queue: Queue, commands: str) -> int:
     done = subprocess.run(["bash", "-ec", commands], env=environment, check=False, timeout=OPEN_S, capture_output=True)
     queue.until(lambda: queue.state() == "idle", PLAN_S)  # it may not have begun
     return done.returncode
+
+
+def test_an_exposure_is_set_as_the_how_to_says_and_moves_the_period_along(queue):
+    (item,) = re.findall(r'`({"name": "mv".*?})`', HOW_TO.read_text())
+    asked, detector = json.loads(item), queue.session.detectors["sim"]
+    was = {name: detector.controller.read_acquirer().settings[name] for name in ("exposure_s", "period_s")}
+    detector.apply(PROFILES)
+    queue.start(asked["name"], *asked["args"])
+    ended, settings = queue.ended(), detector.controller.read_acquirer().settings
+    detector.apply(was)
+    assert (ended["exit_status"], ended["msg"]) == ("completed", "")
+    assert (settings["exposure_s"], settings["period_s"]) == (0.05, 0.05)
 
 
 def test_a_count_is_read_back(queue):

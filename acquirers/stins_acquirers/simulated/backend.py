@@ -51,8 +51,8 @@ class SimulatedBackend:
         )
 
     def configure(self, changes: Mapping[str, Any]) -> None:
-        """Sets some settings, or refuses them by name."""
-        self.settings = with_changes(self.settings, changes)
+        """Sets some settings, or refuses them by name; a longer exposure moves a period that is too short for it."""
+        self.settings = with_changes(self.settings, _with_period(self.settings, changes))
 
     def arm(self, request: ArmRequest) -> Opening:
         """Computes the frames where they are not there yet."""
@@ -205,6 +205,14 @@ class _Series:
     def _numbers(self, index: int, number: int) -> dict[str, Any]:
         temperature = 20.0 + float(np.sin(number / 50.0))
         return {"total_counts": self._pool.totals[index], "sensor_temperature": temperature}
+
+
+def _with_period(settings: SimulatedSettings, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The changes, and the period where only the exposure is set, to longer than that: a detector moves it along."""
+    if "exposure_s" not in changes or "period_s" in changes:
+        return changes
+    exposure_s = with_changes(settings, {**changes, "period_s": 0.0}).exposure_s
+    return {**changes, "period_s": exposure_s} if 0 < settings.period_s < exposure_s else changes
 
 
 def _scene(settings: SimulatedSettings) -> Scene:

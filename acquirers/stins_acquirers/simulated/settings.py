@@ -44,7 +44,8 @@ class SimulatedSettings(Model):
     exposure_s: float = Field(default=0.001, gt=0, json_schema_extra={"unit": "s"})
     """Count time of one frame."""
     period_s: float = Field(default=0.0, ge=0, json_schema_extra={"unit": "s"})
-    """Time from frame to frame; 0: as fast as anybody takes them, without waiting for the exposure."""
+    """Time from frame to frame; 0: as fast as anybody takes them, without waiting for the exposure. Where a longer
+    exposure is set alone, it becomes as long."""
     cable_mode: Literal["edge", "level"] = "edge"
     """What a pulse of an external trigger does: it starts exposures of `exposure_s`, or is as long as the one."""
     incident_energy: float = Field(default=12_400.0, gt=0, json_schema_extra={"unit": "eV"})

@@ -165,6 +165,25 @@ def test_a_period_shorter_than_the_exposure_is_refused_with_the_exposure() -> No
         backend.configure({"exposure_s": 1.0, "period_s": 0.5})
 
 
+def times_after(backend: SimulatedBackend, **changes: Any) -> tuple[float, float]:
+    backend.configure(changes)
+    return backend.settings.exposure_s, backend.settings.period_s
+
+
+def test_an_exposure_that_is_set_alone_moves_a_period_that_is_too_short_for_it() -> None:
+    backend = simulated(exposure_s=0.01, period_s=0.02)
+    assert times_after(backend, exposure_s=0.5) == (0.5, 0.5)
+    assert times_after(backend, exposure_s=0.01, photons=5) == (0.01, 0.5)  # long enough: it stays
+    assert times_after(simulated(), exposure_s=0.5) == (0.5, 0.0)  # as fast as it goes
+
+
+def test_an_exposure_that_is_none_is_refused_by_name_and_moves_nothing() -> None:
+    backend = simulated(exposure_s=0.01, period_s=0.02)
+    with pytest.raises(StinsError, match=r"^configure:\n  exposure_s: got 'long': [^\n]*$"):
+        backend.configure({"exposure_s": "long"})
+    assert (backend.settings.exposure_s, backend.settings.period_s) == (0.01, 0.02)
+
+
 SHAPES = st.lists(st.integers(1, 40), min_size=2, max_size=2)
 DTYPES = st.sampled_from(["uint8", "uint16", "int32", "uint64", "float32", "float64"])
 
