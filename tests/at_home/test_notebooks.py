@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,31 +15,52 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+HOW_TO = ROOT / "docs" / "how-to" / "use-ipython.md"
 NAMES = ("first_scan", "fast_series")
 RUN_S = 170
 
 
 @pytest.fixture(scope="module")
-def notebooks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Both with what their cells put out, run at once in a user's folder, each in a kernel of its own."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's, with the examples in it, in which both notebooks were run at once, each in a kernel of its own."""
     folder = tmp_path_factory.mktemp("notebooks")
-    examples = Path(shutil.copytree(EXAMPLES, folder / "examples"))
-    own = {name: str(folder / name.lower()) for name in ("XDG_STATE_HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
-    running = [
-        subprocess.Popen(
-            [Path(sys.executable).with_name("jupyter-execute"), "--inplace", examples / f"{name}.ipynb"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **own},
-        )
-        for name in NAMES
-    ]
+    shutil.copytree(EXAMPLES, folder / "examples")
+    running = [started(name, folder) for name in NAMES]
     for process in running:
         said, _ = process.communicate(timeout=RUN_S)
         assert process.returncode == 0, said
-    return {name: nbformat.read(examples / f"{name}.ipynb", as_version=4) for name in NAMES}
+    return folder
+
+
+def started(name: str, folder: Path) -> subprocess.Popen[str]:
+    """That notebook, by the commands with which the how-to runs one."""
+    (prepare, run) = re.search(
+        r"^(mkdir .*)\nuv run .* (jupyter execute .*)$", HOW_TO.read_text(), re.MULTILINE
+    ).groups()
+    own = {each: str(folder / each.lower()) for each in ("XDG_STATE_HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
+    return subprocess.Popen(
+        ["bash", "-ec", f"{prepare}\nexec {run.replace('first_scan', name)}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+
+
+@pytest.fixture(scope="module")
+def notebooks(folder: Path) -> dict[str, Any]:
+    """Both with what their cells put out."""
+    return {name: nbformat.read(folder / "stins-data" / f"{name}.ipynb", as_version=4) for name in NAMES}
+
+
+def test_running_them_changes_nothing_that_is_committed(folder):
+    changed = [
+        each.name for each in EXAMPLES.iterdir() if (folder / "examples" / each.name).read_bytes() != each.read_bytes()
+    ]
+    assert changed == []
 
 
 def outputs(notebook: Any) -> list[Any]:
