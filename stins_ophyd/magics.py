@@ -56,14 +56,12 @@ class StinsMagics(Magics):
         In a notebook it is shown; at a prompt without one its file is named, which goes with the session.
         """
         words = line.split()
-        row = int(words.pop()) if words and words[-1].lstrip("-").isdigit() else -1
+        row = _row(words.pop()) if len(words) > 1 or (words and _is_row(words[0])) else -1
         detector = self._detector(words)
-        snapshot = detector.controller.snapshot
-        series = snapshot.recorder.series if snapshot.recorder else None
-        if series is None or not series.file or not series.rows:
-            raise UsageError(f"{detector.name}: no frame is in a file yet; take one: RE(count([{detector.name}]))")
+        series = _recorded(detector)
         frame, number = _read(series, row)
-        self._show(picture_of(frame, f"{detector.name}: frame {number}\n{Path(series.file).name}"), detector.name)
+        file = Path(series.file or "").name
+        self._show(picture_of(frame, f"{detector.name}: frame {number}\n{file}"), detector.name)
 
     def _show(self, png: bytes, name: str) -> None:
         if hasattr(self.shell, "kernel"):
@@ -95,6 +93,29 @@ class StinsMagics(Magics):
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext`."""
     shell.register_magics(StinsMagics)
+
+
+def _is_row(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
+
+
+def _row(word: str) -> int:
+    if not _is_row(word):
+        raise UsageError(f"row: got {word!r}, expected a whole number; -1 is the last one")
+    return int(word)
+
+
+def _recorded(detector: StinsDetector) -> SeriesStatus:
+    """The detector's present or last series, where rows of it are in a file."""
+    snapshot = detector.controller.snapshot
+    series = snapshot.recorder.series if snapshot.recorder else None
+    if series is None or (series.file and not series.rows):
+        why = "no frame is in a file yet"
+    elif not series.file:
+        why = "the last series was not recorded: it has no file"
+    else:
+        return series
+    raise UsageError(f"{detector.name}: {why}; take a frame: RE(count([{detector.name}]))")
 
 
 def _read(series: SeriesStatus, row: int) -> tuple[Any, int]:

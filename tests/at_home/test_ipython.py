@@ -25,11 +25,16 @@ RE(look_and_fly(sim, 5))
 %last
 %frame
 display(sim)
-for refused in ("nobody", "sim 7"):
+def refuse(line):
     try:
-        get_ipython().run_line_magic("frame", refused)
+        get_ipython().run_line_magic("frame", line)
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
+refuse("nobody")
+refuse("sim 7")
+refuse("sim x")
+RE(take_live(sim, 3))
+refuse("sim")
 get_ipython().run_cell("RE(count_series(sim, exposure_s=-1))")
 get_ipython().run_cell("sim.exposure_s.set(-1).wait()")
 get_ipython().run_cell("sim.frames.put(0)")
@@ -123,6 +128,9 @@ def test_the_pictures_go_with_the_session(session):
 def test_a_magic_that_cannot_says_why_in_a_line(session):
     assert "UsageError: got 'nobody', expected one of the detectors: sim\n" in session.printed
     assert "UsageError: got row 7, expected -1 to 0: 1 are in the file\n" in session.printed
+    assert "UsageError: row: got 'x', expected a whole number; -1 is the last one\n" in session.printed
+    why = "the last series was not recorded: it has no file; take a frame: RE(count([sim]))"
+    assert f"UsageError: sim: {why}\n" in session.printed
 
 
 def test_what_is_refused_takes_a_line_and_tb_shows_all(session):
