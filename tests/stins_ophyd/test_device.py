@@ -406,12 +406,13 @@ def test_frames_cannot_change_within_a_staging(detector: StinsDetector) -> None:
     detector.unstage()
 
 
-def test_software_trigger_info_leaves_step_mode_and_sets_the_times(detector: StinsDetector) -> None:
+def test_software_trigger_info_leaves_step_mode_and_sets_the_times_which_stay(detector: StinsDetector) -> None:
     detector.stage()
     detector.prepare(TriggerInfo(trigger=DetectorTrigger.SOFTWARE, livetime=0.003)).wait(20)
     assert detector.exposure_s.get() == 0.003
     detector.trigger().wait(20)
     detector.unstage()
+    assert detector.controller.read_acquirer().settings["exposure_s"] == 0.003
 
 
 @pytest.mark.parametrize("trigger", [DetectorTrigger.INTERNAL, DetectorTrigger.SOFTWARE])
