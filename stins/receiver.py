@@ -18,6 +18,7 @@ from .ordering import Held, ReorderWindow
 from .series import Outcome, SeriesAccount, SeriesResult
 from .spans import Spans
 from .starts import KnownStarts
+from .words import how_many, spanned
 
 __all__ = [
     "DiscardFrame",
@@ -222,7 +223,7 @@ class SeriesReceiver:
         self._replay_until = None
         forgotten = self._window.clear()
         if self._series and forgotten:
-            self._series.note(f"{forgotten} messages came out of order before the sender restarted")
+            self._series.note(f"{how_many(forgotten, 'message')} came out of order before the sender restarted")
         done = self._finish(None, "the sender restarted")
         self._next_id = packet.header.message_id + 1
         return done + self._handle(packet)
@@ -253,7 +254,8 @@ class SeriesReceiver:
             return []
         self._lost.add(first, self._next_id - 1)
         what = "did not come, or found no room while all was to come again" if self._crowded else "did not come"
-        return self._report("gap", f"messages {first} to {self._next_id - 1} {what}; going on with {self._next_id}")
+        messages = spanned("message", first, self._next_id - 1)
+        return self._report("gap", f"{messages} {what}; going on with {self._next_id}")
 
     def _refused(self, problem: str) -> list[Instruction]:
         text = f"refused a message: {problem}"

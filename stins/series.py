@@ -10,6 +10,7 @@ from .checkpoint import AccountCheckpoint
 from .messages import Data, SeriesEnd, SeriesStart
 from .share import ALL, Share, frames_in
 from .spans import Spans
+from .words import how_many, spanned
 
 __all__ = ["Outcome", "SeriesAccount", "SeriesResult", "missing_words"]
 
@@ -64,7 +65,7 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def missing_words(count: int) -> str:
     """How a reason says that frames are missing."""
-    return f"{count} frames are missing"
+    return f"{how_many(count, 'frame')} {'is' if count == 1 else 'are'} missing"
 
 
 class SeriesAccount:
@@ -292,7 +293,9 @@ class SeriesAccount:
             self._miss_up_to(last + 1)
         reasons = []
         if end.status not in {UNSET, "finished"}:
-            reasons.append(f"{end.status} by the sender" + (f": {end.reason}" if end.reason else ""))
+            # What an acquirer says of an abort may begin with the very word.
+            why = end.reason.removeprefix(f"{end.status} ") if end.reason else ""
+            reasons.append(f"{end.status} by the sender" + (f": {why}" if why else ""))
         surplus = self._surplus(end)
         if surplus > 0 and not self.missing.count:
             reasons.append(f"the sender says that it sent {end.frames_sent} frames, got {self.received}")
@@ -339,7 +342,9 @@ class SeriesAccount:
         if declared := self._missing_and_declared():
             losses.append(f"the sender dropped {declared} of them")
         if self._repeated:
-            losses.append(f"{self._repeated} frames came under a number used before, without `retake`: dropped")
+            losses.append(
+                f"{how_many(self._repeated, 'frame')} came under a number used before, without `retake`: dropped"
+            )
         spans = self.lost_messages.as_tuple()
-        losses += [f"messages {first} to {last} did not come" for first, last in spans[:_MOST_NOTES]]
+        losses += [f"{spanned('message', first, last)} did not come" for first, last in spans[:_MOST_NOTES]]
         return losses

@@ -112,7 +112,7 @@ def as_it_may_differ(said: str, folder: Path) -> str:
         r"127\.0\.0\.1:\d+",
         r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         r"[\d,]+\.\d GB",
-        r"messages \d+ to \d+",
+        r"message \d+",
     ):
         text = re.sub(differs, "…", text)
     return " ".join(text.split())

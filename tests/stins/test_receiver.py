@@ -123,7 +123,7 @@ def test_when_the_window_is_used_up_it_goes_on_and_records_which_frames_are_miss
     assert rows(done) == [(1, 1), (2, 2), (3, 3)]
     assert reports(done) == ["gap"]
     assert (result(done).outcome, result(done).missing) == (Outcome.INCOMPLETE, ((0, 0),))
-    assert result(done).reasons == ("1 frames are missing", "messages 1 to 1 did not come")
+    assert result(done).reasons == ("1 frame is missing", "message 1 did not come")
 
 
 def test_when_the_time_is_used_up_it_goes_on():
@@ -203,7 +203,7 @@ def test_a_start_with_a_lower_id_is_a_restart_and_nothing_buffered_gets_into_the
     first, second = [i.result for i in done if isinstance(i, EndSeries)]
     assert (first.received, first.reasons) == (
         1,
-        ("the sender restarted", "1 messages came out of order before the sender restarted"),
+        ("the sender restarted", "1 message came out of order before the sender restarted"),
     )
     assert (second.outcome, second.received, rows(done)) == (Outcome.COMPLETE, 2, [(0, 0), (0, 0), (1, 1)])
 
@@ -410,7 +410,7 @@ def test_frames_lost_and_then_taken_again_are_not_missing():
     )
 
     assert (result(done).missing, result(done).stored, result(done).retaken) == ((), 3, 1)
-    assert result(done).reasons == ("messages 2 to 2 did not come",)
+    assert result(done).reasons == ("message 2 did not come",)
 
 
 def test_a_retake_whose_first_frame_was_dropped_leaves_that_frame_missing():
@@ -487,6 +487,12 @@ def test_a_sender_that_aborts_without_a_word_gives_none():
     done = run(start(), data(1, 0), end(2, status="aborted"))
 
     assert (result(done).reasons, result(done).sender_reason) == (("aborted by the sender",), "")
+
+
+def test_what_the_sender_says_of_an_abort_does_not_say_twice_that_it_is_one():
+    done = run(start(), data(1, 0), end(2, status="aborted", reason="aborted on request"))
+
+    assert result(done).reasons == ("aborted by the sender: on request",)
 
 
 def test_a_sender_that_counts_fewer_than_came_is_not_believed():

@@ -138,7 +138,7 @@ def test_a_flight_that_failed_is_told_with_what_there_is_and_why(
     with pytest.raises(FailedStatus):
         engine(dark_series(detector, 5))
     told = capsys.readouterr().out
-    assert re.match(r"det: frames 4 of 5, 1 missing; .*\.nxs \(incomplete\); .*1 frames are missing", told), told
+    assert re.match(r"det: frames 4 of 5, 1 missing; .*\.nxs \(incomplete\); .*1 frame is missing", told), told
 
 
 def test_a_fly_scan_whose_axis_is_stopped_tells_of_the_points_that_it_reached(

@@ -24,6 +24,7 @@ from stins.findings import Findings
 from stins.messages import Payload, frame_count
 from stins.receiver import DiscardFrame, Instruction
 from stins.share import ALL
+from stins.words import how_many, spanned
 
 from ..errors import RecorderError
 from ..layout import FrameWriterLayout, frame_layout
@@ -89,7 +90,7 @@ class StreamCheck:
     def close(self, seconds: float) -> None:
         """The checker has listened for so long and stops."""
         if self._before_start:
-            got = f"{self._before_start} messages of a series that had started before"
+            got = f"{how_many(self._before_start, 'message')} of a series that had started before"
             self.findings.fault(JOINED, "the first messages", got, "a series-start first")
         if not self.messages:
             self.findings.fault(SILENT, "the stream", f"nothing for {seconds:g} s", "a message; is something sending?")
@@ -195,7 +196,7 @@ class StreamCheck:
     def _drops(self, where: str, dropped: Sequence[tuple[int, int]]) -> None:
         for first, last in dropped:
             self._dropped.add(first, last)
-            self.findings.fault(DROPPED, where, f"frames {first} to {last} dropped by the sender", "none")
+            self.findings.fault(DROPPED, where, f"{spanned('frame', first, last)} dropped by the sender", "none")
 
     def _end(self, result: SeriesResult) -> None:
         if result.end is None:
@@ -215,7 +216,7 @@ class StreamCheck:
         for first, last in share.inside(self._dropped):
             missing.remove(first, last)
         for first, last in share.outside(missing):
-            frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+            frames = spanned("frame", first, last)
             self.findings.fault(MISSING, "the series", f"nothing of {frames}", "every frame, or its name as dropped")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from stins import Share
 from stins.control import JoinRequest, SeriesState, SeriesStatus
+from stins.series import missing_words
 
 from ..recording.account import LISTED_RANGES
 from .part import Numbers, PartFile, UnreadablePartError
@@ -22,7 +23,7 @@ Found = PartFile | UnreadablePartError
 #: Among how many frames the ranges of missing ones are looked for that a status carries; the file has all.
 _LOOKED_AT = 100_000
 #: A sentence of a part that is said anew of the whole.
-_MISSING = re.compile(r"[0-9]+ frames are missing")
+_MISSING = re.compile(r"[0-9]+ (frame is|frames are) missing")
 _COUNTS = ("received", "written", "discarded", "retaken", "duplicates", "refused")
 
 
@@ -98,7 +99,7 @@ def _reasons(found: Sequence[Found], missing: int) -> list[str]:
     said = [_sentences(part) for part in found]
     common = [sentence for sentence in said[0] if all(sentence in others for others in said)]
     own = ["; ".join(sentence for sentence in sentences if sentence not in common) for sentences in said]
-    counted = [f"{missing} frames are missing"] if missing else []
+    counted = [missing_words(missing)] if missing else []
     return [*common, *counted, *(f"part {index}: {reason}" for index, reason in enumerate(own) if reason)]
 
 

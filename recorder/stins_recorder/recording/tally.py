@@ -9,6 +9,7 @@ from stins import Outcome, SeriesResult, Spans, StoreFrame
 from stins.control import SeriesState, SeriesStatus
 from stins.series import missing_words
 from stins.share import ALL, frames_in
+from stins.words import how_many
 
 from ..series.series_file import SeriesFile
 from .account import LISTED_RANGES, counted, placed, rewritten
@@ -171,7 +172,8 @@ class Tally:
         if self.failure:
             return SeriesState.FAILED, (self.failure, *reasons)
         if self._unwritten.count:
-            refused = f"{self._unwritten.count} frames were refused"
+            count = self._unwritten.count
+            refused = f"{how_many(count, 'frame')} {'was' if count == 1 else 'were'} refused"
             return SeriesState.INCOMPLETE, (*reasons, refused, *self.notes[-3:])
         complete = result.outcome is Outcome.COMPLETE
         return SeriesState.COMPLETE if complete else SeriesState.INCOMPLETE, result.reasons

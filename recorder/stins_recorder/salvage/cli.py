@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from stins.series import missing_words
+
 from .process import LIMIT_S, Salvaged, run_salvage
 
 __all__ = ["main"]
@@ -36,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def _line(found: Salvaged) -> str:
-    missing = f", {found.missing} frames are missing" if found.missing else ""
+    missing = f", {missing_words(found.missing)}" if found.missing else ""
     return f"{found.path}: {found.found}{missing}: {found.text}"
 
 

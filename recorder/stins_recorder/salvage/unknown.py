@@ -11,6 +11,7 @@ import numpy as np
 
 from stins import Share, Spans
 from stins.control import SeriesState, SeriesStatus
+from stins.series import missing_words
 
 from ..errors import NotOursError
 from ..layout import DatasetLayout
@@ -134,7 +135,7 @@ def _account(series: h5py.Group, rows: int, missing: Spans, end: SeriesStatus) -
     expected = int(series["frames_expected"][()]) if "frames_expected" in series else None
     if expected is not None:
         missing.add(written + missing.count, expected - 1)
-    reasons = [end.reason, *([f"{missing.count} frames are missing"] if missing.count else [])]
+    reasons = [end.reason, *([missing_words(missing.count)] if missing.count else [])]
     return msgspec.structs.replace(
         end,
         reason="; ".join(reasons),

@@ -144,7 +144,7 @@ def test_a_file_that_does_not_claim_nxmx_may_lack_what_that_requires(desk: Any, 
 def test_a_lost_frame_is_a_warning_with_the_reason(make: Make, found: Callable[..., list[Finding]]) -> None:
     (only,) = found(make(lost=[2]))
     assert (only.rule, only.severity) == ("frames.incomplete", Severity.WARNING)
-    assert "1 frames are missing" in only.got
+    assert "1 frame is missing" in only.got
 
 
 def test_frames_missing_at_the_end_have_rows_no_row_and_that_is_no_fault(make: Make, broken: Broken) -> None:

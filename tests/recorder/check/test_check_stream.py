@@ -124,7 +124,7 @@ def test_in_a_share_only_its_own_frames_can_be_missing(listen: Listen) -> None:
     del stream.messages[2:4]
     found = listen(stream.end(frames_total=17)).findings.listed
     assert [f.got for f in found if f.rule in {"stins.missing", "stins.dropped"}] == [
-        "frames 13 to 13 dropped by the sender",
+        "frame 13 dropped by the sender",
         "nothing of frames 4 to 7",
     ]
 
