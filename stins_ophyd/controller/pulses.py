@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stins.control import AcquirerStatus
+from stins.words import how_many
 
 from .awaited import Awaited
 from .goal import SeriesProblem
@@ -20,7 +21,7 @@ _ON_ITS_WAY_S = 0.2
 def refuse_strays(acquirer: AcquirerStatus, first: int) -> None:
     """Raises `SeriesProblem` where frames from `first` on were taken before anybody asked for them."""
     if (sent := acquirer.frames_sent) > first:
-        problem = f"pulses took {sent - first} frames, from frame {first} on, before this kickoff"
+        problem = f"pulses took {how_many(sent - first, 'frame')}, from frame {first} on, before this kickoff"
         raise SeriesProblem("acquirer", problem, Cause.STRAY_PULSE, "none")
 
 

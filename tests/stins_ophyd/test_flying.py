@@ -200,7 +200,7 @@ def test_a_pulse_between_two_kickoffs_is_named_and_is_no_event(
         yield from bps.sleep(late_s)
         yield from bpp.finalize_wrapper(bps.kickoff(detector, wait=True), lambda: bps.collect(detector, name="primary"))
 
-    with pytest.raises(FailedStatus, match="pulses took 1 frames, from frame 3 on, before this kickoff"):
+    with pytest.raises(FailedStatus, match="pulses took 1 frame, from frame 3 on, before this kickoff"):
         engine(bpp.stage_wrapper(bpp.run_wrapper(plan()), [detector]))
     assert "with pulses only between a kickoff and its complete" in documents.stop["reason"]
     assert documents.stop["num_events"] == {"primary": 3}
