@@ -24,6 +24,7 @@ from .awaited import is_armed, until_free, until_heard, until_idle, until_previe
 from .deadlines import Deadlines
 from .ending import abandon, await_the_end, end, insist
 from .goal import Goal
+from .last_heard import LastHeard
 from .numbers import until_numbers
 from .peers import Peers
 from .rate import Rate
@@ -69,7 +70,9 @@ class Controller:
         self._next_frame = 0
         self._last_id: str | None = None
         self._rate = Rate()
+        self._last_heard = LastHeard()
         self._observer.subscribe(self._rate)
+        self._observer.subscribe(self._last_heard)
 
     def __enter__(self) -> Self:
         self.connect()
@@ -104,7 +107,7 @@ class Controller:
     @property
     def summary(self) -> Summary:
         """What the detector does and what became of its last series, at a glance; it asks nobody."""
-        return summarize(self.snapshot, self._rate.frames_per_s)
+        return summarize(self.snapshot, self._rate.frames_per_s, self._last_heard.series)
 
     def __repr__(self) -> str:
         return f"<{self.summary.line(type(self).__name__)}>"

@@ -4,6 +4,8 @@ import msgspec
 
 from stins import StinsError
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, SeriesState, SeriesStatus
+from stins.series import missing_words
+from stins.words import how_many
 
 from .remedies import Cause, Debt
 from .snapshot import Role, Snapshot
@@ -132,12 +134,12 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
             problem, cause = _missing(series, acquirer, notes), _why(series, acquirer)
             raise SeriesProblem("recorder", problem, cause, only_losses=is_open, unexplained=unexplained)
         if acquirer.frames_dropped:
-            problem = f"it had to drop {acquirer.frames_dropped} frames: {_why_dropped(acquirer)}"
+            problem = f"it had to drop {how_many(acquirer.frames_dropped, 'frame')}: {_why_dropped(acquirer)}"
             cause = Cause.DROPPED if _not_taken(acquirer) else Cause.NOT_GIVEN
             raise SeriesProblem("acquirer", problem, cause, only_losses=is_open, unexplained=unexplained)
         if is_open:
             if self.cable and not self.closes and series.received > self.received:
-                problem = f"pulses took {series.received - self.first} frames in this kickoff"
+                problem = f"pulses took {how_many(series.received - self.first, 'frame')} in this kickoff"
                 raise SeriesProblem("acquirer", problem, Cause.STRAY_PULSE, str(self.frames))
             return
         if series.state is not SeriesState.COMPLETE or not self.closes:
@@ -177,10 +179,10 @@ def _why(series: SeriesStatus, acquirer: AcquirerStatus) -> Cause:
 def _missing(series: SeriesStatus, acquirer: AcquirerStatus, notes: tuple[str, ...]) -> str:
     spans = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in series.missing_frames[:10])
     more = ", ..." if len(series.missing_frames) > 10 else ""
-    text = f"{series.missing} frames are missing: {spans}{more}; the file {series.file} lists them"
+    text = f"{missing_words(series.missing)}: {spans}{more}; the file {series.file} lists them"
     is_open = series.state is SeriesState.OPEN
     if acquirer.frames_dropped:
-        text += f"; the acquirer had to drop {acquirer.frames_dropped} frames"
+        text += f"; the acquirer had to drop {how_many(acquirer.frames_dropped, 'frame')}"
         # Once the series is over its end has said why its detector did not give some.
         said = not is_open and acquirer.drop_reason in series.reason and not _not_taken(acquirer)
         text += "" if said else f": {_why_dropped(acquirer)}"

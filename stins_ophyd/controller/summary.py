@@ -21,6 +21,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One detector at one moment; `series` is the account of its present or last series, as the recorder has it.
 
     `drop_reason` is why the detector itself did not give frames of it, in the acquirer's words.
+    `away`: the recorder is not heard now, and the account is the last that was.
     """
 
     state: CombinedState
@@ -28,6 +29,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     drop_reason: str = ""
     series: SeriesStatus | None = None
     frames_per_s: float | None = None
+    away: bool = False
 
     @property
     def frames(self) -> str:
@@ -38,9 +40,22 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         expected = f" of {series.frames_expected}" if series.frames_expected is not None else ""
         there = f"{series.written}{expected}" if series.file else f"{series.received}{expected} received"
         others = [f"{count} {what}" for what, count in _others(series) if count]
+        return ", ".join([there + self._when, *self._missing, *others])
+
+    @property
+    def _missing(self) -> tuple[str, ...]:
+        """How many frames are missing; of a series that may have gone on unheard, only that some are."""
+        missing = self.series.missing if self.series else 0
+        if not missing and self._when:
+            return ()
         # Of points nobody knows how many were to come: none of those that came is missing, and the series is not whole.
-        missing = "ended early" if self._cut_short and not series.missing else f"{series.missing or 'none'} missing"
-        return ", ".join([there, missing, *others])
+        return ("ended early" if self._cut_short and not missing else f"{missing or 'none'} missing",)
+
+    @property
+    def _when(self) -> str:
+        """An account of a series that is over stays as it is."""
+        unheard = self.away and self.series is not None and self.series.state is SeriesState.OPEN
+        return " when last heard" if unheard else ""
 
     @property
     def rate(self) -> str:
@@ -53,7 +68,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         series = self.series
         if series is None:
             return ""
-        return f"{series.file or 'not recorded'} ({series.state.value})"
+        return f"{series.file or 'not recorded'} ({series.state.value}{self._when})"
 
     @property
     def why(self) -> str:
@@ -106,16 +121,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return f'<tr><th style="text-align:left">{what}</th><td{style}>{escape(text)}</td></tr>'
 
 
-def summarize(snapshot: Snapshot, frames_per_s: float | None = None) -> Summary:
-    """What that snapshot says."""
-    series = snapshot.recorder.series if snapshot.recorder else None
+def summarize(snapshot: Snapshot, frames_per_s: float | None = None, last_heard: SeriesStatus | None = None) -> Summary:
+    """What that snapshot says; where the recorder is not heard, of the series what it said last."""
     return Summary(
         state=snapshot.state,
         reason=snapshot.reason,
         # Not in the snapshot's reason: its text grows while more is lost, and each change of that is told.
         drop_reason=snapshot.acquirer.drop_reason if snapshot.acquirer else "",
-        series=series,
+        series=snapshot.recorder.series if snapshot.recorder else last_heard,
         frames_per_s=frames_per_s,
+        away=snapshot.recorder is None,
     )
 
 

@@ -67,7 +67,7 @@ def test_a_frame_lost_within_a_point_fails_the_point_by_name(
     detector.configure({"frames": 3})
     faults(detector, kind="drop", frame=4)
     why = fails(engine, bp.count([detector], 3))
-    assert "1 frames are missing: 4" in why
+    assert "1 frame is missing: 4" in why
     assert documents.stop["exit_status"] == "fail"
     assert documents.stop["reason"] == why
     assert documents.indices == [(0, 1)]

@@ -221,7 +221,7 @@ def test_a_dropped_frame_of_a_point_fails_the_plan_and_is_missing_in_the_file_wi
     hook.fault("drop_images", image=2)
     with pytest.raises(FailedStatus) as error:
         engine(bp.count([eiger], 6))
-    assert "had to drop 1 frames: 1 images did not come (the DCU's stream says that it dropped 1)" in str(error.value)
+    assert "had to drop 1 frame: 1 images did not come (the DCU's stream says that it dropped 1)" in str(error.value)
     assert "larger ring" not in str(error.value)
     assert "stream says that it dropped 1" in eiger.controller.snapshot.acquirer.drop_reason
     series = eiger.controller.snapshot.recorder.series

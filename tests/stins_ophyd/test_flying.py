@@ -136,7 +136,7 @@ def test_a_detector_that_loses_a_frame_ends_the_stream_there_and_names_itself(
 ) -> None:
     whole, losing = detectors[:2]
     losing.configure({"faults": [{"kind": "drop", "frame": 5}]})
-    with pytest.raises(FailedStatus, match=r"b complete failed: .*1 frames are missing: 5"):
+    with pytest.raises(FailedStatus, match=r"b complete failed: .*1 frame is missing: 5"):
         engine(flight([whole, losing], 12))
     assert documents.stop["exit_status"] == "fail"
     assert "b complete failed" in documents.stop["reason"]

@@ -172,7 +172,7 @@ def test_an_image_that_never_appears_fails_the_plan(
         engine(fly_series(pilatus, 200))
     # The acquirer says at once that one is missing, or the recorder which; why, the end of the series says.
     why = str(error.value)
-    assert "1 frames are missing: 2" in why or "it had to drop 1 frames" in why
+    assert "1 frame is missing: 2" in why or "it had to drop 1 frame" in why
     assert "_000002.cbf did not appear within" in why
     assert "too slow for this rate" not in why
     series = pilatus.controller.snapshot.recorder.series

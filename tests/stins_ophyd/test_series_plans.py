@@ -162,7 +162,7 @@ def test_a_fly_scan_whose_detector_fails_has_stopped_its_axis_before_the_run_end
     detector.configure({"faults": [{"kind": "drop", "frame": 1}]})
     at_the_end: list[tuple[bool, int]] = []
     engine.subscribe(lambda *_: at_the_end.append((axis.flies, len(pulses))), "stop")
-    with pytest.raises(FailedStatus, match="1 frames are missing: 1"):
+    with pytest.raises(FailedStatus, match="1 frame is missing: 1"):
         engine(fly_scan(detector, axis, 0, 1, 21, time_s=5))
     assert at_the_end == [(False, len(pulses))]
     assert len(places(documents)) == len(pulses) < 21

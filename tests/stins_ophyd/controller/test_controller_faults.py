@@ -95,6 +95,8 @@ def test_a_recorder_that_is_killed_ends_the_series_by_name(
     error = fails(lambda: take(controller))
     assert (error.process, error.endpoint) == ("recorder", fragile.recorder.ready.control)
     until_offline(controller)
+    assert controller.summary.frames == "1 when last heard"
+    assert controller.summary.file.endswith(f"/{filename} (open when last heard)")
     fails(controller.abort)
     fragile.revive()
     works(controller, filename)

@@ -70,7 +70,7 @@ def test_a_missing_frame_is_named() -> None:
 
 def test_a_frame_that_was_refused_is_told_with_the_recorders_note() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "refused": 1}
-    with pytest.raises(SeriesProblem, match=r"1 frames are missing: 3; .*; refused frame 3: shape"):
+    with pytest.raises(SeriesProblem, match=r"1 frame is missing: 3; .*; refused frame 3: shape"):
         GOAL.reached(snapshot(notes=("refused frame 3: shape",), **account))
 
 
@@ -81,16 +81,16 @@ def test_a_series_that_failed_is_told_by_its_reason_not_by_the_frames_it_lacks()
 
 
 def test_a_dropped_frame_is_the_acquirers() -> None:
-    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: nobody took them in time$") as raised:
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frame: nobody took them in time$") as raised:
         GOAL.reached(snapshot(dropped=1, **DONE))
     assert (raised.value.debt.role, raised.value.debt.cause) == ("acquirer", Cause.DROPPED)
 
 
 def test_a_frame_that_the_detector_did_not_give_is_told_with_the_acquirers_own_reason_and_no_guess_beside_it() -> None:
-    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: the detector lost it$") as raised:
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frame: the detector lost it$") as raised:
         GOAL.reached(snapshot(dropped=1, not_given=1, drop_reason="the detector lost it", **DONE))
     assert (raised.value.debt.cause, raised.value.unexplained) == (Cause.NOT_GIVEN, False)
-    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frames: its detector did not give them$") as raised:
+    with pytest.raises(SeriesProblem, match=r"^it had to drop 1 frame: its detector did not give them$") as raised:
         GOAL.reached(snapshot(dropped=1, not_given=1, **DONE))
     assert (raised.value.debt.cause, raised.value.unexplained) == (Cause.NOT_GIVEN, True)
 
@@ -114,11 +114,11 @@ def test_what_the_detector_did_not_give_does_not_hide_that_nobody_took_the_other
 def test_a_missing_frame_that_the_detector_did_not_give_is_told_with_the_acquirers_own_reason() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((3, 3),)}
     drops: dict[str, Any] = {"dropped": 1, "not_given": 1, "drop_reason": "the detector lost it"}
-    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames: the detector lost it$") as raised:
+    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frame: the detector lost it$") as raised:
         GOAL.reached(snapshot(**drops, **account))
     assert raised.value.debt.cause is Cause.NOT_GIVEN
     end = {"series_state": SeriesState.INCOMPLETE, "reason": "failed by the sender: the detector lost it"}
-    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frames; at its end: .*lost it$"):
+    with pytest.raises(SeriesProblem, match=r"; the acquirer had to drop 1 frame; at its end: .*lost it$"):
         GOAL.reached(snapshot(**drops, **account, **end))
 
 
@@ -131,23 +131,23 @@ def test_frames_that_the_detector_gave_and_that_are_missing_all_the_same_were_lo
 
 def test_frames_that_are_missing_because_the_sender_ended_the_series_are_not_blamed_on_the_network() -> None:
     account = {**DONE, "missing": 1, "missing_frames": ((6, 6),)}
-    why = "1 frames are missing; aborted by the sender: the acquirer was stopped"
+    why = "1 frame is missing; aborted by the sender: the acquirer was stopped"
     end = {"reason": why, "sender_reason": "the acquirer was stopped"}
     with pytest.raises(SeriesProblem, match=r"at its end: .*the acquirer was stopped$") as raised:
         WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.INCOMPLETE, **end, **account))
     assert raised.value.debt.cause is Cause.ENDED
     # A note of the recorder may have these words, too.
-    alike = {"reason": "1 frames are missing; refused frame 3: a name given by the sender: x"}
+    alike = {"reason": "1 frame is missing; refused frame 3: a name given by the sender: x"}
     with pytest.raises(SeriesProblem) as raised:
         WHOLE.reached(snapshot(AcquirerState.IDLE, SeriesState.INCOMPLETE, **alike, **account))
     assert raised.value.debt.cause is Cause.LOST
 
 
 def test_missing_frames_are_told_with_what_was_dropped_and_with_the_reason_of_the_end() -> None:
-    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frames are missing"}
-    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frames: nobody took .* in time$"):
+    account = {**DONE, "missing": 1, "missing_frames": ((3, 3),), "reason": "1 frame is missing"}
+    with pytest.raises(SeriesProblem, match=r"lists them; the acquirer had to drop 1 frame: nobody took .* in time$"):
         GOAL.reached(snapshot(dropped=1, **account))
-    with pytest.raises(SeriesProblem, match=r"; at its end: 1 frames are missing$"):
+    with pytest.raises(SeriesProblem, match=r"; at its end: 1 frame is missing$"):
         GOAL.reached(snapshot(series_state=SeriesState.INCOMPLETE, **account))
 
 

@@ -44,13 +44,13 @@ def observer() -> Iterator[Observer]:
 def test_the_reason_that_comes_a_moment_later_is_in_the_error(observer: Observer) -> None:
     later = threading.Timer(0.05, observer._update, kwargs={"acquirer": EXPLAINED})
     later.start()
-    with pytest.raises(FramesLostError, match="the acquirer had to drop 1 frames: the DCU dropped it"):
+    with pytest.raises(FramesLostError, match="the acquirer had to drop 1 frame: the DCU dropped it"):
         observer.wait(WHOLE)
     later.join()
 
 
 def test_a_reason_that_does_not_come_is_not_waited_for_long(observer: Observer) -> None:
     began = time.monotonic()
-    with pytest.raises(FramesLostError, match="the acquirer had to drop 1 frames: its detector did not give them"):
+    with pytest.raises(FramesLostError, match="the acquirer had to drop 1 frame: its detector did not give them"):
         observer.wait(WHOLE)
     assert 0.4 < time.monotonic() - began < 5.0

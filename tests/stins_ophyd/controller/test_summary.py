@@ -5,6 +5,7 @@ import pytest
 
 from stins.control import AcquirerState, AcquirerStatus, RecorderState, RecorderStatus, SeriesState, SeriesStatus
 from stins_ophyd.controller import CombinedState, Rate, Snapshot, Summary, summarize
+from stins_ophyd.controller.last_heard import LastHeard
 
 
 def series(written=100, missing=0, state=SeriesState.COMPLETE, **fields):
@@ -94,6 +95,34 @@ def test_a_process_that_is_gone_is_told_and_stands_out():
     gone = Snapshot(state=CombinedState.OFFLINE, culprit="recorder", reason="recorder: <gone>")
     assert summarize(gone).text("det") == "det  OFFLINE\n  frames  no series yet\n  reason  recorder: <gone>"
     assert 'font-weight:bold">recorder: &lt;gone&gt;</td>' in summarize(gone).html("det")
+
+
+def unheard(account):
+    """A snapshot whose recorder was heard with that account, and is not now."""
+    heard = LastHeard()
+    heard(snapshot(account))
+    gone = Snapshot(state=CombinedState.OFFLINE, culprit="recorder", reason="recorder: gone")
+    heard(gone)
+    return summarize(gone, 50.0, heard.series)
+
+
+@pytest.mark.parametrize(
+    ("account", "frames"),
+    [
+        (series(48, state=SeriesState.OPEN), "48 of 100 when last heard"),
+        (series(48, 2, SeriesState.OPEN), "48 of 100 when last heard, 2 missing"),
+    ],
+)
+def test_of_a_recorder_that_is_gone_in_a_series_it_is_told_what_it_said_last(account, frames):
+    assert list(unheard(account).rows.values()) == [
+        frames, "50 frames/s", "/data/a.nxs (open when last heard)", "recorder: gone",
+    ]  # fmt: skip
+
+
+def test_a_series_that_was_over_before_its_recorder_went_is_told_as_it_is():
+    assert unheard(series()).line("det") == (
+        "det OFFLINE; 100 of 100, none missing; 50 frames/s; /data/a.nxs (complete); recorder: gone"
+    )
 
 
 class Clock:
