@@ -13,7 +13,7 @@ from ..arguments import count_of, number_of, seconds_of
 from ..pulsing_axis import AxisFlight
 from ..trigger_info import DetectorTrigger, TriggerInfo
 from .stubs import fly_run
-from .support import Detectors, Messages, flying, ours, settings_of, settings_wrapper
+from .support import Detectors, Messages, flying, ours, settings_of, settings_wrapper, those_that_fly
 
 __all__ = ["fly_scan", "fly_series"]
 
@@ -62,9 +62,11 @@ def fly_series(
         raise StinsError(f"frames: got {frames}, expected a multiple of frames_per_event = {each}")
     info = TriggerInfo(number_of_events=events, collections_per_event=each)
     flush_period_s = seconds_of("flush_period_s", flush_period_s)
+    exposure_s, deadtime_s = seconds_of("exposure_s", exposure_s), seconds_of("deadtime_s", deadtime_s)
     about = {"plan_name": "fly_series"} | (md or {})
-    plan = fly_run(detectors, info, stream_name=stream_name, flush_period_s=flush_period_s, md=about)
-    return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s, deadtime_s=deadtime_s))
+    chosen = those_that_fly(detectors)
+    plan = fly_run(chosen, info, stream_name=stream_name, flush_period_s=flush_period_s, md=about)
+    return (yield from settings_wrapper(plan, chosen, exposure_s=exposure_s, deadtime_s=deadtime_s))
 
 
 def fly_scan(
@@ -117,10 +119,11 @@ def fly_scan(
     trigger = DetectorTrigger.EXTERNAL_LEVEL if level else DetectorTrigger.EXTERNAL_EDGE
     axes = flying({axis: AxisFlight(start, stop, points, time_s, pulse_s=exposure_s if level else 0.0)})
     about = {"plan_name": "fly_scan"} | (md or {})
-    plan = fly_run(detectors, TriggerInfo(points, trigger), axes=axes, flush_period_s=flush_period_s, md=about)
+    chosen = those_that_fly(detectors)
+    plan = fly_run(chosen, TriggerInfo(points, trigger), axes=axes, flush_period_s=flush_period_s, md=about)
     if not exposure_s:
-        yield from _check_exposures(detectors, between_s)
-    return (yield from settings_wrapper(plan, detectors, exposure_s=0.0 if level else exposure_s))
+        yield from _check_exposures(chosen, between_s)
+    return (yield from settings_wrapper(plan, chosen, exposure_s=0.0 if level else exposure_s))
 
 
 def _between(points: int, time_s: float, exposure_s: float, *, level: bool) -> float:

@@ -11,7 +11,7 @@ from bluesky.utils import short_uid
 
 from ..arguments import count_of
 from .outcome import told_at_the_end
-from .support import Messages, listed, settings_wrapper
+from .support import Messages, of_ours, settings_wrapper
 
 __all__ = ["take_live"]
 
@@ -37,7 +37,7 @@ def take_live(
         Exposure of a frame in seconds, meanwhile; 0 leaves what is set.
     """
     frames = count_of("frames", frames)
-    chosen, group = listed(detectors), short_uid("live")
+    chosen, group = of_ours(detectors), short_uid("live")
 
     def run() -> Messages:
         for detector in chosen:

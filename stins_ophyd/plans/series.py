@@ -1,6 +1,7 @@
 """Series point by point, and those that others are corrected by."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -9,9 +10,11 @@ import bluesky.preprocessors as bpp
 from bluesky import Msg
 from bluesky.protocols import Movable, Readable
 
+from stins import StinsError
+
 from ..arguments import count_of, seconds_of
 from .stubs import fly_run
-from .support import Detectors, Messages, listed, settings_wrapper
+from .support import Messages, listed, settings_wrapper, those_that_fly
 
 __all__ = ["count_series", "dark_series", "flat_series"]
 
@@ -75,7 +78,7 @@ def dark_series(
     shutter : Movable
         What is closed before; without one the frames are taken as it is.
     closed : str or float
-        What the shutter is set to.
+        What the shutter is set to; a motor as shutter has no "closed", and is refused with that word.
     opened : str or float
         What it is set to afterwards; None: to what it read before. A shutter that is set by a word and reads as a
         number, say, is not opened by that: give the word.
@@ -86,8 +89,8 @@ def dark_series(
     """
     frames, exposure_s = count_of("frames", frames), seconds_of("exposure_s", exposure_s)
     about = {"plan_name": "dark_series", "purpose": "dark"} | (md or {})
-    plan = _taken(detectors, frames, exposure_s, about)
-    return (yield from _moved(plan, shutter, closed, opened))
+    plan = _taken(those_that_fly(detectors), frames, exposure_s, about)
+    return (yield from _moved(plan, _Move("shutter", shutter, "closed", closed, opened)))
 
 
 def flat_series(
@@ -120,24 +123,52 @@ def flat_series(
     """
     frames, exposure_s = count_of("frames", frames), seconds_of("exposure_s", exposure_s)
     about = {"plan_name": "flat_series", "purpose": "flat"} | (md or {})
-    plan = _taken(detectors, frames, exposure_s, about)
-    return (yield from _moved(plan, sample, out, None))
+    plan = _taken(those_that_fly(detectors), frames, exposure_s, about)
+    return (yield from _moved(plan, _Move("sample", sample, "out", out)))
 
 
-def _taken(detectors: Detectors, frames: int, exposure_s: float, about: dict[str, Any]) -> Messages:
+def _taken(detectors: list[Any], frames: int, exposure_s: float, about: dict[str, Any]) -> Messages:
     plan = fly_run(detectors, frames, md=about)
     return (yield from settings_wrapper(plan, detectors, exposure_s=exposure_s))
 
 
-def _moved(plan: Messages, axis: Any, there: object, back: object) -> Messages:
-    """The plan with the axis `there`; afterwards it goes `back`, or to where it was."""
-    if axis is None:
+@dataclass(frozen=True)
+class _Move:
+    """What is moved for a series: the parameter that it was given by, and the one that says where `there` is."""
+
+    what: str
+    axis: Any
+    where: str
+    there: object
+    back: object = None
+
+    def check(self) -> None:
+        if not isinstance(self.axis, Movable):
+            got = getattr(self.axis, "name", repr(self.axis))
+            raise StinsError(f"{self.what}: got {got}, which cannot be set; expected a device that can")
+
+    def go(self) -> Messages:
+        try:
+            yield from bps.mv(self.axis, self.there)
+        except (TypeError, ValueError) as error:  # of `set`: a motor has no place for a word
+            got = f"{self.axis.name} cannot be set to {self.there!r} ({error})"
+            raise StinsError(f"{self.what}: {got}; give {self.where}=, the value that {self._means}") from error
+
+    @property
+    def _means(self) -> str:
+        return "closes it" if self.where == "closed" else "is out of the beam"
+
+
+def _moved(plan: Messages, move: _Move) -> Messages:
+    """The plan with the axis there; afterwards it goes back, or to where it was."""
+    if move.axis is None:
         return (yield from plan)
+    move.check()
 
     def run() -> Messages:
-        yield from bps.mv(axis, there)
+        yield from move.go()
         return (yield from plan)
 
-    if back is None:
-        return (yield from bpp.reset_positions_wrapper(run(), [axis]))
-    return (yield from bpp.finalize_wrapper(run(), lambda: bps.mv(axis, back)))
+    if move.back is None:
+        return (yield from bpp.reset_positions_wrapper(run(), [move.axis]))
+    return (yield from bpp.finalize_wrapper(run(), lambda: bps.mv(move.axis, move.back)))

@@ -14,7 +14,7 @@ from stins import StinsError
 
 from ..trigger_info import TriggerInfo
 from .outcome import told_at_the_end
-from .support import Detectors, Messages, flying, listed, settings_wrapper
+from .support import Detectors, Messages, flying, listed, settings_wrapper, those_that_fly
 
 __all__ = [
     "collect_rest",
@@ -63,7 +63,7 @@ def fly_run(
     md : dict
         Meta data of the run.
     """
-    flyers, flights, group = listed(detectors), flying(axes or {}), short_uid("axes")
+    flyers, flights, group = those_that_fly(detectors), flying(axes or {}), short_uid("axes")
     events = TriggerInfo.of(info).number_of_events
     about = {"plan_name": "fly_run", "detectors": [flyer.name for flyer in flyers], "num_points": events}
     about |= _dimensions(list(flights), stream_name)
@@ -127,7 +127,7 @@ def prepare_flight(detectors: Detectors, info: TriggerInfo | int) -> Messages:
         What they are to take, the same for each; or a number of frames.
     """
     group = short_uid("prepare")
-    for detector in listed(detectors):
+    for detector in those_that_fly(detectors):
         yield from bps.prepare(detector, info, group=group)
     yield from bps.wait(group=group)
 

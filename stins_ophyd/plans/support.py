@@ -1,6 +1,7 @@
 """What the plans have in common: one detector or several, and settings that last as long as a plan."""
 
 import logging
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -8,14 +9,24 @@ from typing import Any, TypeAlias
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky import Msg
-from bluesky.protocols import Flyable, Preparable, Readable
+from bluesky.protocols import Flyable, Preparable, Readable, WritesExternalAssets
 
 from stins import StinsError
 
 from ..arguments import seconds_of
 from ..device import StinsDetector
 
-__all__ = ["Detectors", "Messages", "flying", "listed", "ours", "settings_of", "settings_wrapper"]
+__all__ = [
+    "Detectors",
+    "Messages",
+    "flying",
+    "listed",
+    "of_ours",
+    "ours",
+    "settings_of",
+    "settings_wrapper",
+    "those_that_fly",
+]
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +42,55 @@ def listed(detectors: Detectors) -> list[Any]:
     """One detector or several, as a list of several.
 
     Raises:
-        StinsError: there is none.
+        StinsError: there is none, one of them twice, or what is no device; the text names it.
     """
-    several = list(detectors) if isinstance(detectors, Sequence) else [detectors]
+    several = list(detectors) if isinstance(detectors, Sequence) and not isinstance(detectors, str) else [detectors]
     if not several:
         raise StinsError("detectors: got none, expected at least one")
+    for detector in several:
+        _check_device(detector)
+    twice = [name for name, times in Counter(detector.name for detector in several).items() if times > 1]
+    if twice:
+        raise StinsError(f"detectors: got {', '.join(twice)} twice, expected each of them once")
+    return several
+
+
+def _check_device(detector: Any) -> None:
+    if isinstance(detector, str):
+        # A queue server hands on the name where it has no device of that name.
+        remedy = "at a prompt write it without quotes; a queue server has no device of that name"
+        raise StinsError(f"detectors: got the text {detector!r}, expected a detector: {remedy}")
+    if not isinstance(detector, Readable):
+        raise StinsError(f"detectors: got {detector!r}, expected a detector")
+
+
+def those_that_fly(detectors: Detectors) -> list[Any]:
+    """As `listed`, of detectors that run by themselves, before a run is open.
+
+    Raises:
+        StinsError: one of them cannot; the text names it.
+    """
+    several = listed(detectors)
+    for detector in several:
+        # An axis that flies has no asset documents.
+        if not all(isinstance(detector, kind) for kind in (Preparable, Flyable, WritesExternalAssets)):
+            raise StinsError(
+                f"detectors: got {detector.name}, which is no detector that flies; expected a StinsDetector, or what "
+                "is prepared and flown as it is"
+            )
+    return several
+
+
+def of_ours(detectors: Detectors) -> list[StinsDetector]:
+    """As `listed`, where no others will do.
+
+    Raises:
+        StinsError: one of them is another; the text names it.
+    """
+    several = listed(detectors)
+    for detector in several:
+        if not isinstance(detector, StinsDetector):
+            raise StinsError(f"detectors: got {detector.name}, expected StinsDetectors only")
     return several
 
 

@@ -21,6 +21,7 @@ from ophyd.sim import SynAxis
 from stins import StinsError
 from stins_ophyd import AxisFlight, CombinedState, PulsingAxis, StinsDetector, plans
 from stins_ophyd.plans import count_series, dark_series, flat_series, fly_scan, fly_series, take_live
+from stins_ophyd.plans.stubs import fly_run
 from stins_ophyd.status import ProgressStatus
 from tests.stins_ophyd.chain import SETTINGS, SHAPE, Chain, Documents
 
@@ -299,13 +300,14 @@ def test_live_frames_leave_no_run_and_no_file(
 
 
 WHOLE = "expected a whole number of at least 1"
+TEXT = "got the text 'sim', expected a detector: at a prompt write it without quotes"
+NO_FLYER = "which is no detector that flies; expected a StinsDetector"
 
 
 @pytest.mark.parametrize(
     ("plan", "text"),
     [
         (fly_series([]), "detectors: got none, expected at least one"),
-        (fly_series([SynAxis(name="x")], deadtime_s=0.1), "deadtime_s: got 0.1 without an exposure_s"),
         (fly_scan([], PulsingAxis(name="x"), 0, 1, level=True), "exposure_s: got 0 with level, expected how long"),
         (
             fly_scan([], PulsingAxis(name="x"), 0, 1, 11, time_s=1, exposure_s=0.2),
@@ -330,11 +332,48 @@ WHOLE = "expected a whole number of at least 1"
         (fly_scan([], SynAxis(name="x"), 0, 1, 2.5), f"^points: got 2.5, {WHOLE}"),
         (fly_scan([], SynAxis(name="x"), "0", 1), "^start: got '0', expected a finite number"),
         (fly_scan([], SynAxis(name="x"), 0, 1, time_s=0), "^time_s: got 0, expected more than 0 s"),
+        (fly_series("sim", 5), f"^detectors: {TEXT}"),
+        (fly_series(["sim"], 5), f"^detectors: {TEXT}"),
+        (fly_scan("sim", PulsingAxis(name="x"), 0, 1), f"^detectors: {TEXT}"),
+        (count_series("sim"), f"^detectors: {TEXT}"),
+        (take_live("sim"), f"^detectors: {TEXT}"),
+        (count_series([7]), "^detectors: got 7, expected a detector"),
+        (fly_series(SynAxis(name="x"), 5), f"^detectors: got x, {NO_FLYER}"),
+        (fly_series(PulsingAxis(name="x"), 5), f"^detectors: got x, {NO_FLYER}"),
+        (dark_series(SynAxis(name="x"), shutter=Signal(name="s")), f"^detectors: got x, {NO_FLYER}"),
+        (flat_series(SynAxis(name="x"), sample=Signal(name="s")), f"^detectors: got x, {NO_FLYER}"),
+        (take_live(SynAxis(name="x")), "^detectors: got x, expected StinsDetectors only"),
+        (count_series([SynAxis(name="x")] * 2), "^detectors: got x twice, expected each of them once"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(plan: Any, text: str) -> None:
     with pytest.raises(StinsError, match=text):
         next(plan)
+
+
+def test_what_one_of_our_detectors_is_not_to_do_is_refused_before_a_run(
+    engine: RunEngine, detector: StinsDetector, documents: Documents
+) -> None:
+    for plan, text in (
+        (fly_series([detector, detector], 5), "^detectors: got det twice, expected each of them once"),
+        (fly_run([detector, detector], 5), "^detectors: got det twice, expected each of them once"),
+        (fly_series(detector, deadtime_s=0.1), "^deadtime_s: got 0.1 without an exposure_s"),
+        (dark_series(detector, shutter="shutter"), "^shutter: got 'shutter', which cannot be set"),
+        (flat_series(detector, sample=detector), "^sample: got det, which cannot be set"),
+    ):
+        with pytest.raises(StinsError, match=text):
+            engine(plan)
+    assert documents.all == []
+
+
+def test_a_motor_as_shutter_says_what_to_give_and_stays_where_it_is(
+    engine: RunEngine, detector: StinsDetector, motor: SynAxis, documents: Documents
+) -> None:
+    motor.set(2.0).wait()
+    with pytest.raises(StinsError, match=r"^shutter: motor cannot be set to 'closed' \(.*\); give closed="):
+        engine(dark_series(detector, 5, shutter=motor))
+    assert motor.position == 2.0
+    assert documents.all == []
 
 
 def test_the_plans_of_the_how_to_do_what_it_says(
