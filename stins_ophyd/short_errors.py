@@ -2,14 +2,27 @@
 
 The text of these errors says all: process, device, step and remedy. Two tracebacks of 150 lines each, of the
 RunEngine's log and of the prompt, would push it out of sight. `%tb` shows the whole of the last one.
+
+So does a pause, an abort or a halt, which is no error at all; and what a library refuses that the line at the prompt
+has called itself. What comes about in a plan or a function of the user's own has its traceback.
 """
 
+import dis
 import logging
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
-from bluesky.utils import FailedPause, FailedStatus
+from bluesky import RunEngine
+from bluesky.utils import (  # type: ignore[attr-defined]  # TransitionError's own place is private to bluesky
+    FailedPause,
+    FailedStatus,
+    PlanHalt,
+    RequestAbort,
+    RunEngineInterrupted,
+    TransitionError,
+)
 from IPython.core.interactiveshell import InteractiveShell
 
 from stins import StinsError
@@ -17,13 +30,20 @@ from stins import StinsError
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
 #: Errors that name what failed, where, and what to do.
-_SPEAKING: Final = (StinsError, FailedStatus)
+_SPEAKING: Final = (StinsError, FailedStatus, RunEngineInterrupted, TransitionError)
+#: What somebody asked for.
+_WANTED: Final = (RequestAbort, PlanHalt)
+#: Errors by which a library refuses something; others raise them too.
+_REFUSING: Final = (TypeError, ValueError, LookupError)
+#: Libraries whose refusals can be understood without their source.
+_LIBRARIES: Final = frozenset({"stins", "stins_ophyd", "bluesky", "bluesky_tiled_plugins", "ophyd", "tiled"})
+_ENDED: Final = "the plan has ended. Nothing is paused, and there is nothing to resume: RE.state is 'idle'"
 _ENGINE: Final = logging.getLogger("bluesky")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext`."""
-    shell.set_custom_exc(_SPEAKING, _show)
+    shell.set_custom_exc((*_SPEAKING, *_REFUSING), _show)
     _ENGINE.addFilter(_without_traceback)
 
 
@@ -41,16 +61,50 @@ def _show(
     **_: object,
 ) -> list[str]:
     """What IPython calls instead of showing a traceback; it keeps the error for `%tb`, as IPython does."""
+    if not isinstance(error, _SPEAKING) and not _refused(trace):
+        shell.showtraceback((kind, error, trace), running_compiled_code=True)
+        return []
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
-    lines: list[str] = shell.InteractiveTB.get_exception_only(kind, error)
-    shell._showtraceback(kind, error, lines)  # a notebook sends it, a terminal prints it
+    told = RunEngineInterrupted(_ENDED) if isinstance(error, RunEngineInterrupted) and _ended(trace) else error
+    lines: list[str] = shell.InteractiveTB.get_exception_only(kind, told)
+    shell._showtraceback(kind, told, lines)  # a notebook sends it, a terminal prints it
     return lines
 
 
+def _refused(trace: TracebackType) -> bool:
+    """Whether one of the libraries has raised it on purpose, called by what was typed."""
+    places = [_module(step) for step in _steps(trace)]
+    if "__main__" not in places:
+        return False
+    below = {place.partition(".")[0] for place in places[places.index("__main__") + 1 :]}
+    return bool(below) and below <= _LIBRARIES and _is_raised_in(list(_steps(trace))[-1])
+
+
+def _is_raised_in(step: TracebackType) -> bool:
+    """By a `raise`; what only comes about, such as None + 1, has to be looked for where it does."""
+    return dis.opname[step.tb_frame.f_code.co_code[step.tb_lasti]] == "RAISE_VARARGS"
+
+
+def _ended(trace: TracebackType) -> bool:
+    """Whether the RunEngine that says that it is paused has ended its plan: what cannot be rewound is not paused."""
+    callers = (step.tb_frame.f_locals.get("self") for step in _steps(trace))
+    return any(caller.state == "idle" for caller in callers if isinstance(caller, RunEngine))
+
+
+def _module(step: TracebackType) -> str:
+    return str(step.tb_frame.f_globals.get("__name__", ""))
+
+
+def _steps(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
+
+
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """The RunEngine's "Run aborted": the prompt shows the error too, unless the run ended by a pause."""
+    """The RunEngine's "Run aborted": the prompt shows the error too, unless the run ended by a pause, or on request."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, (*_SPEAKING, FailedPause)):
+    if isinstance(error, (*_SPEAKING, *_WANTED, FailedPause)):
         record.exc_info = None
         if isinstance(error, FailedPause) and str(error):
             record.msg, record.args = "%s: %s", (record.getMessage(), error)

@@ -2,8 +2,9 @@
 
 from bluesky.callbacks.best_effort import BestEffortCallback
 from bluesky.magics import BlueskyMagics
-from bluesky.utils import ProgressBarManager
 from IPython import get_ipython
+
+from stins_ophyd.progress import ProgressBars
 
 bec = BestEffortCallback()
 bec.disable_plots()  # bec.enable_plots() where there is a screen
@@ -11,7 +12,7 @@ RE.subscribe(bec)
 
 shell = get_ipython()
 if hasattr(shell, "register_magics"):  # a queue server has a stand-in for IPython, and nobody who looks
-    RE.waiting_hook = ProgressBarManager()
+    RE.waiting_hook = ProgressBars()
     shell.register_magics(BlueskyMagics)
     shell.extension_manager.load_extension("stins_ophyd.magics")
     shell.extension_manager.load_extension("stins_ophyd.short_errors")  # %tb shows all of one

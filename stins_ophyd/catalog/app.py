@@ -21,6 +21,8 @@ from tiled.config import Authentication
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server.app import build_app
 
+from stins import StinsError
+
 from .adapter import SeriesAdapter
 from .recipient import described
 from .runs import RunsCatalog, as_runs
@@ -37,8 +39,12 @@ default_serialization_registry.register("BlueskyRun", "application/json-seq", js
 
 
 def catalogue_app(folder: Path, readable: Iterable[Path], key: str) -> Any:
-    """The web application of the catalogue in `folder`, which is created if need be."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    """The web application of the catalogue in `folder`, which is created if need be.
+
+    Raises:
+        StinsError: the folder cannot be made.
+    """
+    _make(folder / "data")
     database = folder / "catalog.db"
     if not database.exists():
         _create(database)
@@ -51,6 +57,15 @@ def catalogue_app(folder: Path, readable: Iterable[Path], key: str) -> Any:
         adapters_by_mimetype={"application/x-hdf5": SeriesAdapter},
     )
     return build_app(tree, authentication=Authentication(single_user_api_key=key))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "give a folder that this user may write to"
+        # Without the other ones: a path has one for each of its folders, and all say the same.
+        raise StinsError(f"catalogue: its folder {folder} cannot be made: {error.strerror}; {remedy}") from None
 
 
 def client_of(app: Any, key: str) -> RunsCatalog:

@@ -18,6 +18,9 @@ def open_catalog(folder: Path | str, readable: Iterable[Path | str] = ()) -> Any
 
     `catalog[uid]`, `catalog[-1]` and `catalog[scan_id]` are runs. Only frames in files below the folders `readable`
     can be read.
+
+    Raises:
+        StinsError: the folder cannot be made.
     """
     parts = with_tiled("app")
     app = parts.catalogue_app(Path(folder).resolve(), [Path(path) for path in readable], _KEY)

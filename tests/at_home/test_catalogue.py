@@ -21,6 +21,7 @@ import pytest
 from bluesky import RunEngine
 from ophyd.sim import SynAxis, det
 
+from stins import StinsError
 from stins.control import SeriesState
 from stins_ophyd import Controller, StinsDetector, fly_series, open_catalog, record_runs, resend_runs
 from stins_ophyd.catalog import RunWriter
@@ -431,6 +432,14 @@ def test_a_catalogue_opens_again_with_its_runs(chain: Chain, catalog: Any, folde
         assert list(again) == list(catalog)
     finally:
         again.context.close()
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = rf"^catalogue: its folder {tmp_path}/file/x/data cannot be made: Not a directory"
+    with pytest.raises(StinsError, match=text) as said:
+        open_catalog(tmp_path / "file" / "x")
+    assert said.value.__suppress_context__
 
 
 _WITHOUT = """

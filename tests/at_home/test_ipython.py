@@ -38,6 +38,7 @@ refuse("sim")
 get_ipython().run_cell("RE(count_series(sim, exposure_s=-1))")
 get_ipython().run_cell("sim.exposure_s.set(-1).wait()")
 get_ipython().run_cell("sim.frames.put(0)")
+get_ipython().run_cell("catalog['zzzz']")
 print("WHOLE")
 get_ipython().run_line_magic("tb", "")
 print("SHORT")
@@ -140,6 +141,7 @@ def test_what_is_refused_takes_a_line_and_tb_shows_all(session):
     assert re.search(r"^StinsError: exposure_s: got -1, expected ", before, re.MULTILINE)
     assert "\nStinsError: sim: set exposure_s = -1: acquirer: configure failed at " in before
     assert "\nStinsError: sim_frames: got 0, expected a whole number of at least 1\n" in before
+    assert "\nValueError: Partial uid 'zzzz' is too short." in before
     assert "Traceback (most recent call last)" not in before + after + session.errors
     assert "Traceback (most recent call last)" in whole
 
