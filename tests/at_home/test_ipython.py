@@ -16,6 +16,8 @@ from tests.at_home.services import PROFILE, copied_profile
 
 TUTORIAL = PROFILE.parent / "docs" / "tutorials" / "your-own-profile.md"
 
+#: What is typed of ours, without an import.
+NAMES = [*our_plans, "fly_run", "TriggerInfo", "DetectorTrigger"]
 TYPED = """
 uid, = RE(count([sim], 2))
 flown, = RE(fly_series(sim, 40))
@@ -92,7 +94,7 @@ class Session:
 
     def _typed(self) -> str:
         imports = "import glob, IPython, json, psutil, tempfile, time\nfrom matplotlib.image import imread"
-        return f"{imports}\nplans = {list(our_plans)!r}\n{TYPED}"
+        return f"{imports}\nplans = {NAMES!r}\n{TYPED}"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_runengine_catalogue_and_the_detectors_of_the_beamline_file_are_there(se
     assert session.said["shapes"] == [[2, 512, 512], [40, 512, 512]]
     assert session.said["state"] == "idle"
     assert session.said["detectors"] == list(load_beamline(PROFILE / "beamline.yaml").detectors)
-    assert session.said["names"] == list(our_plans)
+    assert session.said["names"] == NAMES
     # Count, series, the two runs of the tutorial's plan, and the last count; what %ct takes is not counted.
     assert json.loads((session.folder / "session" / "metadata.json").read_text())["scan_id"] == 5
 
