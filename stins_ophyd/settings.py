@@ -1,6 +1,7 @@
 """The acquirer's settings as signals: what is set is written through, what is read is what the acquirer reports."""
 
 from collections.abc import Mapping, Sequence
+from reprlib import repr as short
 from typing import Any
 
 from ophyd import DeviceStatus, Kind, Signal
@@ -65,7 +66,7 @@ class SettingSignal(OwnSignal):
 
     def set(self, value: Any, **_: Any) -> DeviceStatus:
         """Sets it in the acquirer; the Status fails with what the acquirer refused, by name."""
-        status = ProgressStatus(self.parent, target=1, what=f"set {self.attr_name}")
+        status = ProgressStatus(self.parent, target=1, what=f"set {self.attr_name} = {short(value)}")
         return Worker(f"{self.name}-set").run(status, lambda: self.put(value))
 
     def put(self, value: Any, **_: Any) -> None:

@@ -50,8 +50,10 @@ class ProgressStatus(DeviceStatus):
 
     def __str__(self) -> str:
         state = "done" if self.success else "failed" if self.done else "under way"
-        why = f": {self._exception}" if self._exception else ""
-        return f"{self.device.name} {self._what or 'action'} {state}{why}"
+        step = f"{self.device.name} {self._what or 'action'} {state}"
+        # What the error itself says of device and step stands here already.
+        why = str(self._exception or "").removeprefix(f"{self.device.name}: {self._what}: ")
+        return f"{step}: {why}" if why else step
 
     __repr__ = __str__
 
