@@ -10,7 +10,7 @@ has called itself. What comes about in a plan or a function of the user's own ha
 import dis
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final
 
@@ -35,8 +35,10 @@ _SPEAKING: Final = (StinsError, FailedStatus, RunEngineInterrupted, TransitionEr
 _WANTED: Final = (RequestAbort, PlanHalt)
 #: Errors by which a library refuses something; others raise them too.
 _REFUSING: Final = (TypeError, ValueError, LookupError)
-#: Libraries whose refusals can be understood without their source.
-_LIBRARIES: Final = frozenset({"stins", "stins_ophyd", "bluesky", "bluesky_tiled_plugins", "ophyd", "tiled"})
+#: Libraries whose refusals can be understood without their source; bluesky calls itself through opentelemetry.
+_LIBRARIES: Final = frozenset(
+    {"stins", "stins_ophyd", "bluesky", "bluesky_tiled_plugins", "opentelemetry", "ophyd", "tiled"}
+)
 _ENDED: Final = "the plan has ended. Nothing is paused, and there is nothing to resume: RE.state is 'idle'"
 _ENGINE: Final = logging.getLogger("bluesky")
 
@@ -61,7 +63,7 @@ def _show(
     **_: object,
 ) -> list[str]:
     """What IPython calls instead of showing a traceback; it keeps the error for `%tb`, as IPython does."""
-    if not isinstance(error, _SPEAKING) and not _refused(trace):
+    if not isinstance(error, _SPEAKING) and not _is_refused(_typed(trace)):
         shell.showtraceback((kind, error, trace), running_compiled_code=True)
         return []
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
@@ -71,13 +73,17 @@ def _show(
     return lines
 
 
-def _refused(trace: TracebackType) -> bool:
-    """Whether one of the libraries has raised it on purpose, called by what was typed."""
-    places = [_module(step) for step in _steps(trace)]
-    if "__main__" not in places:
-        return False
-    below = {place.partition(".")[0] for place in places[places.index("__main__") + 1 :]}
-    return bool(below) and below <= _LIBRARIES and _is_raised_in(list(_steps(trace))[-1])
+def _typed(trace: TracebackType) -> list[TracebackType]:
+    """What the line at the prompt has called; without that line, and what of IPython is above it."""
+    steps = list(_steps(trace))
+    lines = [number for number, step in enumerate(steps) if _module(step) == "__main__"]
+    return steps[lines[0] + 1 :] if lines else []
+
+
+def _is_refused(steps: Sequence[TracebackType]) -> bool:
+    """Whether one of the libraries has raised it on purpose, and nobody else's code is in between."""
+    packages = {_module(step).partition(".")[0] for step in steps}
+    return bool(steps) and packages <= _LIBRARIES and _is_raised_in(steps[-1])
 
 
 def _is_raised_in(step: TracebackType) -> bool:
@@ -104,7 +110,8 @@ def _steps(trace: TracebackType | None) -> Iterator[TracebackType]:
 def _without_traceback(record: logging.LogRecord) -> bool:
     """The RunEngine's "Run aborted": the prompt shows the error too, unless the run ended by a pause, or on request."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, (*_SPEAKING, *_WANTED, FailedPause)):
+    refused = isinstance(error, _REFUSING) and _is_refused(list(_steps(error.__traceback__)))
+    if refused or isinstance(error, (*_SPEAKING, *_WANTED, FailedPause)):
         record.exc_info = None
         if isinstance(error, FailedPause) and str(error):
             record.msg, record.args = "%s: %s", (record.getMessage(), error)

@@ -11,7 +11,8 @@ from bluesky import RunEngine
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from stins_ophyd import CombinedState, StinsDetector
+from stins.control import RecorderState
+from stins_ophyd import CombinedState, Snapshot, StinsDetector
 from stins_ophyd.plans import fly_series
 from stins_ophyd.progress import ProgressBars
 from stins_ophyd.short_errors import load_ipython_extension, unload_ipython_extension
@@ -51,12 +52,17 @@ def typed(
     return typed
 
 
-def paused_while_acquiring(engine: RunEngine, detector: StinsDetector) -> Callable[[], None]:
-    """Pauses the RunEngine at once when the detector acquires; returns what forgets that."""
+def paused_behind_a_frame(engine: RunEngine, detector: StinsDetector) -> Callable[[], None]:
+    """Pauses the RunEngine at once when the detector acquires, and has a frame; returns what forgets that."""
     moment = threading.Event()
-    forget = detector.controller.subscribe(
-        lambda now: moment.set() if now.state is CombinedState.ACQUIRING else None,
-    )
+
+    def look(now: Snapshot) -> None:
+        recorder = now.recorder
+        series = recorder.series if recorder and recorder.state is RecorderState.RECORDING else None
+        if now.state is CombinedState.ACQUIRING and series and series.written:
+            moment.set()
+
+    forget = detector.controller.subscribe(look)
 
     def pause() -> None:
         if moment.wait(20):
@@ -75,11 +81,11 @@ def paused_while_acquiring(engine: RunEngine, detector: StinsDetector) -> Callab
 
 @pytest.fixture
 def paused(engine: RunEngine, detector: StinsDetector, typed: Type) -> Callable[[str], str]:
-    """What is shown of a line in the middle of whose exposure the RunEngine is paused."""
-    detector.configure({"exposure_s": 0.1})
+    """What is shown of a line in whose second exposure, or behind it, the RunEngine is paused."""
+    detector.configure({"exposure_s": 0.05, "period_s": 0.05})
 
     def paused(line: str) -> str:
-        end = paused_while_acquiring(engine, detector)
+        end = paused_behind_a_frame(engine, detector)
         try:
             return typed(line)
         finally:
@@ -117,6 +123,7 @@ def test_a_pause_says_how_to_go_on_and_what_was_asked_for_has_no_traceback(
         ('det.configure({"nonsense": 3})', "^ValueError: There is no signal named nonsense$"),
         ("det.path_provider = 3", "^TypeError: det: path_provider: got 3, expected a path provider"),
         ("det.frames.put(0)", "^StinsError: det_frames: got 0, expected a whole number"),
+        ("RE(bp.count(det))", "^TypeError: The input argument must be either as a list or a tuple"),
         ("RE.resume()", "^TransitionError: The RunEngine is the idle state"),
         ('RE(fly_series("det", 5))', "^StinsError: detectors: got the text 'det'"),
     ],
@@ -134,6 +141,7 @@ def test_what_is_refused_takes_a_line(typed: Type, line: str, text: str) -> None
         "int('x')",
         # In a function of the user's own the line that called it is what has to be found.
         'def wrong():\n    det.configure({"nonsense": 3})\n\nwrong()',
+        "def plan():\n    yield from bp.count(det)\n\nRE(plan())",
     ],
 )
 def test_what_is_a_slip_in_code_has_its_traceback(typed: Type, line: str) -> None:
