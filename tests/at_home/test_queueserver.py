@@ -274,6 +274,14 @@ def test_a_series_is_flown_and_read_back(queue):
     assert run.frames_and_outcome == (10, b"complete")
 
 
+def test_a_name_that_is_no_device_is_said_and_opens_no_run(queue):
+    queue.start("fly_series", "nosuch", frames=10)
+    ended = queue.ended()
+    assert ended["exit_status"] == "failed"
+    assert "detectors: got the text 'nosuch', expected a detector" in ended["msg"]
+    assert ended["run_uids"] == []
+
+
 def test_an_axis_that_flies_is_read_back_beside_the_frames(queue):
     queue.start("fly_scan", "sim", "axis", 0, 1, 5, time_s=0.6, exposure_s=0.05)
     ended = queue.ended()
