@@ -113,7 +113,7 @@ def test_what_was_dropped_behind_the_last_frame_is_told_at_once_and_an_abort_say
     assert result.missing == ((2, 2),)
     assert (running.status.frames_dropped, running.status.drop_reason) == (1, told)
     assert f"series ended, 2 frames sent, 1 dropped: {told}" in caplog.text
-    why = "aborted on request; 1 images did not come (the DCU's stream says that it dropped 1)"
+    why = "on request; 1 images did not come (the DCU's stream says that it dropped 1)"
     assert any(why in reason for reason in result.reasons), result.reasons
 
 
@@ -131,7 +131,7 @@ def test_an_abort_in_the_middle_says_what_the_detector_has_dropped_before(
     running.service.abort()
     result = consumer.until(EndSeries)[-1].result
     assert result.missing[0] == (1, 1)
-    why = "aborted on request; 1 images did not come (the DCU's stream says that it dropped 1)"
+    why = "on request; 1 images did not come (the DCU's stream says that it dropped 1)"
     assert any(why in reason for reason in result.reasons), result.reasons
 
 
@@ -179,7 +179,7 @@ def test_an_abort_is_told_to_the_detector_and_what_did_not_come_is_missing_with_
     result = consumer.until(EndSeries)[-1].result
     sent = running.status.frames_sent
     assert (result.end.status, result.outcome, result.missing) == ("aborted", Outcome.INCOMPLETE, ((sent, 9999),))
-    assert any("aborted on request" in reason for reason in result.reasons)
+    assert any("aborted by the sender: on request" in reason for reason in result.reasons)
 
 
 def test_a_refused_setting_is_no_fault(make: Make, start: Started) -> None:
